@@ -1,0 +1,271 @@
+//! Labels of an image (spec: aci.md, "labels").
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Identifier, NameError};
+
+/// One label: `version=1.0.0`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Label {
+    /// What the label says: `version`, `os`, `arch`, or the author's own word.
+    pub name: Identifier,
+    /// Any text.
+    pub value: String,
+}
+
+/// Why a list of labels is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LabelError {
+    /// Two labels have one name.
+    #[error("the label {0:?} is given twice; label names are unique (aci.md)")]
+    Duplicate(String),
+    /// A label called `name`.
+    #[error("no label may be called \"name\", to avoid confusion with the image's name (aci.md)")]
+    Name,
+    /// A label name that is no AC Identifier.
+    #[error(transparent)]
+    Identifier(#[from] NameError),
+    /// A text that is not `name=value`.
+    #[error("{0:?} is no label: write NAME=VALUE")]
+    Form(String),
+    /// An operating system the spec does not list.
+    #[error("os {found:?} is not one of linux, freebsd, darwin (aci.md){}", suggestion(.suggest))]
+    Os {
+        /// The value found.
+        found: String,
+        /// What was probably meant.
+        suggest: Option<&'static str>,
+    },
+    /// An architecture the spec does not list for this operating system.
+    #[error("arch {found:?} is not one of {} for os {os:?} (aci.md){}", .allowed.join(", "), suggestion(.suggest))]
+    Arch {
+        /// The os label.
+        os: String,
+        /// The value found.
+        found: String,
+        /// What the spec allows.
+        allowed: &'static [&'static str],
+        /// What was probably meant.
+        suggest: Option<&'static str>,
+    },
+}
+
+fn suggestion(suggest: &Option<&'static str>) -> String {
+    suggest.map_or_else(String::new, |s| format!("; did you mean {s:?}?"))
+}
+
+/// The labels of one image or of one request, in the author's order.
+///
+/// - names are unique
+/// - no name is `name`
+/// - `os` and `arch`, where both are given, are a pair the spec lists
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Label>", into = "Vec<Label>")]
+pub struct Labels(Vec<Label>);
+
+impl Labels {
+    /// The value of the label `name`.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|label| label.name.as_str() == name).map(|label| label.value.as_str())
+    }
+
+    /// The labels in the author's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Label> {
+        self.0.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One text for one set of labels, whatever its order: `arch=amd64,os=linux,version=1`.
+    /// Values are escaped, so two different sets never share a text.
+    pub fn canonical(&self) -> String {
+        let mut all: Vec<String> = self
+            .0
+            .iter()
+            .map(|l| format!("{}={}", l.name, l.value.replace('\\', "\\\\").replace(',', "\\,")))
+            .collect();
+        all.sort();
+        all.join(",")
+    }
+
+    /// These labels without `name`.
+    pub fn without(&self, name: &str) -> Labels {
+        Labels(self.0.iter().filter(|l| l.name.as_str() != name).cloned().collect())
+    }
+
+    /// The first label of `self` that `image` lacks or has with another value.
+    /// A label of `image` that `self` does not name matches with any value
+    /// (spec: discovery.md, "Validation").
+    pub fn first_mismatch<'a>(&'a self, image: &'a Labels) -> Option<(&'a Label, Option<&'a str>)> {
+        self.0.iter().find_map(|wanted| {
+            let found = image.value(wanted.name.as_str());
+            (found != Some(wanted.value.as_str())).then_some((wanted, found))
+        })
+    }
+}
+
+impl TryFrom<Vec<Label>> for Labels {
+    type Error = LabelError;
+
+    fn try_from(labels: Vec<Label>) -> Result<Self, LabelError> {
+        for (at, label) in labels.iter().enumerate() {
+            if label.name.as_str() == "name" {
+                return Err(LabelError::Name);
+            }
+            if labels[..at].iter().any(|other| other.name == label.name) {
+                return Err(LabelError::Duplicate(label.name.to_string()));
+            }
+        }
+        let labels = Self(labels);
+        check_platform(labels.value("os"), labels.value("arch"))?;
+        Ok(labels)
+    }
+}
+
+impl From<Labels> for Vec<Label> {
+    fn from(labels: Labels) -> Self {
+        labels.0
+    }
+}
+
+impl std::str::FromStr for Label {
+    type Err = LabelError;
+
+    fn from_str(text: &str) -> Result<Self, LabelError> {
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| LabelError::Form(text.to_owned()))?;
+        Ok(Self { name: name.parse()?, value: value.to_owned() })
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, label) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{label}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The pairs of `types.ValidOSArch`, the table the spec points to.
+const PLATFORMS: &[(&str, &[&str])] = &[
+    (
+        "linux",
+        &[
+            "amd64",
+            "i386",
+            "aarch64",
+            "aarch64_be",
+            "armv6l",
+            "armv7l",
+            "armv7b",
+            "ppc64",
+            "ppc64le",
+            "s390x",
+        ],
+    ),
+    ("freebsd", &["amd64", "i386", "arm"]),
+    ("darwin", &["x86_64", "i386"]),
+];
+
+fn check_platform(os: Option<&str>, arch: Option<&str>) -> Result<(), LabelError> {
+    let Some(os) = os else { return Ok(()) };
+    let Some((_, allowed)) = PLATFORMS.iter().find(|(known, _)| *known == os) else {
+        let lower = os.to_ascii_lowercase();
+        let suggest = PLATFORMS.iter().find(|(known, _)| *known == lower).map(|(known, _)| *known);
+        let suggest = if lower == "macos" { Some("darwin") } else { suggest };
+        return Err(LabelError::Os { found: os.to_owned(), suggest });
+    };
+    let Some(arch) = arch else { return Ok(()) };
+    if allowed.contains(&arch) {
+        return Ok(());
+    }
+    let suggest = alias(os, arch).filter(|name| allowed.contains(name));
+    Err(LabelError::Arch { os: os.to_owned(), found: arch.to_owned(), allowed, suggest })
+}
+
+/// The spec's word for an architecture that other tools call otherwise.
+fn alias(os: &str, arch: &str) -> Option<&'static str> {
+    Some(match (os, arch.to_ascii_lowercase().as_str()) {
+        ("darwin", "amd64" | "x86-64") => "x86_64",
+        (_, "x86_64" | "x86-64" | "x64" | "amd64") => "amd64",
+        (_, "386" | "x86" | "i486" | "i586" | "i686") => "i386",
+        (_, "arm64" | "arm64v8") => "aarch64",
+        ("freebsd", "armv6l" | "armv7l") => "arm",
+        (_, "arm" | "armhf" | "armv7" | "arm32v7") => "armv7l",
+        (_, "armel" | "armv6" | "arm32v6") => "armv6l",
+        (_, "ppc64el" | "powerpc64le") => "ppc64le",
+        (_, "powerpc64") => "ppc64",
+        _ => return None,
+    })
+}
+
+/// The `os` and `arch` labels of the machine this program was built for, in the spec's words.
+pub fn host_platform() -> (&'static str, &'static str) {
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let arch = match std::env::consts::ARCH {
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "aarch64" if cfg!(target_endian = "big") => "aarch64_be",
+        "arm" if cfg!(target_endian = "big") => "armv7b",
+        other => alias(os, other).unwrap_or(other),
+    };
+    (os, arch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(texts: &[&str]) -> Result<Labels, LabelError> {
+        texts.iter().map(|t| t.parse()).collect::<Result<Vec<Label>, _>>()?.try_into()
+    }
+
+    #[test]
+    fn labels_are_unique_and_never_called_name() {
+        assert!(labels(&["a=1", "b=2"]).is_ok());
+        assert_eq!(labels(&["a=1", "a=1"]), Err(LabelError::Duplicate("a".into())));
+        assert_eq!(labels(&["name=x"]), Err(LabelError::Name));
+    }
+
+    #[test]
+    fn platform_pairs_follow_the_table_and_suggest() {
+        assert!(labels(&["os=linux", "arch=amd64"]).is_ok());
+        assert!(labels(&["arch=whatever"]).is_ok(), "arch means nothing without os");
+        let error = labels(&["os=linux", "arch=arm64"]).map(|_| ()).unwrap_err().to_string();
+        assert!(error.ends_with("did you mean \"aarch64\"?"), "{error}");
+        assert!(labels(&["os=plan9"]).is_err());
+        let (os, arch) = host_platform();
+        assert!(labels(&[&format!("os={os}"), &format!("arch={arch}")]).is_ok());
+    }
+
+    #[test]
+    fn canonical_ignores_order_and_keeps_sets_apart() -> Result<(), LabelError> {
+        assert_eq!(labels(&["b=2", "a=1"])?.canonical(), labels(&["a=1", "b=2"])?.canonical());
+        assert_ne!(labels(&["a=1,b=2"])?.canonical(), labels(&["a=1", "b=2"])?.canonical());
+        Ok(())
+    }
+
+    #[test]
+    fn match_asks_for_every_wanted_label_and_ignores_others() -> Result<(), LabelError> {
+        let image = labels(&["version=1", "os=linux"])?;
+        assert!(labels(&["version=1"])?.first_mismatch(&image).is_none());
+        assert!(labels(&["version=2"])?.first_mismatch(&image).is_some());
+        assert!(labels(&["channel=beta"])?.first_mismatch(&image).is_some());
+        Ok(())
+    }
+}

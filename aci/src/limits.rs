@@ -1,0 +1,53 @@
+//! Limits on everything that comes from outside.
+
+/// How much of each thing an image may have. Passed in by whoever reads, never assumed.
+///
+/// The defaults hold every image seen in the wild with room to spare; a server
+/// or a client with other needs passes its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the image file as it lies on disk or comes over the wire.
+    pub file_bytes: u64,
+    /// Bytes of the uncompressed archive.
+    pub tar_bytes: u64,
+    /// Uncompressed bytes for each compressed one, judged once `ratio_floor` is passed.
+    pub ratio: u64,
+    /// Uncompressed bytes up to which no ratio is judged.
+    pub ratio_floor: u64,
+    /// Entries of the archive.
+    pub entries: u64,
+    /// Bytes of the image manifest.
+    pub manifest_bytes: u64,
+    /// Bytes of one path or link target.
+    pub path_bytes: usize,
+    /// Segments of one path.
+    pub path_depth: usize,
+    /// Bytes of one extended header: its long names and extended attributes together.
+    pub header_bytes: u64,
+    /// Bytes of a detached signature file.
+    pub signature_bytes: u64,
+    /// Bytes of a file of public keys.
+    pub key_bytes: u64,
+    /// Bytes of one discovery page.
+    pub page_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        Self {
+            file_bytes: 16 << 30,
+            tar_bytes: 64 << 30,
+            ratio: 200,
+            ratio_floor: 64 * MIB,
+            entries: 2_000_000,
+            manifest_bytes: MIB,
+            path_bytes: 4096,
+            path_depth: 2048,
+            header_bytes: 2 * MIB,
+            signature_bytes: 256 << 10,
+            key_bytes: MIB,
+            page_bytes: MIB,
+        }
+    }
+}

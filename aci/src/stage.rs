@@ -1,0 +1,391 @@
+//! All or nothing on disk: the one helper every file and folder is written with.
+//!
+//! A file is written without a name (`O_TMPFILE`), synced, given its name in one
+//! step, and its folder synced. A crash, a full disk or a kill at any moment
+//! leaves the old state or the new one, and nothing to clean. Where the file
+//! system has no nameless files, and for folders, a hidden name
+//! (`.gantry-stage-…`) under an exclusive `flock` is used: the kernel releases
+//! the lock when the process dies, so [`clean`] can tell an abandoned one.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+
+const STAGE_PREFIX: &str = ".gantry-stage-";
+
+/// What a commit does when the target exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Fail with [`io::ErrorKind::AlreadyExists`], in one atomic step.
+    Refuse,
+    /// Take its place, in one atomic step.
+    Replace,
+}
+
+/// A file that is being written and has no name yet. Dropped, it never was.
+#[derive(Debug)]
+pub struct StagedFile {
+    file: File,
+    /// The hidden name, on file systems without nameless files.
+    hidden: Option<PathBuf>,
+}
+
+impl StagedFile {
+    /// A new empty file on the file system of `folder`, with these permission bits
+    /// (less the umask).
+    pub fn new_in(folder: &Path, mode: u32) -> io::Result<Self> {
+        let mode = Mode::from_raw_mode(mode);
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, mode) {
+            Ok(fd) => Ok(Self { file: File::from(fd), hidden: None }),
+            // The three ways kernels and file systems say that they cannot.
+            Err(
+                rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL,
+            ) => Self::new_hidden(folder, mode),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn new_hidden(folder: &Path, mode: Mode) -> io::Result<Self> {
+        let path = folder.join(hidden_name()?);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(&path, flags, mode)?);
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+        Ok(Self { file, hidden: Some(path) })
+    }
+
+    /// The open file, for reading back what was written.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Syncs the file and gives it its name, on the same file system.
+    pub fn commit(mut self, target: &Path, existing: Existing) -> io::Result<()> {
+        self.file.sync_all()?;
+        let folder = folder_of(target);
+        match (self.hidden.take(), existing) {
+            (Some(hidden), _) => {
+                let renamed = rename(&hidden, target, existing);
+                if renamed.is_err() {
+                    self.hidden = Some(hidden);
+                }
+                renamed?;
+            }
+            (None, Existing::Refuse) => self.link(target)?,
+            (None, Existing::Replace) => {
+                let hidden = folder.join(hidden_name()?);
+                self.link(&hidden)?;
+                rename(&hidden, target, existing)
+                    .inspect_err(|_| drop(fs::remove_file(&hidden)))?;
+            }
+        }
+        sync_folder(folder)
+    }
+
+    fn link(&self, target: &Path) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        // AT_EMPTY_PATH needs a capability; the way through /proc does not (open(2)).
+        let source = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(rustix::fs::linkat(CWD, source, CWD, target, AtFlags::SYMLINK_FOLLOW)?)
+    }
+}
+
+impl Write for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if let Some(hidden) = &self.hidden {
+            // Nothing can be done about a failure here; `clean` tries again later.
+            let _ = fs::remove_file(hidden);
+        }
+    }
+}
+
+/// A folder that is being filled under a hidden name. Dropped, it is removed.
+#[derive(Debug)]
+pub struct StagedFolder {
+    hidden: PathBuf,
+    committed: bool,
+    _lock: File,
+}
+
+impl StagedFolder {
+    /// A new empty folder inside `parent`, mode 0755 less the umask.
+    pub fn new_in(parent: &Path) -> io::Result<Self> {
+        let hidden = parent.join(hidden_name()?);
+        fs::create_dir(&hidden)?;
+        let lock = File::open(&hidden)?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(Self { hidden, committed: false, _lock: lock })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        &self.hidden
+    }
+
+    /// Syncs the folder and gives it its name; the files inside were committed or
+    /// synced by whoever wrote them.
+    pub fn commit(mut self, target: &Path) -> io::Result<()> {
+        sync_folder(&self.hidden)?;
+        rename(&self.hidden, target, Existing::Refuse)?;
+        self.committed = true;
+        sync_folder(folder_of(target))
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = remove_tree(&self.hidden);
+        }
+    }
+}
+
+/// Writes a small file, all or nothing.
+pub fn write(target: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    let mut staged = StagedFile::new_in(folder_of(target), mode)?;
+    staged.write_all(bytes)?;
+    staged.commit(target, existing)
+}
+
+/// Removes a file and syncs its folder. An absent file is no error.
+pub fn remove(target: &Path) -> io::Result<()> {
+    match fs::remove_file(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    sync_folder(folder_of(target))
+}
+
+/// Removes a folder and all below it in a way that is never seen half done:
+/// it loses its name first. An absent folder is no error.
+pub fn remove_folder(target: &Path) -> io::Result<()> {
+    let hidden = folder_of(target).join(hidden_name()?);
+    match fs::rename(target, &hidden) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    sync_folder(folder_of(target))?;
+    remove_tree(&hidden)
+}
+
+/// Creates a folder and its parents, each one synced into its parent.
+pub fn create_folders(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    create_folders(folder_of(path))?;
+    match fs::create_dir(path) {
+        // Another process was faster; that is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    sync_folder(folder_of(path))
+}
+
+/// Removes what processes that died left half written in `folder`. What a living
+/// process is writing is locked, and stays.
+pub fn clean(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_bytes().starts_with(STAGE_PREFIX.as_bytes()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let removed = if entry.file_type()?.is_dir() {
+                remove_tree(&entry.path())
+            } else {
+                fs::remove_file(entry.path())
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Together with other readers.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// A `flock`ed file. Dropped, or when the process dies, it is free again. Lock
+/// files are never unlinked: two processes would hold two locks of one name.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock.
+    pub fn wait(path: &Path, hold: Hold) -> io::Result<Self> {
+        let file = Self::open(path)?;
+        rustix::fs::flock(
+            &file,
+            match hold {
+                Hold::Shared => FlockOperation::LockShared,
+                Hold::Exclusive => FlockOperation::LockExclusive,
+            },
+        )?;
+        Ok(Self { _file: file })
+    }
+
+    /// Takes the lock, or returns `None` where somebody else holds it.
+    pub fn attempt(path: &Path, hold: Hold) -> io::Result<Option<Self>> {
+        let file = Self::open(path)?;
+        let operation = match hold {
+            Hold::Shared => FlockOperation::NonBlockingLockShared,
+            Hold::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        match rustix::fs::flock(&file, operation) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open(path: &Path) -> io::Result<File> {
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)
+    }
+}
+
+fn rename(from: &Path, to: &Path, existing: Existing) -> io::Result<()> {
+    if existing == Existing::Replace {
+        return fs::rename(from, to);
+    }
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system without this flag: rename(2) itself refuses a folder that
+        // is not empty, and a lost race for a file replaces like with like.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            if to.symlink_metadata().is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(from, to)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn hidden_name() -> io::Result<OsString> {
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(format!("{STAGE_PREFIX}{:016x}", u64::from_ne_bytes(random)).into())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a tree in which an image may have made folders nobody may enter.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            fs::remove_dir_all(path)
+        }
+        other => other,
+    }
+}
+
+fn open_up(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut all: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn staged_file_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a");
+        for make in
+            [StagedFile::new_in, |f: &Path, m| StagedFile::new_hidden(f, Mode::from_raw_mode(m))]
+        {
+            let mut staged = make(folder.path(), 0o644).unwrap();
+            staged.write_all(b"half").unwrap();
+            drop(staged);
+            assert_eq!(names(folder.path()), Vec::<String>::new());
+            let mut staged = make(folder.path(), 0o600).unwrap();
+            staged.write_all(b"whole").unwrap();
+            staged.commit(&target, Existing::Refuse).unwrap();
+            assert_eq!(names(folder.path()), ["a"]);
+            let error = make(folder.path(), 0o600).unwrap().commit(&target, Existing::Refuse);
+            assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&target).unwrap(), b"whole");
+            make(folder.path(), 0o600).unwrap().commit(&target, Existing::Replace).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), b"");
+            remove(&target).unwrap();
+            remove(&target).unwrap();
+        }
+    }
+
+    #[test]
+    fn clean_removes_the_abandoned_and_leaves_the_living() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".gantry-stage-dead"), b"x").unwrap();
+        fs::create_dir_all(folder.path().join(".gantry-stage-deadfolder/a/b")).unwrap();
+        fs::write(folder.path().join("kept"), b"x").unwrap();
+        let living = StagedFolder::new_in(folder.path()).unwrap();
+        clean(folder.path()).unwrap();
+        let name = living.path().file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(names(folder.path()), [name, "kept".to_owned()]);
+        living.commit(&folder.path().join("b")).unwrap();
+        assert_eq!(names(folder.path()), ["b", "kept"]);
+    }
+
+    #[test]
+    fn lock_is_exclusive_and_freed_on_drop() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::wait(&path, Hold::Exclusive).unwrap();
+        assert!(Lock::attempt(&path, Hold::Shared).unwrap().is_none());
+        drop(held);
+        let _first = Lock::wait(&path, Hold::Shared).unwrap();
+        assert!(Lock::attempt(&path, Hold::Shared).unwrap().is_some());
+    }
+}

@@ -1,0 +1,1 @@
+//! Make images: pack a tree.

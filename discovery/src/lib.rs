@@ -1,0 +1,1 @@
+//! The client: resolve, fetch, verify, store, render, hand to a runtime; push.

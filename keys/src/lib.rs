@@ -1,0 +1,1 @@
+//! OpenPGP for images: key material, signing, the one verification, the trust store.

@@ -1,0 +1,1 @@
+//! The server: ingest, catalogue, blobs, API.

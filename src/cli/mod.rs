@@ -1,0 +1,38 @@
+//! The command line: one file per subcommand, each an `Args` struct and `run`.
+
+mod context;
+mod exit;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use context::{Context, Global};
+pub(crate) use exit::{Failure, Kind};
+
+/// Build, sign, serve, find, verify and run App Container Images.
+#[derive(Parser)]
+#[command(name = "gantry", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 the thing to remove was absent, 3 bad usage, \
+4 not found, 5 refused by trust or verification, 6 refused by the server, 7 network.\n\
+`gantry COMMAND --help` shows examples.")]
+struct Gantry {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+/// Reads the command line, runs it, and says what went wrong.
+pub(crate) fn main() -> ExitCode {
+    let gantry = match Gantry::try_parse() {
+        Ok(gantry) => gantry,
+        Err(error) => return exit::usage(&error),
+    };
+    let context = Context::new(gantry.global);
+    let result = match gantry.command {};
+    exit::report(&context, result)
+}
