@@ -1,0 +1,131 @@
+//! What every command shares: the global options, and the two ways to say something.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// Options every command takes.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Global {
+    /// Trust these CA certificates (PEM) for TLS, besides the system's
+    #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Where images are stored
+    #[arg(long, global = true, value_name = "DIR", env = "GANTRY_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Where trusted keys are kept, in rkt's layout
+    #[arg(long, global = true, value_name = "DIR", env = "GANTRY_TRUST_DIR")]
+    pub(crate) trust_dir: Option<PathBuf>,
+    /// Read this configuration file instead of the user's and the system's
+    #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print data, and errors, as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The global options, and how to speak.
+pub(crate) struct Context {
+    global: Global,
+}
+
+impl Context {
+    pub(super) fn new(global: Global) -> Self {
+        Self { global }
+    }
+
+    pub(crate) fn global(&self) -> &Global {
+        &self.global
+    }
+
+    /// Whether data is printed as JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.global.json
+    }
+
+    /// Prints data on stdout: `value` as one JSON document with `--json`, else `text`.
+    pub(crate) fn print(&self, value: &impl Serialize, text: impl Display) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let written = if self.global.json {
+            serde_json::to_writer(&mut out, value).map_err(io::Error::from).and_then(|()| writeln!(out))
+        } else {
+            writeln!(out, "{text}")
+        };
+        match written {
+            // Whoever read our output has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Says something on stderr, unless `--quiet`.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.global.quiet {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Says on stderr what the user should know even with `--quiet`.
+    pub(crate) fn warn(&self, text: impl Display) {
+        let _ = writeln!(io::stderr(), "warning: {text}");
+    }
+
+    /// A bar over `total` bytes (or a spinner where the total is unknown) on a terminal;
+    /// in a pipe, with `--quiet` or `--json`, one that draws nothing.
+    pub(crate) fn progress(&self, verb: &'static str, total: Option<u64>) -> ProgressBar {
+        let shown = io::stderr().is_terminal() && !self.global.quiet && !self.global.json;
+        let target =
+            if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(total, target).with_message(verb);
+        let template = if total.is_some() {
+            "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+        } else {
+            "{msg} {spinner} {bytes} {bytes_per_sec}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        if shown {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        bar
+    }
+
+    /// The folder of trusted keys: `--trust-dir`, else the system's or the user's.
+    pub(crate) fn trust_dir(&self) -> PathBuf {
+        self.global.trust_dir.clone().unwrap_or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                PathBuf::from("/etc/gantry/trustedkeys")
+            } else {
+                home_folder("XDG_CONFIG_HOME", ".config").join("gantry/trustedkeys")
+            }
+        })
+    }
+
+    /// The image store: `--store`, else the system's or the user's.
+    pub(crate) fn store_dir(&self) -> PathBuf {
+        self.global.store.clone().unwrap_or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                PathBuf::from("/var/lib/gantry")
+            } else {
+                home_folder("XDG_DATA_HOME", ".local/share").join("gantry")
+            }
+        })
+    }
+}
+
+/// An XDG folder: the variable where it is an absolute path, else below the home folder.
+pub(crate) fn home_folder(variable: &str, below_home: &str) -> PathBuf {
+    match std::env::var_os(variable).map(PathBuf::from) {
+        Some(path) if path.is_absolute() => path,
+        _ => Path::new(&std::env::var_os("HOME").unwrap_or_else(|| "/".into())).join(below_home),
+    }
+}

@@ -1,0 +1,106 @@
+//! How a command ends: the documented exit codes, and what is said on the way out.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use aci::{Refusal, Refuse};
+
+use super::Context;
+
+/// What kind of end it is; the number is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something went wrong that no other code names.
+    Failed = 1,
+    /// What was to be removed was absent.
+    Absent = 2,
+    /// The command line makes no sense.
+    Usage = 3,
+    /// No such image, key or file.
+    NotFound = 4,
+    /// Refused by trust or verification.
+    Refused = 5,
+    /// Refused by the server.
+    Server = 6,
+    /// The network, or the other end, failed.
+    Network = 7,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// An error, said as its chain of causes.
+    Error(Kind, anyhow::Error),
+    /// A refusal, said as wanted, found, rule and next step.
+    Refusal(Kind, Refusal),
+    /// A program that was run ended with this code, which is passed on.
+    Child(u8),
+}
+
+impl Failure {
+    /// An error of this kind.
+    pub(crate) fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
+        Self::Error(kind, error.into())
+    }
+
+    /// A refusal by trust, verification or format: exit code 5.
+    pub(crate) fn refused(error: &impl Refuse) -> Self {
+        Self::Refusal(Kind::Refused, error.refusal())
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(Kind::Failed, error)
+    }
+}
+
+/// Says what clap has to say: help on stdout with code 0, bad usage on stderr with code 3.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let wanted = !error.use_stderr();
+    // A closed pipe is the reader's choice.
+    let _ = error.print();
+    if wanted { ExitCode::SUCCESS } else { ExitCode::from(Kind::Usage as u8) }
+}
+
+/// Says why a command failed, in text or JSON on stderr, and gives its exit code.
+pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let (kind, text, refusal) = match failure {
+        Failure::Child(code) => return ExitCode::from(code),
+        Failure::Error(kind, error) => {
+            let text = format!("{error:#}");
+            let refusal = Refusal {
+                code: kind.word().to_owned(),
+                message: text.clone(),
+                wanted: String::new(),
+                found: String::new(),
+                rule: String::new(),
+                next: String::new(),
+            };
+            (kind, text, refusal)
+        }
+        Failure::Refusal(kind, refusal) => (kind, refusal.to_string(), refusal),
+    };
+    let line = if context.json() {
+        serde_json::json!({ "error": refusal, "exitCode": kind as u8 }).to_string()
+    } else {
+        format!("gantry: {text}")
+    };
+    let _ = writeln!(std::io::stderr(), "{line}");
+    ExitCode::from(kind as u8)
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Absent => "absent",
+            Self::Usage => "usage",
+            Self::NotFound => "not-found",
+            Self::Refused => "refused",
+            Self::Server => "refused-by-server",
+            Self::Network => "network",
+        }
+    }
+}
