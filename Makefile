@@ -1,0 +1,28 @@
+# Every target can be run on its own, twice in a row, with or without a terminal.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Pack, sign, publish, find, verify and run a small program, then try a tampered one
+	@scripts/setup.sh build demo
+	@demo/demo.sh
+
+test: ## Run every test, against the real tools
+	@scripts/setup.sh build test
+	cargo test --workspace --locked --no-fail-fast
+
+check: ## Formatting, lints, docs, doctests, licences, advisories, unused dependencies
+	@scripts/setup.sh build
+	@scripts/check.sh
+
+bench: ## Measure packing against the other tools (release build; a few minutes)
+	@scripts/setup.sh build bench
+	@bench/pack.sh
+
+SECONDS_EACH := $(or $(SECONDS),30)
+fuzz: ## Fuzz every parser of outside bytes, each for SECONDS=30
+	@scripts/setup.sh build
+	@fuzz/run.sh $(SECONDS_EACH)
