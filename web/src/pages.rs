@@ -1,0 +1,180 @@
+//! The contexts of the pages, and how each is rendered.
+
+use aci::{FileDigest, ImageId, Labels, Name};
+use askama::Template;
+
+use crate::RenderError;
+use crate::discovery::{Discovery, MetaTag};
+use crate::domain::Domain;
+use crate::text::{fetch_reference, shell_word, visible};
+
+/// The home page: what is served here.
+#[derive(Debug, Clone)]
+pub struct HomePage {
+    /// The meta tags.
+    pub discovery: Discovery,
+    /// The domains whose images are listed.
+    pub domains: Vec<Domain>,
+    /// The names, in alphabetical order.
+    pub names: Vec<NameEntry>,
+    /// The last name of this page, where more follow.
+    pub more_after: Option<Name>,
+}
+
+/// One name in a list.
+#[derive(Debug, Clone)]
+pub struct NameEntry {
+    /// The name.
+    pub name: Name,
+    /// Where its page is: a path on this server.
+    pub href: String,
+    /// How many images it has.
+    pub images: u64,
+    /// The day of the newest push: `2026-11-03`.
+    pub pushed: String,
+}
+
+/// The page of one name: its images, and the names below it.
+#[derive(Debug, Clone)]
+pub struct NamePage {
+    /// The meta tags.
+    pub discovery: Discovery,
+    /// The name.
+    pub name: Name,
+    /// Its images, newest version first.
+    pub images: Vec<ImageEntry>,
+    /// How many images the list leaves out.
+    pub left_out: u64,
+    /// The names below it.
+    pub children: Vec<NameEntry>,
+}
+
+/// One image on the page of its name.
+#[derive(Debug, Clone)]
+pub struct ImageEntry {
+    /// All its labels.
+    pub labels: Labels,
+    /// Its image ID.
+    pub image_id: ImageId,
+    /// SHA-256 of the image file.
+    pub file_digest: FileDigest,
+    /// Bytes of the image file.
+    pub file_bytes: u64,
+    /// Fingerprint of the key whose signature was accepted.
+    pub signer: String,
+    /// The day it was pushed: `2026-11-03`.
+    pub pushed: String,
+}
+
+/// What a person sees instead of a page. It has no meta tags.
+#[derive(Debug, Clone)]
+pub struct ErrorPage {
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub next: String,
+}
+
+impl HomePage {
+    /// The page as HTML.
+    pub fn render(&self) -> Result<String, RenderError> {
+        Ok(HomeTemplate { tags: &self.discovery.tags(), page: self }.render()?)
+    }
+
+    fn title(&self) -> String {
+        self.domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl NamePage {
+    /// The page as HTML.
+    pub fn render(&self) -> Result<String, RenderError> {
+        Ok(NameTemplate { tags: &self.discovery.tags(), page: self }.render()?)
+    }
+
+    /// The parents of the name that have a page, from the top: text and path.
+    fn crumbs(&self) -> Vec<(String, String)> {
+        let mut crumbs: Vec<_> = self
+            .name
+            .ancestors()
+            .skip(1)
+            .map(|parent| (parent.last_segment().to_owned(), format!("/{}", parent.path())))
+            .collect();
+        crumbs.reverse();
+        crumbs
+    }
+
+    /// The keys that signed the images of this page, each once.
+    fn signers(&self) -> Vec<&str> {
+        let mut all: Vec<_> = self.images.iter().map(|image| image.signer.as_str()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+impl ImageEntry {
+    fn version(&self) -> Option<String> {
+        self.labels.value("version").map(visible)
+    }
+
+    fn other_labels(&self) -> Vec<(String, String)> {
+        let rest = self.labels.without("version");
+        rest.iter().map(|l| (l.name.to_string(), visible(&l.value))).collect()
+    }
+
+    /// The word to fetch it by, fit for a shell.
+    fn reference(&self, name: &Name) -> Option<String> {
+        fetch_reference(name, &self.labels).map(|text| shell_word(&text))
+    }
+
+    fn size(&self) -> String {
+        human(self.file_bytes)
+    }
+}
+
+impl ErrorPage {
+    /// The page as HTML.
+    pub fn render(&self) -> Result<String, RenderError> {
+        Ok(ErrorTemplate { tags: &[], page: self }.render()?)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomeTemplate<'a> {
+    tags: &'a [MetaTag],
+    page: &'a HomePage,
+}
+
+#[derive(Template)]
+#[template(path = "name.html")]
+struct NameTemplate<'a> {
+    tags: &'a [MetaTag],
+    page: &'a NamePage,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorTemplate<'a> {
+    tags: &'a [MetaTag],
+    page: &'a ErrorPage,
+}
+
+/// Bytes in the unit a person would use: `17.3 MiB`.
+fn human(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    for (unit, name) in UNITS {
+        if bytes >= unit {
+            // Tenths, cut off: exact to any size, and never more than is there.
+            let tenths = u128::from(bytes) * 10 / u128::from(unit);
+            return format!("{}.{} {name}", tenths / 10, tenths % 10);
+        }
+    }
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
+}
+
+#[cfg(test)]
+mod tests;
