@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::{Compression, PathBytes};
 use crate::manifest::ManifestError;
 use crate::refusal::{Refusal, Refuse};
 
@@ -11,20 +12,236 @@ pub enum ArchiveError {
     /// Reading or writing failed; nothing is said about the image.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The first bytes are those of no format an image may have.
+    #[error("the file is no image: it begins with {}", hex(.0))]
+    UnknownFormat(Vec<u8>),
+    /// The compressed stream is broken.
+    #[error("the {compression} stream is broken: {source}")]
+    Compressed {
+        /// Which compression.
+        compression: Compression,
+        /// What the decompressor says.
+        #[source]
+        source: io::Error,
+    },
+    /// A limit was passed.
+    #[error("the image has more than {allowed} {what}")]
+    Limit {
+        /// What there is too much of, with its unit.
+        what: &'static str,
+        /// The limit.
+        allowed: u64,
+    },
+    /// So few bytes unpack to so many that it can only be a bomb.
+    #[error("{packed} bytes of the file unpack to more than {unpacked} bytes: a compression bomb")]
+    Bomb {
+        /// Bytes of the file read so far.
+        packed: u64,
+        /// Bytes of the archive they gave.
+        unpacked: u64,
+    },
+    /// The archive ends before it is complete.
+    #[error("the archive ends early, at byte {at}, in {within}")]
+    Truncated {
+        /// Bytes of the archive read so far.
+        at: u64,
+        /// What was being read.
+        within: &'static str,
+    },
+    /// Something follows the end of the archive.
+    #[error("something follows the end of the archive, at byte {at}")]
+    TrailingData {
+        /// Offset in the archive.
+        at: u64,
+    },
+    /// A header's checksum is wrong.
+    #[error("the tar header at byte {at} has a wrong checksum")]
+    Checksum {
+        /// Offset in the archive.
+        at: u64,
+    },
+    /// A header field holds no number, or one out of range.
+    #[error("the tar header at byte {at} has no valid {field}")]
+    Number {
+        /// Offset in the archive.
+        at: u64,
+        /// Which field.
+        field: &'static str,
+    },
+    /// An extended header is malformed, or says what no honest archive says.
+    #[error("the extended tar header at byte {at} {fault}")]
+    ExtendedHeader {
+        /// Offset in the archive.
+        at: u64,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A type of entry that images do not have.
+    #[error("{path} is of tar type {:?}, which no image may hold", char::from(*.kind))]
+    EntryType {
+        /// Which entry.
+        path: PathBytes,
+        /// Its type flag.
+        kind: u8,
+    },
+    /// A size on an entry that has no content.
+    #[error("{path} has no content, but its header says {size} bytes")]
+    SizeWithoutContent {
+        /// Which entry.
+        path: PathBytes,
+        /// The size.
+        size: u64,
+    },
+    /// A path that leaves the image, or is written in a way that tools read differently.
+    #[error("the path {path} {fault}")]
+    Path {
+        /// The path.
+        path: PathBytes,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A path leads through an entry that is no directory, as a symlink.
+    #[error("the path {path} leads through {through}, which is no directory")]
+    ThroughNonDirectory {
+        /// The path.
+        path: PathBytes,
+        /// The entry on its way.
+        through: PathBytes,
+    },
+    /// One path twice.
+    #[error("{path} is in the archive twice")]
+    Duplicate {
+        /// The path.
+        path: PathBytes,
+    },
+    /// A hard link to nothing, or to something no hard link may name.
+    #[error("{path} is a hard link to {target}, which {fault}")]
+    HardLink {
+        /// The link.
+        path: PathBytes,
+        /// Its target.
+        target: PathBytes,
+        /// What is wrong with the target.
+        fault: &'static str,
+    },
+    /// A top-level entry besides `manifest` and `rootfs`.
+    #[error("{path} is neither \"manifest\" nor in \"rootfs\"")]
+    TopLevel {
+        /// The path.
+        path: PathBytes,
+    },
+    /// `manifest` or `rootfs` is something else than it must be.
+    #[error("{path} is {found}, not {wanted}")]
+    LayoutType {
+        /// `manifest` or `rootfs`.
+        path: PathBytes,
+        /// What it must be.
+        wanted: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// `manifest` or `rootfs` is absent.
+    #[error("the archive has no {0:?}")]
+    Absent(&'static str),
     /// The manifest is not acceptable.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
 
+fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "nothing at all".to_owned();
+    }
+    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+const ASK_AUTHOR: &str = "do not use this file; fetch it again, or ask its author for a sound one";
+
 impl Refuse for ArchiveError {
     fn refusal(&self) -> Refusal {
+        use ArchiveError as E;
+        let (code, wanted, rule, next) = match self {
+            E::Io(_) => {
+                ("io", "a file that can be read", "reading comes before judging", "try again")
+            }
+            E::UnknownFormat(_) => (
+                "image-format",
+                "a tar, plain or compressed by gzip, bzip2, xz or zstd",
+                "the first bytes tell the format, never the name (spec: aci.md, Image Archives)",
+                "check that this is an image and not an error page or a signature",
+            ),
+            E::Compressed { .. } | E::Truncated { .. } => (
+                "image-truncated",
+                "a whole archive, to its last byte",
+                "an image is read to its end before any of it is used",
+                "fetch it again; if it stays so, ask its author for a sound one",
+            ),
+            E::Limit { .. } => (
+                "image-too-large",
+                "an image within the limits of whoever reads it",
+                "everything from outside has a limit",
+                "make the image smaller, or raise the limit where you trust the author",
+            ),
+            E::Bomb { .. } => (
+                "image-bomb",
+                "an archive that unpacks to a sensible size",
+                "the ratio of unpacked to packed bytes is limited",
+                ASK_AUTHOR,
+            ),
+            E::TrailingData { .. }
+            | E::Checksum { .. }
+            | E::Number { .. }
+            | E::ExtendedHeader { .. }
+            | E::SizeWithoutContent { .. } => (
+                "image-tar",
+                "a tar archive that every tool reads the same way",
+                "what two tools read differently is refused (POSIX pax; spec: aci.md)",
+                ASK_AUTHOR,
+            ),
+            E::EntryType { .. } => (
+                "image-entry-type",
+                "files, directories, links, devices and pipes",
+                "other tar types have no meaning in an image",
+                "pack the tree again, without sparse or multi-volume options",
+            ),
+            E::Path { .. } | E::ThroughNonDirectory { .. } => (
+                "image-path",
+                "relative paths of plain segments, through directories only",
+                "no path of an image may lead out of it",
+                ASK_AUTHOR,
+            ),
+            E::Duplicate { .. } => (
+                "image-duplicate",
+                "each path once",
+                "an archive has no duplicate entries (spec: aci.md, Image Archives)",
+                "pack the tree again",
+            ),
+            E::HardLink { .. } => (
+                "image-hard-link",
+                "hard links to earlier files of the same image",
+                "no link of an image may lead out of it",
+                ASK_AUTHOR,
+            ),
+            E::TopLevel { .. } | E::LayoutType { .. } | E::Absent(_) => (
+                "image-layout",
+                "a regular file \"manifest\" and a directory \"rootfs\", and nothing else beside them",
+                "an image has two top-level entries (spec: aci.md, Image Archives)",
+                "pack it with `gantry pack`, or ask its author for a sound one",
+            ),
+            E::Manifest(_) => (
+                "manifest-invalid",
+                "an image manifest that every tool reads the same way",
+                "the manifest is checked before anything in it is believed (spec: aci.md)",
+                "correct the manifest and pack the image again",
+            ),
+        };
         Refusal {
-            code: "image-malformed".into(),
-            message: self.to_string(),
-            wanted: String::new(),
-            found: String::new(),
-            rule: String::new(),
-            next: String::new(),
+            code: code.to_owned(),
+            message: "the image was refused".to_owned(),
+            wanted: wanted.to_owned(),
+            found: self.to_string(),
+            rule: rule.to_owned(),
+            next: next.to_owned(),
         }
     }
 }

@@ -1,15 +1,23 @@
 //! Reading an image once, from its first byte to its last.
 
-use std::io::Read;
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::rc::Rc;
 
+use sha2::{Digest, Sha512};
+
+use super::decompress::{Decompressor, MeteredFile, from_io, through_io};
+use super::entry::{Entry, EntryKind};
+use super::layout::{Layout, Place};
+use super::read::TarReader;
 use super::{ArchiveError, Compression};
 use crate::digest::{FileDigest, ImageId};
 use crate::limits::Limits;
 use crate::manifest::ImageManifest;
 
-/// What reading an image to its end has shown. Only [`inspect`] builds it, so
-/// whoever holds one knows that layout, names, links, types, sizes and manifest
-/// were checked.
+/// What reading an image to its end has shown. Only [`inspect`] and
+/// [`unpack`](super::unpack) build it, so whoever holds one knows that layout,
+/// names, links, types, sizes and manifest were checked.
 #[derive(Debug, Clone)]
 pub struct InspectedImage {
     image_id: ImageId,
@@ -58,13 +66,145 @@ impl InspectedImage {
         self.tar_bytes
     }
 
-    /// Entries below `rootfs`, and `rootfs` itself.
+    /// Entries of the archive besides the manifest.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 }
 
 /// Reads an image file to its end and checks it against the spec and `limits`.
-pub fn inspect(_file: impl Read, _limits: &Limits) -> Result<InspectedImage, ArchiveError> {
-    Err(ArchiveError::Io(std::io::ErrorKind::Unsupported.into()))
+pub fn inspect(file: impl Read, limits: &Limits) -> Result<InspectedImage, ArchiveError> {
+    let mut image = ImageReader::new(file, limits)?;
+    while image.next()?.is_some() {}
+    image.finish()
+}
+
+/// Goes through an image entry by entry: decompressed, counted, hashed and checked on the way.
+pub(super) struct ImageReader<R: Read> {
+    tar: TarReader<MeteredArchive<R>>,
+    compression: Compression,
+    layout: Layout,
+    manifest: Option<(ImageManifest, Vec<u8>)>,
+    max_manifest: u64,
+}
+
+impl<R: Read> ImageReader<R> {
+    pub(super) fn new(file: R, limits: &Limits) -> Result<Self, ArchiveError> {
+        let file = MeteredFile::new(file, limits);
+        let packed = file.count.clone();
+        let (archive, compression) = Decompressor::new(file)?;
+        let archive = MeteredArchive {
+            archive,
+            hash: Sha512::new(),
+            packed,
+            unpacked: 0,
+            allowed: limits.tar_bytes,
+            ratio: limits.ratio,
+            ratio_floor: limits.ratio_floor,
+        };
+        Ok(Self {
+            tar: TarReader::new(archive, limits),
+            compression,
+            layout: Layout::new(limits),
+            manifest: None,
+            max_manifest: limits.manifest_bytes,
+        })
+    }
+
+    /// The next entry of the rootfs; `None` at the end. The manifest is kept on the way.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        loop {
+            let next = self.tar.next();
+            let Some(mut entry) = next.map_err(|error| self.cause(error))? else {
+                return Ok(None);
+            };
+            match self.layout.admit(&mut entry)? {
+                Place::Rootfs => return Ok(Some(entry)),
+                Place::Manifest => self.read_manifest(&entry)?,
+                Place::Top => {}
+            }
+        }
+    }
+
+    /// Reads content of the entry last returned; 0 at its end.
+    pub(super) fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        let got = self.tar.read_content(buffer);
+        got.map_err(|error| self.cause(error))
+    }
+
+    fn read_manifest(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
+        let EntryKind::File { size } = entry.kind else {
+            return Err(ArchiveError::Absent("manifest"));
+        };
+        if size > self.max_manifest {
+            let allowed = self.max_manifest;
+            return Err(ArchiveError::Limit { what: "bytes in its manifest", allowed });
+        }
+        let mut bytes = vec![0; size as usize];
+        let mut done = 0;
+        while done < bytes.len() {
+            done += self.read_content(&mut bytes[done..])?;
+        }
+        self.manifest = Some((ImageManifest::from_json(&bytes)?, bytes));
+        Ok(())
+    }
+
+    /// After the last entry: what only the end can tell.
+    pub(super) fn finish(self) -> Result<InspectedImage, ArchiveError> {
+        let (manifest, manifest_bytes) = self.manifest.ok_or(ArchiveError::Absent("manifest"))?;
+        let entries = self.layout.finish()?;
+        let tar_bytes = self.tar.bytes_read();
+        let archive = self.tar.into_inner();
+        let image_id = ImageId::of(archive.hash.finalize().into());
+        let file = archive.archive.finish()?;
+        let file_bytes = file.count.get();
+        Ok(InspectedImage {
+            image_id,
+            manifest,
+            manifest_bytes,
+            compression: self.compression,
+            file_digest: FileDigest::of(file.digest()),
+            file_bytes,
+            tar_bytes,
+            entries,
+        })
+    }
+
+    /// What an error from below really is.
+    fn cause(&self, error: ArchiveError) -> ArchiveError {
+        match error {
+            ArchiveError::Io(error) => from_io(error, self.compression),
+            other => other,
+        }
+    }
+}
+
+/// The uncompressed archive as it is read: counted, hashed, and judged.
+struct MeteredArchive<R: Read> {
+    archive: Decompressor<R>,
+    hash: Sha512,
+    packed: Rc<Cell<u64>>,
+    unpacked: u64,
+    allowed: u64,
+    ratio: u64,
+    ratio_floor: u64,
+}
+
+impl<R: Read> Read for MeteredArchive<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.archive.read(buffer)?;
+        self.hash.update(&buffer[..got]);
+        self.unpacked += got as u64;
+        if self.unpacked > self.allowed {
+            let allowed = self.allowed;
+            return Err(through_io(ArchiveError::Limit { what: "bytes when unpacked", allowed }));
+        }
+        // Ten megabytes that unpack to ten gigabytes fill a disk for the price of a click.
+        let packed = self.packed.get();
+        if self.unpacked > self.ratio_floor && self.unpacked / self.ratio > packed {
+            let unpacked = self.unpacked;
+            return Err(through_io(ArchiveError::Bomb { packed, unpacked }));
+        }
+        Ok(got)
+    }
 }

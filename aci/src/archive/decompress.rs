@@ -1,0 +1,173 @@
+//! Telling a file's compression by its first bytes, and undoing it within limits.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+use super::{ArchiveError, Compression};
+use crate::limits::Limits;
+
+/// An xz file may ask for a dictionary of 4 GiB; this much is what `xz -9` needs and more.
+const XZ_MEMORY: u64 = 128 << 20;
+/// The window zstd itself accepts without being told otherwise: 128 MiB.
+const ZSTD_WINDOW_LOG: u32 = 27;
+const BUFFER: usize = 256 << 10;
+
+/// The file as it comes in: counted, hashed and capped.
+pub(super) struct MeteredFile<R> {
+    file: R,
+    hash: Sha256,
+    /// Shared with the reader of the archive, which judges the ratio.
+    pub(super) count: Rc<Cell<u64>>,
+    allowed: u64,
+}
+
+impl<R: Read> MeteredFile<R> {
+    pub(super) fn new(file: R, limits: &Limits) -> Self {
+        Self { file, hash: Sha256::new(), count: Rc::default(), allowed: limits.file_bytes }
+    }
+
+    pub(super) fn digest(self) -> [u8; 32] {
+        self.hash.finalize().into()
+    }
+}
+
+/// Wraps one of our own errors so that it survives a decompressor in between.
+pub(super) fn through_io(error: ArchiveError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// The error that [`through_io`] wrapped, or what the decompressor made of its input.
+pub(super) fn from_io(error: io::Error, compression: Compression) -> ArchiveError {
+    match error.downcast::<ArchiveError>() {
+        Ok(own) => own,
+        Err(error) if is_stream_fault(&error) => {
+            ArchiveError::Compressed { compression, source: error }
+        }
+        Err(error) => ArchiveError::Io(error),
+    }
+}
+
+/// Whether an error is about the bytes, not about reading them.
+fn is_stream_fault(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
+        && matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::Other
+        )
+}
+
+/// Wraps an error of the source itself, so that no decompressor's error is mistaken for it.
+fn source_error(error: io::Error) -> io::Error {
+    through_io(match error.downcast::<ArchiveError>() {
+        Ok(own) => own,
+        Err(error) => ArchiveError::Io(error),
+    })
+}
+
+impl<R: Read> Read for MeteredFile<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = match self.file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            other => other.map_err(source_error)?,
+        };
+        self.hash.update(&buffer[..got]);
+        let count = self.count.get() + got as u64;
+        self.count.set(count);
+        if count > self.allowed {
+            let allowed = self.allowed;
+            return Err(through_io(ArchiveError::Limit { what: "bytes in its file", allowed }));
+        }
+        Ok(got)
+    }
+}
+
+/// The file from its first byte on: those that told its format, then the rest.
+type Source<R> = BufReader<Chain<Cursor<Vec<u8>>, MeteredFile<R>>>;
+
+/// The archive inside a file, whatever its compression.
+pub(super) enum Decompressor<R: Read> {
+    Plain(Source<R>),
+    Gzip(Box<flate2::bufread::MultiGzDecoder<Source<R>>>),
+    Bzip2(Box<bzip2::bufread::MultiBzDecoder<Source<R>>>),
+    Xz(Box<liblzma::bufread::XzDecoder<Source<R>>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Source<R>>>),
+}
+
+impl<R: Read> Decompressor<R> {
+    /// Looks at the first bytes and chooses.
+    pub(super) fn new(mut file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
+        let start = first_bytes(&mut file)?;
+        let compression = match start.as_slice() {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [b'B', b'Z', b'h', ..] => Compression::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            // A tar begins with a path, and every path of an image begins so.
+            [b'm' | b'r' | b'.' | b'P', ..] => Compression::None,
+            other => return Err(ArchiveError::UnknownFormat(other.to_vec())),
+        };
+        let file = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(file));
+        let decompressor = match compression {
+            Compression::None => Self::Plain(file),
+            Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(file))),
+            Compression::Bzip2 => Self::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(file))),
+            Compression::Xz => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(
+                    XZ_MEMORY,
+                    liblzma::stream::CONCATENATED,
+                )
+                .map_err(|error| ArchiveError::Io(error.into()))?;
+                Self::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream)))
+            }
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                Self::Zstd(Box::new(decoder))
+            }
+        };
+        Ok((decompressor, compression))
+    }
+
+    /// Reads what may follow the compressed stream, and refuses anything that does;
+    /// then gives the file back.
+    pub(super) fn finish(self) -> Result<MeteredFile<R>, ArchiveError> {
+        let mut file = match self {
+            Self::Plain(file) => file,
+            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Bzip2(decoder) => decoder.into_inner(),
+            Self::Xz(decoder) => decoder.into_inner(),
+            Self::Zstd(decoder) => decoder.finish(),
+        };
+        let rest = file.fill_buf().map_err(|error| from_io(error, Compression::None))?;
+        if rest.is_empty() {
+            return Ok(file.into_inner().into_inner().1);
+        }
+        let left = rest.len() as u64;
+        Err(ArchiveError::TrailingData { at: file.get_ref().get_ref().1.count.get() - left })
+    }
+}
+
+impl<R: Read> Read for Decompressor<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Bzip2(decoder) => decoder.read(buffer),
+            Self::Xz(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// Reads the first six bytes, or as many as there are: a slow source may give them one by one.
+fn first_bytes<R: Read>(file: &mut MeteredFile<R>) -> Result<Vec<u8>, ArchiveError> {
+    let mut start = Vec::new();
+    file.take(6).read_to_end(&mut start).map_err(|error| from_io(error, Compression::None))?;
+    Ok(start)
+}

@@ -1,0 +1,303 @@
+//! The canonical writer, "profile v1": the same entries give the same bytes.
+//!
+//! One pass makes everything: entries become a tar stream, cut into blocks that
+//! are hashed on one thread, compressed on others, and written in order on a last
+//! one. Each compressed block is a member of its own (a gzip member, a bzip2 or
+//! xz stream, a zstd frame), so the bytes do not depend on how many threads ran.
+
+use std::io::{self, Read, Write};
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use sha2::{Digest, Sha256, Sha512};
+
+use super::compress::{BlockCompressor, block_bytes};
+use super::entry::{Entry, EntryKind};
+use super::header::{self, BLOCK};
+use super::{Compression, PathBytes};
+use crate::digest::{FileDigest, ImageId};
+
+/// How an image is written.
+#[derive(Debug, Clone)]
+pub struct WriteOptions {
+    /// The compression.
+    pub compression: Compression,
+    /// Compressing threads; the bytes do not depend on it.
+    pub threads: NonZeroUsize,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// SHA-512 of the uncompressed archive.
+    pub image_id: ImageId,
+    /// SHA-256 of the file.
+    pub file_digest: FileDigest,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Bytes of the uncompressed archive.
+    pub tar_bytes: u64,
+}
+
+/// Takes the entries of one archive. Made by [`write`] alone, which ends it properly.
+pub struct ArchiveWriter {
+    blocks: Blocks,
+    number: u64,
+    header: Vec<u8>,
+}
+
+impl ArchiveWriter {
+    /// The image manifest, the first entry: these very bytes, mode 0644, owner 0:0.
+    pub fn manifest(&mut self, bytes: &[u8], mtime: i64) -> io::Result<()> {
+        let entry = Entry {
+            path: "manifest".into(),
+            kind: EntryKind::File { size: bytes.len() as u64 },
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime,
+            xattrs: Vec::new(),
+        };
+        self.file(&entry, &mut &*bytes)
+    }
+
+    /// An entry without content.
+    pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        self.file(entry, &mut io::empty())
+    }
+
+    /// An entry with content: exactly as many bytes as its size says, or an error
+    /// of kind `InvalidData` (nothing is ever padded or cut).
+    pub fn file(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
+        self.number += 1;
+        self.header.clear();
+        header::encode(entry, self.number, &mut self.header);
+        self.blocks.write_all(&self.header)?;
+        let EntryKind::File { size } = entry.kind else { return Ok(()) };
+        self.blocks.copy_exactly(content, size, &entry.path)?;
+        let padding = size.next_multiple_of(BLOCK as u64) - size;
+        self.blocks.write_all(&[0; BLOCK][..padding as usize])
+    }
+}
+
+/// Writes one image to `out`: `fill` gives the entries in canonical order.
+///
+/// On an error nothing that reached `out` is of any use; stage it.
+pub fn write<W, E>(
+    out: &mut W,
+    options: &WriteOptions,
+    fill: impl FnOnce(&mut ArchiveWriter) -> Result<(), E>,
+) -> Result<Written, E>
+where
+    W: Write + Send,
+    E: From<io::Error>,
+{
+    thread::scope(|scope| {
+        let threads = options.threads.get();
+        let depth = threads + 2;
+        let (hash_in, hash_out) = sync_channel::<Arc<Block>>(depth);
+        let (order_in, order_out) = sync_channel::<Receiver<Compressed>>(depth);
+        let (job_in, job_out) = sync_channel::<Job>(depth);
+        let hasher = scope.spawn(move || hash_all(&hash_out));
+        let writer = scope.spawn(move || write_all(out, &order_out));
+        if options.compression != Compression::None {
+            let job_out = Arc::new(Mutex::new(job_out));
+            for _ in 0..threads {
+                let (jobs, compression) = (job_out.clone(), options.compression);
+                scope.spawn(move || compress_all(compression, &jobs));
+            }
+        }
+        let blocks = Blocks {
+            current: Vec::new(),
+            size: block_bytes(options.compression),
+            pool: Arc::default(),
+            hash: hash_in,
+            order: order_in,
+            jobs: (options.compression != Compression::None).then_some(job_in),
+        };
+        let mut archive = ArchiveWriter { blocks, number: 0, header: Vec::new() };
+        let filled = fill(&mut archive).and_then(|()| {
+            archive.blocks.write_all(&[0; 2 * BLOCK])?;
+            archive.blocks.send()?;
+            Ok(())
+        });
+        // The channels close here, and with them the threads end.
+        drop(archive);
+        let (image_id, tar_bytes) = hasher.join().map_err(|_| thread_died())?;
+        // If writing failed, `filled` only says that a channel closed: the cause comes first.
+        let (file_digest, file_bytes) = writer.join().map_err(|_| thread_died())??;
+        filled?;
+        Ok(Written { image_id, file_digest, file_bytes, tar_bytes })
+    })
+}
+
+fn thread_died() -> io::Error {
+    io::Error::other("a thread of the image writer died")
+}
+
+type Compressed = io::Result<Output>;
+
+enum Output {
+    Plain(Arc<Block>),
+    Packed(Vec<u8>),
+}
+
+struct Job {
+    block: Arc<Block>,
+    done: SyncSender<Compressed>,
+}
+
+/// A run of archive bytes. Its memory goes back to the pool when the last thread is done with it.
+struct Block {
+    bytes: Vec<u8>,
+    pool: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Ok(mut pool) = self.pool.lock() {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.clear();
+            pool.push(bytes);
+        }
+    }
+}
+
+/// The stream of archive bytes, cut into blocks.
+struct Blocks {
+    current: Vec<u8>,
+    size: usize,
+    pool: Arc<Mutex<Vec<Vec<u8>>>>,
+    hash: SyncSender<Arc<Block>>,
+    order: SyncSender<Receiver<Compressed>>,
+    jobs: Option<SyncSender<Job>>,
+}
+
+impl Blocks {
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = self.size - self.current.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.current.extend_from_slice(now);
+            bytes = later;
+            self.send_if_full()?;
+        }
+        Ok(())
+    }
+
+    /// Reads straight into the block, so file contents are copied once.
+    fn copy_exactly(
+        &mut self,
+        content: &mut dyn Read,
+        size: u64,
+        path: &PathBytes,
+    ) -> io::Result<()> {
+        let mut left = size;
+        while left > 0 {
+            let room = (self.size - self.current.len()) as u64;
+            let before = self.current.len();
+            let now = room.min(left);
+            self.current.resize(before + now as usize, 0);
+            let got = read_some(content, &mut self.current[before..])?;
+            self.current.truncate(before + got);
+            if got == 0 {
+                return Err(size_changed(path, format!("{} of {size} bytes", size - left)));
+            }
+            left -= got as u64;
+            self.send_if_full()?;
+        }
+        match read_some(content, &mut [0])? {
+            0 => Ok(()),
+            _ => Err(size_changed(path, format!("more than {size} bytes"))),
+        }
+    }
+
+    fn send_if_full(&mut self) -> io::Result<()> {
+        if self.current.len() == self.size { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        if self.current.is_empty() {
+            return Ok(());
+        }
+        let fresh = self.pool.lock().ok().and_then(|mut pool| pool.pop());
+        let fresh = fresh.unwrap_or_else(|| Vec::with_capacity(self.size));
+        let bytes = std::mem::replace(&mut self.current, fresh);
+        let block = Arc::new(Block { bytes, pool: self.pool.clone() });
+        let (done, ordered) = sync_channel(1);
+        let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.order.send(ordered).map_err(|_| closed(()))?;
+        self.hash.send(block.clone()).map_err(|_| closed(()))?;
+        match &self.jobs {
+            Some(jobs) => jobs.send(Job { block, done }).map_err(|_| closed(())),
+            None => done.send(Ok(Output::Plain(block))).map_err(|_| closed(())),
+        }
+    }
+}
+
+fn read_some(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match content.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+fn size_changed(path: &PathBytes, found: String) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{path} changed while it was read: {found} were there"),
+    )
+}
+
+fn hash_all(blocks: &Receiver<Arc<Block>>) -> (ImageId, u64) {
+    let mut hash = Sha512::new();
+    let mut total = 0;
+    for block in blocks {
+        hash.update(&block.bytes);
+        total += block.bytes.len() as u64;
+    }
+    (ImageId::of(hash.finalize().into()), total)
+}
+
+fn compress_all(compression: Compression, jobs: &Mutex<Receiver<Job>>) {
+    let mut compressor = BlockCompressor::new(compression);
+    loop {
+        let job = match jobs.lock() {
+            Ok(jobs) => jobs.recv(),
+            Err(_) => return,
+        };
+        let Ok(Job { block, done }) = job else { return };
+        let packed = match &mut compressor {
+            Ok(compressor) => compressor.compress(&block.bytes).map(Output::Packed),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        drop(block);
+        if done.send(packed).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_all<W: Write>(
+    out: &mut W,
+    ordered: &Receiver<Receiver<Compressed>>,
+) -> io::Result<(FileDigest, u64)> {
+    let mut hash = Sha256::new();
+    let mut total = 0;
+    for next in ordered {
+        let output = next.recv().map_err(|_| thread_died())??;
+        let bytes = match &output {
+            Output::Plain(block) => &block.bytes,
+            Output::Packed(bytes) => bytes,
+        };
+        out.write_all(bytes)?;
+        hash.update(bytes);
+        total += bytes.len() as u64;
+    }
+    out.flush()?;
+    Ok((FileDigest::of(hash.finalize().into()), total))
+}
