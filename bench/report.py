@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Prints the table of one run of `make bench`: bench/report.py RESULTS"""
+
+import json
+import os
+import platform
+import sys
+
+# What the ratios are taken against, where it was measured.
+REFERENCE = "actool build"
+HASH = "sha512sum of the tar"
+
+
+def cpu():
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def main():
+    folder = sys.argv[1]
+    with open(os.path.join(folder, "times.json"), encoding="utf-8") as file:
+        times = {result["command"]: result for result in json.load(file)["results"]}
+    with open(os.path.join(folder, "tree.txt"), encoding="utf-8") as file:
+        tree = file.read().strip()
+    runs = {}
+    with open(os.path.join(folder, "runs.tsv"), encoding="utf-8") as file:
+        for line in file:
+            name, size, memory = line.rstrip("\n").split("\t")
+            runs[name] = (int(size), int(memory))
+
+    print(f"{tree}; {os.cpu_count()} cores, {cpu()}, Linux {platform.release()}")
+    print()
+    print("| command | seconds | ± | of actool's time | of the hash's time | MB | of actool's size | peak MiB |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, result in times.items():
+        size, memory = runs[name]
+        against = f"{result['mean'] / times[REFERENCE]['mean']:.2f}" if REFERENCE in times else "–"
+        smaller = f"{size / runs[REFERENCE][0]:.3f}" if REFERENCE in runs else "–"
+        print(
+            f"| {name} | {result['mean']:.2f} | {result['stddev'] or 0:.2f} | {against} "
+            f"| {result['mean'] / times[HASH]['mean']:.2f} | {size / 1e6:.1f} | {smaller} "
+            f"| {memory / 2**20:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
