@@ -1,0 +1,77 @@
+//! What is packed: a plain root file system, or an image layout of `manifest` and `rootfs/`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A folder to pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    rootfs: PathBuf,
+    manifest: Option<Vec<u8>>,
+}
+
+/// Why a folder cannot be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// What was to be read.
+        path: PathBuf,
+        /// Why it could not be.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no folder.
+    #[error("{0} is no folder")]
+    NotFolder(PathBuf),
+    /// A layout has something beside `manifest` and `rootfs`.
+    #[error(
+        "{folder} looks like an image layout, but has {found:?} beside \"manifest\" and \"rootfs\" \
+         (spec: aci.md, Image Layout): move it away, or pack {folder}/rootfs with --name"
+    )]
+    Stranger {
+        /// The layout.
+        folder: PathBuf,
+        /// What does not belong there.
+        found: String,
+    },
+}
+
+impl Source {
+    /// Looks at `folder`: with a file `manifest` and a directory `rootfs` in it, it is
+    /// an image layout; else it is the root file system itself.
+    pub fn new(folder: &Path) -> Result<Self, SourceError> {
+        let read = |path: &Path, source| SourceError::Read { path: path.to_owned(), source };
+        if !fs::metadata(folder).map_err(|error| read(folder, error))?.is_dir() {
+            return Err(SourceError::NotFolder(folder.to_owned()));
+        }
+        let (manifest, rootfs) = (folder.join("manifest"), folder.join("rootfs"));
+        // Neither may be a link: what it leads to is not in the folder.
+        let is_file = fs::symlink_metadata(&manifest).is_ok_and(|m| m.is_file());
+        let is_directory = fs::symlink_metadata(&rootfs).is_ok_and(|m| m.is_dir());
+        if !(is_file && is_directory) {
+            return Ok(Self { rootfs: folder.to_owned(), manifest: None });
+        }
+        for entry in fs::read_dir(folder).map_err(|error| read(folder, error))? {
+            let name = entry.map_err(|error| read(folder, error))?.file_name();
+            if name != "manifest" && name != "rootfs" {
+                let found = name.to_string_lossy().into_owned();
+                return Err(SourceError::Stranger { folder: folder.to_owned(), found });
+            }
+        }
+        let bytes = fs::read(&manifest).map_err(|error| read(&manifest, error))?;
+        Ok(Self { rootfs, manifest: Some(bytes) })
+    }
+
+    /// The root file system.
+    pub fn rootfs(&self) -> &Path {
+        &self.rootfs
+    }
+
+    /// The manifest's bytes, where the folder is an image layout.
+    pub fn manifest(&self) -> Option<&[u8]> {
+        self.manifest.as_deref()
+    }
+}
