@@ -40,7 +40,7 @@ def main():
         against = f"{result['mean'] / times[REFERENCE]['mean']:.2f}" if REFERENCE in times else "–"
         smaller = f"{size / runs[REFERENCE][0]:.3f}" if REFERENCE in runs else "–"
         print(
-            f"| {name} | {result['mean']:.2f} | {result['stddev'] or 0:.2f} | {against} "
+            f"| {name.replace(chr(124), chr(92) + chr(124))} | {result['mean']:.2f} | {result['stddev'] or 0:.2f} | {against} "
             f"| {result['mean'] / times[HASH]['mean']:.2f} | {size / 1e6:.1f} | {smaller} "
             f"| {memory / 2**20:.0f} |"
         )
