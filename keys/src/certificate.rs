@@ -1,0 +1,189 @@
+//! Public keys.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use aci::Limits;
+use openpgp::Cert;
+use openpgp::cert::CertParser;
+use openpgp::parse::Parse;
+use openpgp::serialize::Serialize;
+use sequoia_openpgp as openpgp;
+
+use crate::armor::{self, Block};
+use crate::fingerprint::Fingerprint;
+use crate::policy;
+
+/// A public key with its subkeys, user IDs, expiry and revocations.
+///
+/// - a version 4 key
+/// - without secrets
+/// - what is not bound by the key's own signatures was dropped, but whether it may sign,
+///   now or then, is asked of the verification, never read off a certificate
+#[derive(Clone, PartialEq)]
+pub struct Certificate {
+    cert: Cert,
+    fingerprint: Fingerprint,
+}
+
+/// Why bytes are no public key that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// More bytes than a key file may have.
+    #[error("the key file has {found} bytes, at most {limit} are read")]
+    TooLarge {
+        /// Its size.
+        found: usize,
+        /// The limit.
+        limit: u64,
+    },
+    /// There is no key in the file.
+    #[error("there is no OpenPGP public key in the file")]
+    NoKey,
+    /// A secret key where a public one is wanted.
+    #[error(
+        "{0} is a secret key: give the public one (`gpg --export --armor`, or the file `gantry key generate --public` wrote)"
+    )]
+    Secret(Fingerprint),
+    /// Bytes that look like a key and are none.
+    #[error("the OpenPGP key cannot be read: {detail}")]
+    Malformed {
+        /// What the parser says.
+        detail: String,
+    },
+    /// A key of a version no appc tool reads.
+    #[error("key {fingerprint} is of OpenPGP version {version}; image keys are of version 4")]
+    KeyVersion {
+        /// The fingerprint, of the other form.
+        fingerprint: String,
+        /// The version.
+        version: u8,
+    },
+}
+
+impl Certificate {
+    /// Reads all public keys of a file: armored (one block or several, with text around
+    /// them) or binary.
+    pub fn read_all(bytes: &[u8], limits: &Limits) -> Result<Vec<Self>, KeyError> {
+        if bytes.len() as u64 > limits.key_bytes {
+            return Err(KeyError::TooLarge { found: bytes.len(), limit: limits.key_bytes });
+        }
+        let blocks = armor::blocks(bytes);
+        let mut all = Vec::new();
+        if blocks.is_empty() {
+            Self::read_block(bytes, &mut all)?;
+        }
+        for Block { label, bytes } in blocks {
+            if label.ends_with("KEY BLOCK") {
+                Self::read_block(bytes, &mut all)?;
+            }
+        }
+        if all.is_empty() { Err(KeyError::NoKey) } else { Ok(all) }
+    }
+
+    fn read_block(bytes: &[u8], all: &mut Vec<Self>) -> Result<(), KeyError> {
+        let malformed = |error| KeyError::Malformed { detail: format!("{error:#}") };
+        // The parser takes text for the start of some packet; a page that says "not
+        // found" is better called what it is.
+        if bytes.first().is_none_or(|byte| byte & 0x80 == 0 && *byte != b'-') {
+            return Err(KeyError::NoKey);
+        }
+        for cert in CertParser::from_bytes(bytes).map_err(malformed)? {
+            let certificate = Self::from_cert(cert.map_err(malformed)?)?;
+            if certificate.cert.is_tsk() {
+                return Err(KeyError::Secret(certificate.fingerprint));
+            }
+            all.push(certificate);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn from_cert(cert: Cert) -> Result<Self, KeyError> {
+        match Fingerprint::from_openpgp(&cert.fingerprint()) {
+            Some(fingerprint) => Ok(Self { cert, fingerprint }),
+            None => Err(KeyError::KeyVersion {
+                fingerprint: cert.fingerprint().to_hex(),
+                version: cert.primary_key().key().version(),
+            }),
+        }
+    }
+
+    /// The primary key's fingerprint.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The subkeys' fingerprints, in the order of the file.
+    pub fn subkey_fingerprints(&self) -> Vec<Fingerprint> {
+        let subkeys = self.cert.keys().subkeys();
+        subkeys.filter_map(|ka| Fingerprint::from_openpgp(&ka.key().fingerprint())).collect()
+    }
+
+    /// The user IDs, made safe to print: a key's owner chooses these bytes.
+    pub fn user_ids(&self) -> Vec<String> {
+        self.cert.userids().map(|ua| printable(ua.userid().value())).collect()
+    }
+
+    /// When the primary key was made.
+    pub fn created(&self) -> SystemTime {
+        self.cert.primary_key().key().creation_time()
+    }
+
+    /// When the primary key expires or expired, as its owner says it at `now`. `None` where
+    /// it never does, or where nothing the owner signed says that the key is usable.
+    pub fn expires(&self, now: SystemTime) -> Option<SystemTime> {
+        policy::expires(&self.cert, now)
+    }
+
+    /// Whether the owner has revoked the primary key by `now`.
+    pub fn revoked(&self, now: SystemTime) -> bool {
+        policy::revoked(&self.cert, now)
+    }
+
+    /// Whether anything in it, the primary key or a subkey, may sign images at `now`.
+    pub fn can_sign(&self, now: SystemTime) -> bool {
+        policy::can_sign(&self.cert, now)
+    }
+
+    /// The key as an armored file, with the checksum older tools ask for.
+    pub fn armored(&self) -> Vec<u8> {
+        let mut binary = Vec::new();
+        match self.cert.export(&mut binary) {
+            Ok(()) => armor::encode("PUBLIC KEY BLOCK", &binary),
+            // Writing to memory does not fail, and what was read can be written.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// This certificate with everything `other` knows of the same key: newer expiry,
+    /// revocations, subkeys. Unchanged where `other` is another key.
+    pub(crate) fn merge(self, other: Certificate) -> Self {
+        match self.cert.clone().merge_public(other.cert) {
+            Ok(cert) => Self { cert, fingerprint: self.fingerprint },
+            Err(_) => self,
+        }
+    }
+
+    pub(crate) fn cert(&self) -> &Cert {
+        &self.cert
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Certificate").field(&self.fingerprint).finish()
+    }
+}
+
+/// Text of a stranger, without what could steer a terminal.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// The characters that turn the direction of writing, and so can hide what a text says.
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,293 @@
+//! The one verification.
+//!
+//! A detached signature says all about itself before a byte of data was seen: who made
+//! it, when, and how. So everything but the match is decided first, and an image whose
+//! signature could never count is not even read.
+
+use std::io::{self, Read};
+use std::time::SystemTime;
+
+use aci::{Limits, Name};
+use openpgp::crypto::hash::{Context, Hash};
+use openpgp::packet::key::{PublicParts, UnspecifiedRole};
+use openpgp::packet::{Key, Signature};
+use openpgp::types::HashAlgorithm;
+use sequoia_openpgp as openpgp;
+
+use crate::detached::{self, SignatureFormatError};
+use crate::error::{SignedBy, VerifyError};
+use crate::fingerprint::Fingerprint;
+use crate::keyring::{Entry, Keyring, Rules, Scope};
+use crate::policy::{self, Policy};
+
+/// A signature that matches the bytes, by a key in the keyring that could sign. Only the
+/// verification builds it.
+#[derive(Debug, Clone)]
+pub struct GoodSignature {
+    by: SignedBy,
+    created: SystemTime,
+    warnings: Vec<String>,
+    rules: Rules,
+}
+
+impl GoodSignature {
+    /// The primary key of the signer.
+    pub fn signer(&self) -> &Fingerprint {
+        &self.by.signer
+    }
+
+    /// The key that made the signature: the primary key or a subkey.
+    pub fn signing_key(&self) -> &Fingerprint {
+        &self.by.key
+    }
+
+    /// The signer's first user ID, made safe to print.
+    pub fn user_id(&self) -> Option<&str> {
+        self.by.user_id.as_deref()
+    }
+
+    /// When it was made, as the signature says.
+    pub fn created(&self) -> SystemTime {
+        self.created
+    }
+
+    /// What the user should know though the signature is good: a key that has expired
+    /// since, was retired since, or will expire soon.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether the signer is trusted for images of this name.
+    pub fn speaks_for(&self, name: &Name) -> bool {
+        self.rules.speaks_for(name)
+    }
+
+    /// What the signer is trusted for.
+    pub fn trusted_for(&self) -> Vec<Scope> {
+        self.rules.scopes()
+    }
+
+    pub(crate) fn wrong_prefix(&self, name: &Name, keyring: &Keyring) -> VerifyError {
+        wrong_prefix(&self.by, &self.rules, name, keyring)
+    }
+}
+
+/// Reads `data` to its end and checks that one of the signatures of the file `signature`
+/// is over these bytes, by a key of `keyring`, under `policy`.
+///
+/// What the signer may sign is a question for the name inside the image: ask
+/// [`GoodSignature::speaks_for`], or use [`receive`](crate::receive()), which does.
+pub fn verify(
+    mut data: impl Read,
+    signature: &[u8],
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<GoodSignature, VerifyError> {
+    let mut verification = Verification::begin(signature, None, keyring, policy, limits)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match data.read(&mut buffer) {
+            Ok(0) => return verification.finish().map(|good| good.first),
+            Ok(length) => verification.update(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(VerifyError::Read(error)),
+        }
+    }
+}
+
+impl Keyring {
+    /// Decides what can be decided before the image is read: the signature file is well
+    /// formed, its signer is known, trusted for `name` where one is given, and could sign
+    /// at that time. Whether it matches, only [`verify()`] and [`receive`](crate::receive()) tell.
+    pub fn check_signer(
+        &self,
+        signature: &[u8],
+        name: Option<&Name>,
+        policy: &Policy,
+        limits: &Limits,
+    ) -> Result<(), VerifyError> {
+        Verification::begin(signature, name, self, policy, limits).map(drop)
+    }
+}
+
+/// Signatures that will count if the bytes to come match.
+pub(crate) struct Verification {
+    candidates: Vec<Candidate>,
+    contexts: Vec<(HashAlgorithm, Context)>,
+    /// Why the others do not count; the most telling one.
+    refused: Option<VerifyError>,
+}
+
+struct Candidate {
+    signature: Signature,
+    key: Key<PublicParts, UnspecifiedRole>,
+    good: GoodSignature,
+}
+
+/// The signatures that match: at least one.
+pub(crate) struct GoodSignatures {
+    pub(crate) first: GoodSignature,
+    pub(crate) others: Vec<GoodSignature>,
+}
+
+impl Verification {
+    pub(crate) fn begin(
+        file: &[u8],
+        name: Option<&Name>,
+        keyring: &Keyring,
+        policy: &Policy,
+        limits: &Limits,
+    ) -> Result<Self, VerifyError> {
+        let mut this = Self { candidates: Vec::new(), contexts: Vec::new(), refused: None };
+        for signature in detached::read(file, limits)? {
+            let issuers = signature.get_issuers();
+            let mut known = false;
+            for entry in keyring.issuers(&issuers) {
+                known = true;
+                this.judge(&signature, entry, name, keyring, policy);
+            }
+            if !known {
+                this.refuse(not_trusted(&signature, name, keyring));
+            }
+        }
+        if this.candidates.is_empty() {
+            return Err(this.refusal());
+        }
+        for candidate in &this.candidates {
+            let hash = candidate.signature.hash_algo();
+            if !this.contexts.iter().any(|(known, _)| *known == hash) {
+                let context = hash.context().map_err(|error| {
+                    let (by, reason) = (candidate.good.by.clone(), format!("{error:#}"));
+                    VerifyError::SignatureUnsupported { by, reason }
+                })?;
+                this.contexts.push((hash, context.for_signature(4)));
+            }
+        }
+        Ok(this)
+    }
+
+    /// Judges a signature against the keys of one certificate that it names.
+    fn judge(
+        &mut self,
+        signature: &Signature,
+        entry: &Entry,
+        name: Option<&Name>,
+        keyring: &Keyring,
+        policy: &Policy,
+    ) {
+        let issuers = signature.get_issuers();
+        let cert = entry.certificate.cert();
+        for key in cert.keys().key_handles(issuers.clone()) {
+            let Some(by) = SignedBy::of(&key) else { continue };
+            // All names must be this key's: a second one would be somebody's addition.
+            if !issuers.iter().all(|issuer| issuer.aliases(key.key().key_handle())) {
+                self.refuse(VerifyError::IssuerMismatch { by });
+                continue;
+            }
+            if name.is_some_and(|name| !entry.rules.speaks_for(name)) {
+                let refused = name.map(|name| wrong_prefix(&by, &entry.rules, name, keyring));
+                refused.into_iter().for_each(|refused| self.refuse(refused));
+                continue;
+            }
+            match policy::judge(signature, &key, &by, policy) {
+                Ok(warnings) => self.candidates.push(Candidate {
+                    signature: signature.clone(),
+                    key: key.key().clone(),
+                    good: GoodSignature {
+                        by,
+                        // The policy has refused a signature without a time.
+                        created: signature.signature_creation_time().unwrap_or(policy.now),
+                        warnings,
+                        rules: entry.rules.clone(),
+                    },
+                }),
+                Err(error) => self.refuse(error),
+            }
+        }
+    }
+
+    /// Keeps the refusal that got furthest.
+    fn refuse(&mut self, error: VerifyError) {
+        if self.refused.as_ref().is_none_or(|known| error.progress() > known.progress()) {
+            self.refused = Some(error);
+        }
+    }
+
+    fn refusal(self) -> VerifyError {
+        self.refused.unwrap_or(VerifyError::Format(SignatureFormatError::Empty))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.contexts.iter_mut().for_each(|(_, context)| context.update(bytes));
+    }
+
+    pub(crate) fn finish(mut self) -> Result<GoodSignatures, VerifyError> {
+        let mut good = Vec::new();
+        for candidate in std::mem::take(&mut self.candidates) {
+            let hash = candidate.signature.hash_algo();
+            let context = self.contexts.iter().find(|(known, _)| *known == hash);
+            let matches = context.is_some_and(|(_, context)| {
+                matches(&candidate.signature, &candidate.key, context.clone())
+            });
+            if matches {
+                good.push(candidate.good);
+            } else {
+                let GoodSignature { by, created, .. } = candidate.good;
+                self.refuse(VerifyError::SignatureInvalid { by, created });
+            }
+        }
+        let mut good = good.into_iter();
+        match good.next() {
+            Some(first) => Ok(GoodSignatures { first, others: good.collect() }),
+            None => Err(self.refusal()),
+        }
+    }
+}
+
+impl GoodSignatures {
+    /// The one whose signer is trusted for `name`.
+    pub(crate) fn speaking_for(
+        self,
+        name: &Name,
+        keyring: &Keyring,
+    ) -> Result<GoodSignature, VerifyError> {
+        let refused = self.first.wrong_prefix(name, keyring);
+        let mut all = std::iter::once(self.first).chain(self.others);
+        all.find(|good| good.speaks_for(name)).ok_or(refused)
+    }
+}
+
+/// Whether a signature is over what `context` has hashed, by this key.
+pub(crate) fn matches(
+    signature: &Signature,
+    key: &Key<PublicParts, UnspecifiedRole>,
+    mut context: Context,
+) -> bool {
+    let digest = signature.hash(&mut context).and_then(|()| context.into_digest());
+    let Ok(digest) = digest else { return false };
+    // These two bytes are not signed, so nothing else would notice that they changed.
+    digest.starts_with(signature.digest_prefix()) && signature.verify_digest(key, digest).is_ok()
+}
+
+fn not_trusted(signature: &Signature, name: Option<&Name>, keyring: &Keyring) -> VerifyError {
+    let issuer = signature.get_issuers().first().map(|issuer| issuer.to_hex().to_lowercase());
+    let wanted = match name {
+        Some(name) => keyring.trusted_for(name).map(|c| *c.fingerprint()).collect(),
+        None => keyring.certificates().map(|(c, _)| *c.fingerprint()).collect(),
+    };
+    VerifyError::SignerNotTrusted {
+        issuer: issuer.unwrap_or_default(),
+        name: name.cloned(),
+        wanted,
+    }
+}
+
+fn wrong_prefix(by: &SignedBy, rules: &Rules, name: &Name, keyring: &Keyring) -> VerifyError {
+    VerifyError::SignerWrongPrefix {
+        by: by.clone(),
+        name: name.clone(),
+        trusted_for: rules.scopes(),
+        wanted: keyring.trusted_for(name).map(|c| *c.fingerprint()).collect(),
+    }
+}
