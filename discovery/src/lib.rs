@@ -1,1 +1,19 @@
 //! The client: resolve, fetch, verify, store, render, hand to a runtime; push.
+
+mod client;
+pub mod config;
+mod error;
+pub mod fetch;
+mod html;
+pub mod http;
+pub mod observer;
+pub mod published;
+pub mod push;
+pub mod resolve;
+pub mod route;
+pub mod store;
+
+pub use client::{Client, ClientOptions, Discovered};
+pub use config::Config;
+pub use error::{Error, Kind};
+pub use store::Store;

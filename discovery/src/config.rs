@@ -1,0 +1,177 @@
+//! The client's configuration file.
+//!
+//! ```toml
+//! store = "/srv/images"                 # as --store
+//! trust-dir = "/srv/trustedkeys"        # as --trust-dir
+//! ca-file = "/etc/ssl/internal-ca.pem"  # as --ca-file
+//!
+//! [[override]]                          # see the module `route`
+//! prefix = "example.com"
+//! connect = "127.0.0.1:8443"
+//!
+//! [[override]]
+//! prefix = "example.com/team"
+//! url = "https://mirror.example.net/base"
+//! ```
+//!
+//! The user's file (`~/.config/gantry/config.toml`) and the system's
+//! (`/etc/gantry/config.toml`) are merged: of a key both have, and of an override
+//! for one prefix that both have, the user's counts. A file named on the command
+//! line is read instead of both. Nothing is ever read from the current folder, so
+//! a checkout of somebody else's files cannot send requests elsewhere; and so
+//! every path in a file is absolute. Unknown keys are errors.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aci::{Refusal, Refuse};
+use serde::Deserialize;
+
+use crate::error::refusal;
+use crate::route::Override;
+
+/// Largest configuration file read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Why a configuration file was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read the configuration file {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is larger than any configuration.
+    #[error("the configuration file {} is larger than {MAX_BYTES} bytes", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no TOML, has an unknown key, or a key has an unacceptable value.
+    #[error("{}, {}", .path.display(), .fault.to_string().trim_end())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, key and fault.
+        fault: Box<toml::de::Error>,
+    },
+}
+
+impl Refuse for ConfigError {
+    fn refusal(&self) -> Refusal {
+        let (path, found) = match self {
+            Self::Read { path, source } => (path, source.to_string()),
+            Self::TooLarge { path } => (path, format!("more than {MAX_BYTES} bytes")),
+            Self::Parse { path, fault } => (path, fault.message().to_owned()),
+        };
+        refusal(
+            "configuration-invalid",
+            self,
+            "a TOML file with the keys store, trust-dir, ca-file and [[override]]",
+            found,
+            "a configuration that is not understood is not used: it may say where requests go",
+            format!("correct {}", path.display()),
+        )
+    }
+}
+
+/// What the configuration files say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Where images are stored.
+    #[serde(default, deserialize_with = "absolute")]
+    pub store: Option<PathBuf>,
+    /// Where trusted keys are kept.
+    #[serde(default, deserialize_with = "absolute")]
+    pub trust_dir: Option<PathBuf>,
+    /// CA certificates (PEM) trusted for TLS besides the system's.
+    #[serde(default, deserialize_with = "absolute")]
+    pub ca_file: Option<PathBuf>,
+    /// Where requests for some names go instead.
+    #[serde(default, rename = "override", deserialize_with = "distinct")]
+    pub overrides: Vec<Override>,
+}
+
+impl Config {
+    /// Reads one file, which must be there.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let fail = |source| ConfigError::Read { path: path.to_owned(), source };
+        let file = fs::File::open(path).map_err(fail)?;
+        let mut text = String::new();
+        io::Read::read_to_string(&mut io::Read::take(file, MAX_BYTES + 1), &mut text)
+            .map_err(fail)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(ConfigError::TooLarge { path: path.to_owned() });
+        }
+        Self::parse(&text, path)
+    }
+
+    /// Merges those of `paths` that exist; what an earlier file says counts.
+    pub fn merged<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        for path in paths {
+            match Self::read(path) {
+                Ok(later) => config.fill(later),
+                Err(ConfigError::Read { source, .. })
+                    if matches!(
+                        source.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(config)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|fault: toml::de::Error| ConfigError::Parse {
+            path: path.to_owned(),
+            fault: Box::new(fault),
+        })
+    }
+
+    fn fill(&mut self, later: Config) {
+        self.store = self.store.take().or(later.store);
+        self.trust_dir = self.trust_dir.take().or(later.trust_dir);
+        self.ca_file = self.ca_file.take().or(later.ca_file);
+        for entry in later.overrides {
+            if !self.overrides.iter().any(|own| own.prefix() == entry.prefix()) {
+                self.overrides.push(entry);
+            }
+        }
+    }
+}
+
+fn absolute<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.is_absolute() {
+        Ok(Some(path))
+    } else {
+        Err(serde::de::Error::custom(format_args!("{path:?} must be an absolute path")))
+    }
+}
+
+/// Two overrides for one prefix would leave it open which one counts.
+fn distinct<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Override>, D::Error> {
+    let entries = Vec::<Override>::deserialize(deserializer)?;
+    for (at, entry) in entries.iter().enumerate() {
+        if entries[..at].iter().any(|other| other.prefix() == entry.prefix()) {
+            return Err(serde::de::Error::custom(format_args!(
+                "the prefix {:?} has two overrides",
+                entry.prefix()
+            )));
+        }
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Everything the client can fail with, and what kind of failure each one is.
+
+use aci::{Refusal, Refuse};
+
+use crate::config::ConfigError;
+use crate::fetch::FetchError;
+use crate::http::HttpError;
+use crate::published::PublishedError;
+use crate::push::PushError;
+use crate::resolve::ResolveError;
+use crate::store::{Damage, StoreError};
+
+/// What kind of failure it is. A command turns it into its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// This machine failed: a file, a folder, a program's own fault.
+    Failed,
+    /// What was asked makes no sense.
+    Usage,
+    /// No such image, key or file.
+    NotFound,
+    /// Refused by trust or verification.
+    Refused,
+    /// Refused by the server.
+    Server,
+    /// The network, or the other end, failed.
+    Network,
+}
+
+/// Why the client did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// One request.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Finding an image by its name.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// Fetching and verifying an image.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored image that does not pass.
+    #[error(transparent)]
+    Damage(#[from] Damage),
+    /// Pushing an image.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// The keys a domain publishes.
+    #[error(transparent)]
+    Published(#[from] PublishedError),
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Config(_) => Kind::Usage,
+            Self::Http(error) => error.kind(),
+            Self::Resolve(error) => error.kind(),
+            Self::Fetch(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Damage(error) => error.kind(),
+            Self::Push(error) => error.kind(),
+            Self::Published(error) => error.kind(),
+        }
+    }
+}
+
+impl Refuse for Error {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Config(error) => error.refusal(),
+            Self::Http(error) => error.refusal(),
+            Self::Resolve(error) => error.refusal(),
+            Self::Fetch(error) => error.refusal(),
+            Self::Store(error) => error.refusal(),
+            Self::Damage(error) => error.refusal(),
+            Self::Push(error) => error.refusal(),
+            Self::Published(error) => error.refusal(),
+        }
+    }
+}
+
+/// A refusal of these parts, in the order they are said.
+pub(crate) fn refusal(
+    code: &str,
+    message: impl ToString,
+    wanted: impl Into<String>,
+    found: impl Into<String>,
+    rule: impl Into<String>,
+    next: impl Into<String>,
+) -> Refusal {
+    Refusal {
+        code: code.to_owned(),
+        message: message.to_string(),
+        wanted: wanted.into(),
+        found: found.into(),
+        rule: rule.into(),
+        next: next.into(),
+    }
+}
+
+/// An error and its causes on one line, without saying any text twice.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,252 @@
+//! Why an image was not fetched.
+
+use std::io;
+use std::path::PathBuf;
+
+use aci::{Name, Reference, Refusal, Refuse};
+use keys::{Fingerprint, ReceiveError, VerifyError};
+use url::Url;
+
+use crate::error::{Kind, refusal};
+use crate::http::HttpError;
+use crate::published::Published;
+use crate::resolve::ResolveError;
+use crate::store::StoreError;
+
+/// A key the name's domain publishes, as something to trust after comparing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The names the key is published for.
+    pub prefix: Name,
+    /// The key.
+    pub fingerprint: Fingerprint,
+    /// Whether it is the one that made the signature.
+    pub signed: bool,
+}
+
+/// What the domain publishes, in view of a signature that was refused.
+pub(super) fn suggestions(published: &Published, refused: &VerifyError) -> Vec<Suggestion> {
+    let issuer = match refused {
+        // A fingerprint, or the key ID it ends with.
+        VerifyError::SignerNotTrusted { issuer, .. } => issuer.clone(),
+        VerifyError::SignerWrongPrefix { by, .. } => by.key.to_string(),
+        _ => return Vec::new(),
+    };
+    let mut all = Vec::new();
+    for keys in &published.keys {
+        for certificate in &keys.certificates {
+            let mut own = certificate.subkey_fingerprints();
+            own.push(*certificate.fingerprint());
+            let suggestion = Suggestion {
+                prefix: keys.location.prefix.clone(),
+                fingerprint: *certificate.fingerprint(),
+                signed: !issuer.is_empty() && own.iter().any(|f| f.to_string().ends_with(&issuer)),
+            };
+            if !all.contains(&suggestion) {
+                all.push(suggestion);
+            }
+        }
+    }
+    all
+}
+
+/// Why an image was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The name led nowhere.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A request failed.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// None of the places a page names has the image.
+    #[error("{reference} could not be fetched from any of {} places", .passed_over.len())]
+    NoEndpoint {
+        /// What was asked for.
+        reference: Reference,
+        /// Why each place was passed over.
+        passed_over: Vec<HttpError>,
+    },
+    /// The signature cannot count, whatever the image is.
+    #[error("{reason}")]
+    Signer {
+        /// Why.
+        reason: Box<VerifyError>,
+        /// Keys the name's domain publishes.
+        suggestions: Vec<Suggestion>,
+    },
+    /// The image or its signature is not acceptable, or could not be read or written.
+    #[error(transparent)]
+    Image(Box<ReceiveError>),
+    /// The download ended before the image did.
+    #[error("the download of {url} ended after {found} bytes")]
+    Truncated {
+        /// Where the image was.
+        url: Url,
+        /// How many bytes the server had announced.
+        wanted: Option<u64>,
+        /// How many came.
+        found: u64,
+        /// What the HTTP library said.
+        why: String,
+    },
+    /// The image has another name.
+    #[error("the image that was served for {wanted} is called {found}")]
+    NameMismatch {
+        /// The name asked for.
+        wanted: Name,
+        /// The name in the image's manifest.
+        found: Name,
+    },
+    /// The image has another label, or lacks one.
+    #[error("the image that was served for {reference} has another label {label:?}")]
+    LabelMismatch {
+        /// What was asked for.
+        reference: Reference,
+        /// The label.
+        label: String,
+        /// The value asked for, or this machine's.
+        wanted: String,
+        /// The value in the image's manifest.
+        found: Option<String>,
+    },
+    /// A file of this machine could not be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The verifying thread died.
+    #[error("the verification stopped: {0}")]
+    Stopped(#[source] tokio::task::JoinError),
+}
+
+impl FetchError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Resolve(error) => error.kind(),
+            Self::Http(error) => error.kind(),
+            Self::NoEndpoint { passed_over, .. } => {
+                // What a server said counts more than one that could not be reached.
+                let has = |kind| passed_over.iter().any(|error| error.kind() == kind);
+                [Kind::NotFound, Kind::Server]
+                    .into_iter()
+                    .find(|k| has(*k))
+                    .unwrap_or(Kind::Network)
+            }
+            Self::Image(error) => match **error {
+                ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
+                _ => Kind::Refused,
+            },
+            Self::Signer { .. }
+            | Self::Truncated { .. }
+            | Self::NameMismatch { .. }
+            | Self::LabelMismatch { .. } => Kind::Refused,
+            Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
+            Self::File { .. } | Self::Stopped(_) => Kind::Failed,
+            Self::Store(error) => error.kind(),
+        }
+    }
+}
+
+impl Refuse for FetchError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Resolve(error) => error.refusal(),
+            Self::Http(error) => error.refusal(),
+            Self::Store(error) => error.refusal(),
+            Self::Image(error) => error.refusal(),
+            Self::Signer { reason, suggestions } => signer_refusal(reason, suggestions),
+            Self::NoEndpoint { reference, passed_over } => match passed_over.as_slice() {
+                [only] => only.refusal(),
+                several => refusal(
+                    "no-endpoint",
+                    self,
+                    format!(
+                        "the signature and the image of {reference} at one of the places its page names"
+                    ),
+                    several.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                    "the places a page names are tried in order until one has the image",
+                    "check the version and labels, and try again later",
+                ),
+            },
+            Self::Truncated { wanted, found, why, .. } => refusal(
+                "download-truncated",
+                self,
+                wanted.map_or("the whole image".to_owned(), |wanted| format!("{wanted} bytes")),
+                format!("{found} bytes ({why})"),
+                "a download that ends early is no image",
+                "try again",
+            ),
+            Self::NameMismatch { wanted, found } => refusal(
+                "name-mismatch",
+                self,
+                format!("an image whose manifest says name {wanted}"),
+                found.as_str(),
+                "the name in the manifest must be the name asked for (discovery.md, \"Validation\")",
+                format!("tell the owner of {}; or ask for {found} if you meant it", wanted.host()),
+            ),
+            Self::LabelMismatch { reference, label, wanted, found } => refusal(
+                "label-mismatch",
+                self,
+                format!("{label}={wanted}"),
+                found.as_ref().map_or_else(
+                    || format!("no label {label}"),
+                    |found| format!("{label}={found}"),
+                ),
+                "every label asked for must stand in the manifest with the same value (discovery.md, \
+                 \"Validation\"); os and arch that are not asked for are this machine's",
+                format!("ask for what there is, or tell the owner of {}", reference.name().host()),
+            ),
+            Self::File { path, source } => refusal(
+                "file-unreadable",
+                self,
+                format!("a readable file {}", path.display()),
+                source.to_string(),
+                "an image file lies beside its signature: app.aci and app.aci.asc",
+                "check the path; sign an image with gantry sign",
+            ),
+            Self::Stopped(error) => refusal(
+                "failed",
+                self,
+                "a verification that comes to an end",
+                error.to_string(),
+                "nothing enters the store that was not verified",
+                "report this as a defect of gantry",
+            ),
+        }
+    }
+}
+
+fn signer_refusal(error: &VerifyError, suggestions: &[Suggestion]) -> Refusal {
+    let mut refusal = error.refusal();
+    if suggestions.is_empty() {
+        return refusal;
+    }
+    let signed: Vec<_> = suggestions.iter().filter(|s| s.signed).collect();
+    if signed.is_empty() {
+        let published: Vec<_> = suggestions.iter().map(|s| s.fingerprint.to_string()).collect();
+        refusal.next = format!(
+            "do not trust this image: the name's own domain publishes other keys ({}); tell its owner",
+            published.join(", ")
+        );
+        return refusal;
+    }
+    let commands: Vec<_> = signed
+        .iter()
+        .map(|s| format!("gantry trust add --prefix {} --fingerprint {}", s.prefix, s.fingerprint))
+        .collect();
+    refusal.next = format!(
+        "the domain publishes this key; compare its fingerprint with what the author tells you by \
+         another way, then: {}",
+        commands.join(" or: ")
+    );
+    refusal
+}

@@ -1,0 +1,245 @@
+//! What can go wrong with one request.
+
+use std::path::PathBuf;
+
+use aci::{Refusal, Refuse};
+use url::Url;
+
+use super::status_kind;
+use crate::error::{Kind, chain, refusal};
+
+/// Why a request gave nothing that can be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HttpError {
+    /// The file of CA certificates cannot be used.
+    #[error("cannot use the CA file {}: {why}", .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("TLS cannot be set up: {why}")]
+    Tls {
+        /// What is missing.
+        why: String,
+    },
+    /// The address an override names cannot be found.
+    #[error("cannot look up {target}, which the configuration names for {url}: {why}")]
+    LookUp {
+        /// What was asked for.
+        url: Url,
+        /// The override's target.
+        target: String,
+        /// What the system said.
+        why: String,
+    },
+    /// No connection, or no answer.
+    #[error("cannot get {url}: {why}")]
+    Request {
+        /// What was asked for.
+        url: Url,
+        /// The chain of causes.
+        why: String,
+    },
+    /// Nothing came for too long.
+    #[error("{url} did not answer in time")]
+    Timeout {
+        /// What was asked for.
+        url: Url,
+    },
+    /// The body ended before its end.
+    #[error("the answer of {url} ended early: {why}")]
+    EndedEarly {
+        /// What was asked for.
+        url: Url,
+        /// What the HTTP library said.
+        why: String,
+    },
+    /// Another status than 200.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked for.
+        url: Url,
+        /// The status.
+        status: u16,
+    },
+    /// More bytes than such a document may have.
+    #[error("{url} gave more than {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: Url,
+        /// The limit.
+        limit: u64,
+    },
+    /// Redirect upon redirect.
+    #[error("{url} led through more than {limit} redirects")]
+    TooManyRedirects {
+        /// What was asked for first.
+        url: Url,
+        /// How many are followed.
+        limit: usize,
+    },
+    /// A redirect to nowhere.
+    #[error("{url} redirects to {location:?}, which is no URL")]
+    Redirect {
+        /// Who redirects.
+        url: Url,
+        /// Where to.
+        location: String,
+    },
+    /// A redirect away from `https`.
+    #[error("{url} redirects to {target}, which is not https")]
+    Downgrade {
+        /// Who redirects.
+        url: Url,
+        /// Where to.
+        target: Url,
+    },
+    /// A URL that is not `https`.
+    #[error("{url} is not https")]
+    NotHttps {
+        /// The URL.
+        url: Url,
+    },
+    /// A URL with a user name or password in it.
+    #[error("a URL of {host} has a user name or password in it")]
+    Credentials {
+        /// The host of the URL; the rest is not repeated.
+        host: String,
+    },
+}
+
+impl HttpError {
+    pub(crate) fn request(url: Url, error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::Timeout { url }
+        } else {
+            // The error would name the URL again.
+            Self::Request { url, why: chain(&error.without_url()) }
+        }
+    }
+
+    /// Whether another server of the same image may do better.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        matches!(self.kind(), Kind::Network | Kind::NotFound | Kind::Server)
+    }
+
+    /// Whether the server was reached and said something.
+    pub(crate) fn was_answered(&self) -> bool {
+        !matches!(
+            self,
+            Self::Request { .. } | Self::Timeout { .. } | Self::LookUp { .. } | Self::Tls { .. }
+        )
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::CaFile { .. } | Self::Tls { .. } => Kind::Failed,
+            Self::LookUp { .. }
+            | Self::Request { .. }
+            | Self::Timeout { .. }
+            | Self::EndedEarly { .. }
+            | Self::TooManyRedirects { .. }
+            | Self::Redirect { .. } => Kind::Network,
+            Self::Status { status, .. } => status_kind(*status),
+            Self::TooLarge { .. }
+            | Self::Downgrade { .. }
+            | Self::NotHttps { .. }
+            | Self::Credentials { .. } => Kind::Refused,
+        }
+    }
+}
+
+impl Refuse for HttpError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::CaFile { path, why } => refusal(
+                "ca-file-invalid",
+                self,
+                "a readable file of PEM certificates",
+                why.clone(),
+                "--ca-file, GANTRY_CA_FILE and ca-file name CA certificates trusted besides the system's",
+                format!("look at {}", path.display()),
+            ),
+            Self::Tls { why } => refusal(
+                "tls-unavailable",
+                self,
+                "CA certificates to check servers with",
+                why.clone(),
+                "every request is made over TLS with a checked certificate",
+                "install the system's CA certificates (package ca-certificates), or give --ca-file",
+            ),
+            Self::Status { url, status } => self.of_status(url, *status),
+            Self::TooLarge { limit, .. } => refusal(
+                "answer-too-large",
+                self,
+                format!("at most {limit} bytes"),
+                "more",
+                "everything from outside has a limit",
+                "ask the server's owner what is served there",
+            ),
+            Self::Downgrade { target, .. } => refusal(
+                "redirect-not-https",
+                self,
+                "a redirect to an https URL",
+                target.as_str(),
+                "https is never left, so that nobody on the way can answer",
+                "ask the server's owner to redirect to https",
+            ),
+            Self::NotHttps { url } => refusal(
+                "url-not-https",
+                self,
+                "an https URL",
+                url.as_str(),
+                "everything is fetched over https",
+                "use the https URL",
+            ),
+            Self::Credentials { .. } => refusal(
+                "url-with-credentials",
+                self,
+                "a URL without user name and password",
+                "one with them",
+                "credentials are never taken from a URL, which pages and redirects can name",
+                "leave them out",
+            ),
+            Self::EndedEarly { why, .. } => self.of_network("a whole answer", why),
+            Self::LookUp { why, .. } => {
+                self.of_network("an address for the override's connect", why)
+            }
+            Self::Request { why, .. } => self.of_network("an answer", why),
+            Self::Timeout { .. } => self.of_network("an answer in time", "silence"),
+            Self::TooManyRedirects { limit, .. } => {
+                self.of_network(&format!("at most {limit} redirects"), "more")
+            }
+            Self::Redirect { location, .. } => self.of_network("a redirect to a URL", location),
+        }
+    }
+}
+
+impl HttpError {
+    fn of_network(&self, wanted: &str, found: &str) -> Refusal {
+        refusal(
+            "network",
+            self,
+            wanted,
+            found,
+            "HTTPS on port 443 of the name's own host, or where an [[override]] of the configuration leads",
+            "check the connection, the host's certificate (--ca-file) and the [[override]] entries, and try again",
+        )
+    }
+
+    fn of_status(&self, url: &Url, status: u16) -> Refusal {
+        let next = match status {
+            401 | 403 => "ask the server's owner for access",
+            404 | 410 => "check the name, version and labels",
+            500.. => "try again later; the server's log says more",
+            _ => "ask the server's owner",
+        };
+        let code = if matches!(status, 404 | 410) { "not-found" } else { "http-status" };
+        let rule = format!("GET {url} must be answered with 200");
+        refusal(code, self, "status 200", format!("status {status}"), rule, next)
+    }
+}

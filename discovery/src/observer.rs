@@ -1,0 +1,32 @@
+//! What the client says while it works.
+
+use url::Url;
+
+/// Something that happens on the way.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The signature is being fetched from here.
+    Signature(&'a Url),
+    /// This place did not help; the next one is tried.
+    PassedOver(&'a str),
+    /// The image begins to move: so many bytes, where known.
+    Started(Option<u64>),
+    /// So many bytes more have moved.
+    Advanced(u64),
+    /// All bytes have moved; the rest is the other end's work, or the disk's.
+    Moved,
+}
+
+/// Who wants to know. Called from several threads.
+pub trait Observer: Send + Sync {
+    /// Hears of one event.
+    fn event(&self, event: Event<'_>);
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&self, _event: Event<'_>) {}
+}

@@ -1,0 +1,245 @@
+//! The image store: verified images by what they are, on this machine's disk.
+//!
+//! ```text
+//! STORE/
+//!   images/
+//!     8f/                          the first two digits of the image ID
+//!       8f1c…e0/                   all 128 digits
+//!         image.aci                the file as its author made it
+//!         image.aci.asc            the signature as its author made it
+//!         manifest                 the manifest's bytes, as they stand in the image
+//!         record.json              what the import has checked and where it came from
+//!   locks/
+//!     sha512-8f1c…e0               flocked: shared while read, alone while imported or removed
+//!   staging/                       what is being imported or removed, under hidden names
+//! ```
+//!
+//! There is no index: the folders are the truth, and one file that is damaged
+//! damages one image. An image's folder is filled under `staging/`, synced, and
+//! renamed into place while its lock is held, so it is whole or absent. Only a
+//! [`keys::VerifiedImage`] can be imported. Lock files stay for ever: two
+//! processes would otherwise hold two locks of one name. Several processes and
+//! users' shells may use one store at once; a lock dies with its process.
+
+mod import;
+mod lookup;
+mod read;
+mod record;
+mod verify;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aci::stage::{self, Hold, Lock, StagedFolder};
+use aci::{ImageId, Refusal, Refuse};
+use rustix::fs::FlockOperation;
+
+use crate::error::{Kind, refusal};
+
+pub use import::{Imported, Incoming};
+pub use lookup::{Wanted, WantedError};
+pub use read::{Listing, StoredImage};
+pub use record::{Origin, Record};
+pub use verify::{Damage, verify};
+
+pub(crate) const IMAGE_FILE: &str = "image.aci";
+pub(crate) const SIGNATURE_FILE: &str = "image.aci.asc";
+pub(crate) const MANIFEST_FILE: &str = "manifest";
+pub(crate) const RECORD_FILE: &str = "record.json";
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Reading or writing failed.
+    #[error("{} {}: {source}", .doing, .path.display())]
+    Io {
+        /// What was being done: `read`, `create`, …
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the store holds something else than it should.
+    #[error("the stored image {id} is damaged: {}: {what}", .path.display())]
+    Damaged {
+        /// The image.
+        id: ImageId,
+        /// The damaged file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The beginning of an image ID fits several images.
+    #[error("{prefix} is the beginning of {} image IDs", .found.len())]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// What it fits.
+        found: Vec<ImageId>,
+    },
+    /// Nothing in the store is what was asked for.
+    #[error("no image in the store is {wanted}")]
+    Absent {
+        /// What was asked for.
+        wanted: String,
+        /// Images of the same name, where a name was asked for.
+        similar: Vec<String>,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { .. } => Kind::Failed,
+            Self::Damaged { .. } => Kind::Refused,
+            Self::Ambiguous { .. } => Kind::Usage,
+            Self::Absent { .. } => Kind::NotFound,
+        }
+    }
+}
+
+impl Refuse for StoreError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Io { path, source, .. } => refusal(
+                "store-io",
+                self,
+                "a store this user can read and write",
+                source.to_string(),
+                "images are kept below the store folder (--store, GANTRY_STORE)",
+                format!("see who owns {} and how full its disk is", path.display()),
+            ),
+            Self::Damaged { id, path, what } => refusal(
+                "store-damaged",
+                self,
+                format!("{} as it was when the image was imported", path.display()),
+                what.clone(),
+                "an image is used only as it was verified",
+                format!("gantry image rm {id}, then fetch it again"),
+            ),
+            Self::Ambiguous { found, .. } => refusal(
+                "image-id-ambiguous",
+                self,
+                "enough digits to name one image",
+                found.iter().map(ImageId::as_str).collect::<Vec<_>>().join(", "),
+                "an image ID may be shortened as long as it names one image",
+                "give more digits",
+            ),
+            Self::Absent { wanted, similar } => refusal(
+                "image-absent",
+                self,
+                wanted.clone(),
+                if similar.is_empty() {
+                    "nothing of that name or ID".to_owned()
+                } else {
+                    format!("only {}", similar.join("; "))
+                },
+                "images are used from the store, under the labels of their own manifest",
+                format!("gantry fetch {wanted}, or see gantry image list"),
+            ),
+        }
+    }
+}
+
+/// The image store below one folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store below `root`, which need not exist yet. Clears away what processes
+    /// that died left half written.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self { root: root.into() };
+        store.clean()?;
+        Ok(store)
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub(crate) fn image_folder(&self, id: &ImageId) -> PathBuf {
+        // An image ID has 128 ASCII digits.
+        self.images().join(&id.digits()[..2]).join(id.digits())
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// A folder on the store's file system that is removed unless it is committed.
+    fn staged_folder(&self) -> Result<StagedFolder, StoreError> {
+        let staging = self.staging();
+        stage::create_folders(&staging).map_err(StoreError::io("create", &staging))?;
+        // Between being made and being locked a staged folder looks abandoned:
+        // `clean`, which holds this lock alone, must not come between.
+        let _guard = lock_folder(&staging, FlockOperation::LockShared)
+            .map_err(StoreError::io("lock", &staging))?;
+        StagedFolder::new_in(&staging).map_err(StoreError::io("create a folder in", &staging))
+    }
+
+    fn clean(&self) -> Result<(), StoreError> {
+        let staging = self.staging();
+        // Absent, of another user, or in use: nothing this process has to clear away.
+        let Ok(_guard) = lock_folder(&staging, FlockOperation::NonBlockingLockExclusive) else {
+            return Ok(());
+        };
+        match stage::clean(&staging) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other.map_err(StoreError::io("clean", &staging)),
+        }
+    }
+
+    pub(crate) fn lock(&self, id: &ImageId, hold: Hold) -> Result<Lock, StoreError> {
+        let locks = self.root.join("locks");
+        stage::create_folders(&locks).map_err(StoreError::io("create", &locks))?;
+        let path = locks.join(id.as_str());
+        Lock::wait(&path, hold).map_err(StoreError::io("lock", &path))
+    }
+
+    /// Removes an image and says whether it was there. Waits for whoever reads it.
+    pub fn remove(&self, id: &ImageId) -> Result<bool, StoreError> {
+        let folder = self.image_folder(id);
+        if !folder.exists() {
+            return Ok(false);
+        }
+        let _lock = self.lock(id, Hold::Exclusive)?;
+        let bin = self.staged_folder()?;
+        match fs::rename(&folder, bin.path().join("image")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(StoreError::io("remove", &folder))?,
+        }
+        if let Some(parent) = folder.parent() {
+            File::open(parent)
+                .and_then(|folder| folder.sync_all())
+                .map_err(StoreError::io("sync", parent))?;
+        }
+        // Dropping the staged folder removes the files; a crash leaves that to `clean`.
+        Ok(true)
+    }
+}
+
+fn lock_folder(folder: &Path, operation: FlockOperation) -> io::Result<File> {
+    let file = File::open(folder)?;
+    rustix::fs::flock(&file, operation)?;
+    Ok(file)
+}

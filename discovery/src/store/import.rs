@@ -1,0 +1,120 @@
+//! The way into the store.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use aci::stage::{self, Existing, Hold, StagedFolder};
+use jiff::Timestamp;
+use keys::VerifiedImage;
+
+use super::{IMAGE_FILE, MANIFEST_FILE, Origin, RECORD_FILE, Record, SIGNATURE_FILE};
+use super::{Store, StoreError};
+
+/// An image file on its way into the store: written to while it is verified, then
+/// committed. Dropped, it never was.
+#[derive(Debug)]
+pub struct Incoming {
+    store: Store,
+    folder: StagedFolder,
+    file: File,
+}
+
+/// What an import did.
+#[derive(Debug)]
+pub struct Imported {
+    /// The image as it now stands in the store.
+    pub record: Record,
+    /// Whether this import brought it; `false` where it was there already.
+    pub new: bool,
+}
+
+impl Store {
+    /// Begins an import.
+    pub fn stage(&self) -> Result<Incoming, StoreError> {
+        let folder = self.staged_folder()?;
+        let path = folder.path().join(IMAGE_FILE);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(StoreError::io("create", &path))?;
+        Ok(Incoming { store: self.clone(), folder, file })
+    }
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Incoming {
+    /// Puts the image that was written here into the store, whole or not at all.
+    /// `verified` must come from the very bytes that were written. An image that
+    /// is there already stays as it is.
+    pub fn commit(
+        self,
+        verified: &VerifiedImage,
+        signature: &[u8],
+        origin: Origin,
+        now: SystemTime,
+    ) -> Result<Imported, StoreError> {
+        let record = record_of(verified, origin, now)?;
+        self.file.sync_all().map_err(StoreError::io("sync", self.folder.path()))?;
+        self.write(SIGNATURE_FILE, signature)?;
+        self.write(MANIFEST_FILE, verified.inspected().manifest_bytes())?;
+        let mut text = serde_json::to_vec_pretty(&record)
+            .map_err(io::Error::from)
+            .map_err(StoreError::io("write", self.folder.path().join(RECORD_FILE)))?;
+        text.push(b'\n');
+        self.write(RECORD_FILE, &text)?;
+
+        let _lock = self.store.lock(&record.image_id, Hold::Exclusive)?;
+        if let Some(there) = self.store.record(&record.image_id)? {
+            return Ok(Imported { record: there, new: false });
+        }
+        let target = self.store.image_folder(&record.image_id);
+        if let Some(parent) = target.parent() {
+            stage::create_folders(parent).map_err(StoreError::io("create", parent))?;
+        }
+        self.folder.commit(&target).map_err(StoreError::io("create", &target))?;
+        Ok(Imported { record, new: true })
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.folder.path().join(name);
+        stage::write(&path, bytes, 0o644, Existing::Refuse).map_err(StoreError::io("write", &path))
+    }
+}
+
+fn record_of(
+    verified: &VerifiedImage,
+    origin: Origin,
+    now: SystemTime,
+) -> Result<Record, StoreError> {
+    let image = verified.inspected();
+    let signature = verified.signature();
+    let time = |time: SystemTime| {
+        Timestamp::try_from(time)
+            .map_err(io::Error::other)
+            .map_err(StoreError::io("write the time into", RECORD_FILE))
+    };
+    Ok(Record {
+        image_id: image.image_id().clone(),
+        name: image.manifest().name.clone(),
+        labels: image.manifest().labels.clone(),
+        compression: image.compression(),
+        file_digest: image.file_digest().clone(),
+        file_bytes: image.file_bytes(),
+        tar_bytes: image.tar_bytes(),
+        signer: signature.signer().clone(),
+        signed_at: time(signature.created())?,
+        imported_at: time(now)?,
+        origin,
+    })
+}
