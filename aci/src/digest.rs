@@ -47,7 +47,8 @@ fn digits<'a>(text: &'a str, algorithm: &'static str) -> Result<&'a str, DigestE
 #[serde(try_from = "String", into = "String")]
 pub struct ImageId(String);
 
-/// The SHA-256 of an image file as it lies on disk: `sha256-` and 64 hex digits.
+/// The SHA-512 of an image file as it lies on disk: `sha512-` and 128 hex digits. Of an
+/// uncompressed image this is also its image ID.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileDigest(String);
@@ -112,7 +113,7 @@ macro_rules! digest {
 }
 
 digest!(ImageId, "sha512-", 64);
-digest!(FileDigest, "sha256-", 32);
+digest!(FileDigest, "sha512-", 64);
 
 /// The beginning of an image ID, as a person types it: `sha512-` and 2 to 128 hex digits.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -262,6 +262,27 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+impl App {
+    /// An app that runs as this user and group, and says nothing else.
+    pub fn new(user: String, group: String) -> Self {
+        Self {
+            exec: Vec::new(),
+            user,
+            group,
+            supplementary_gids: Vec::new(),
+            event_handlers: Vec::new(),
+            working_directory: None,
+            environment: Vec::new(),
+            isolators: Vec::new(),
+            mount_points: Vec::new(),
+            ports: Vec::new(),
+            user_annotations: BTreeMap::new(),
+            user_labels: BTreeMap::new(),
+            extra: Map::new(),
+        }
+    }
+}
+
 impl ImageManifest {
     /// A manifest with a name and labels, and nothing else.
     pub fn new(name: Name, labels: Labels) -> Self {

@@ -47,7 +47,7 @@ pub struct Pushed {
     pub name: Name,
     /// The labels in its manifest.
     pub labels: Labels,
-    /// SHA-256 of the image file.
+    /// SHA-512 of the image file.
     pub file_digest: FileDigest,
     /// Bytes of the image file.
     pub file_bytes: u64,

@@ -2,6 +2,8 @@
 
 mod context;
 mod exit;
+mod inspect;
+mod pack;
 
 use std::process::ExitCode;
 
@@ -13,9 +15,11 @@ pub(crate) use exit::{Failure, Kind};
 /// Build, sign, serve, find, verify and run App Container Images.
 #[derive(Parser)]
 #[command(name = "gantry", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 the thing to remove was absent, 3 bad usage, \
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 the thing to remove was absent, 3 bad usage, \
 4 not found, 5 refused by trust or verification, 6 refused by the server, 7 network.\n\
-`gantry COMMAND --help` shows examples.")]
+`gantry COMMAND --help` shows examples."
+)]
 struct Gantry {
     #[command(flatten)]
     global: Global,
@@ -24,7 +28,10 @@ struct Gantry {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Pack(pack::Args),
+    Inspect(inspect::Args),
+}
 
 /// Reads the command line, runs it, and says what went wrong.
 pub(crate) fn main() -> ExitCode {
@@ -33,6 +40,9 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let context = Context::new(gantry.global);
-    let result = match gantry.command {};
+    let result = match gantry.command {
+        Command::Pack(args) => args.run(&context),
+        Command::Inspect(args) => args.run(&context),
+    };
     exit::report(&context, result)
 }

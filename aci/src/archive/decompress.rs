@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 use std::rc::Rc;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha512};
 
 use super::{ArchiveError, Compression};
 use crate::limits::Limits;
@@ -18,7 +18,8 @@ const BUFFER: usize = 256 << 10;
 /// The file as it comes in: counted, hashed and capped.
 pub(super) struct MeteredFile<R> {
     file: R,
-    hash: Sha256,
+    /// Absent where the file is the archive itself, which has a hash of its own.
+    hash: Option<Sha512>,
     /// Shared with the reader of the archive, which judges the ratio.
     pub(super) count: Rc<Cell<u64>>,
     allowed: u64,
@@ -26,11 +27,12 @@ pub(super) struct MeteredFile<R> {
 
 impl<R: Read> MeteredFile<R> {
     pub(super) fn new(file: R, limits: &Limits) -> Self {
-        Self { file, hash: Sha256::new(), count: Rc::default(), allowed: limits.file_bytes }
+        Self { file, hash: Some(Sha512::new()), count: Rc::default(), allowed: limits.file_bytes }
     }
 
-    pub(super) fn digest(self) -> [u8; 32] {
-        self.hash.finalize().into()
+    /// SHA-512 of the file, where it is not that of the archive.
+    pub(super) fn digest(self) -> Option<[u8; 64]> {
+        self.hash.map(|hash| hash.finalize().into())
     }
 }
 
@@ -76,7 +78,9 @@ impl<R: Read> Read for MeteredFile<R> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             other => other.map_err(source_error)?,
         };
-        self.hash.update(&buffer[..got]);
+        if let Some(hash) = &mut self.hash {
+            hash.update(&buffer[..got]);
+        }
         let count = self.count.get() + got as u64;
         self.count.set(count);
         if count > self.allowed {
@@ -112,6 +116,9 @@ impl<R: Read> Decompressor<R> {
             [b'm' | b'r' | b'.' | b'P', ..] => Compression::None,
             other => return Err(ArchiveError::UnknownFormat(other.to_vec())),
         };
+        if compression == Compression::None {
+            file.hash = None;
+        }
         let file = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(file));
         let decompressor = match compression {
             Compression::None => Self::Plain(file),

@@ -51,7 +51,7 @@ impl InspectedImage {
         self.compression
     }
 
-    /// SHA-256 of the file as it was read.
+    /// SHA-512 of the file as it was read.
     pub fn file_digest(&self) -> &FileDigest {
         &self.file_digest
     }
@@ -155,15 +155,15 @@ impl<R: Read> ImageReader<R> {
         let entries = self.layout.finish()?;
         let tar_bytes = self.tar.bytes_read();
         let archive = self.tar.into_inner();
-        let image_id = ImageId::of(archive.hash.finalize().into());
+        let archive_hash = archive.hash.finalize().into();
         let file = archive.archive.finish()?;
         let file_bytes = file.count.get();
         Ok(InspectedImage {
-            image_id,
+            image_id: ImageId::of(archive_hash),
             manifest,
             manifest_bytes,
             compression: self.compression,
-            file_digest: FileDigest::of(file.digest()),
+            file_digest: FileDigest::of(file.digest().unwrap_or(archive_hash)),
             file_bytes,
             tar_bytes,
             entries,

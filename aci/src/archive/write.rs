@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha512};
 
 use super::compress::{BlockCompressor, block_bytes};
 use super::entry::{Entry, EntryKind};
@@ -33,7 +33,7 @@ pub struct WriteOptions {
 pub struct Written {
     /// SHA-512 of the uncompressed archive.
     pub image_id: ImageId,
-    /// SHA-256 of the file.
+    /// SHA-512 of the file.
     pub file_digest: FileDigest,
     /// Bytes of the file.
     pub file_bytes: u64,
@@ -109,9 +109,11 @@ where
                 scope.spawn(move || compress_all(compression, &jobs));
             }
         }
+        let size = block_bytes(options.compression);
         let blocks = Blocks {
-            current: Vec::new(),
-            size: block_bytes(options.compression),
+            current: vec![0; size],
+            filled: 0,
+            size,
             pool: Arc::default(),
             hash: hash_in,
             order: order_in,
@@ -125,11 +127,16 @@ where
         });
         // The channels close here, and with them the threads end.
         drop(archive);
-        let (image_id, tar_bytes) = hasher.join().map_err(|_| thread_died())?;
+        let (archive_hash, tar_bytes) = hasher.join().map_err(|_| thread_died())?;
         // If writing failed, `filled` only says that a channel closed: the cause comes first.
-        let (file_digest, file_bytes) = writer.join().map_err(|_| thread_died())??;
+        let (file_hash, file_bytes) = writer.join().map_err(|_| thread_died())??;
         filled?;
-        Ok(Written { image_id, file_digest, file_bytes, tar_bytes })
+        Ok(Written {
+            image_id: ImageId::of(archive_hash),
+            file_digest: FileDigest::of(file_hash.unwrap_or(archive_hash)),
+            file_bytes,
+            tar_bytes,
+        })
     })
 }
 
@@ -158,16 +165,16 @@ struct Block {
 impl Drop for Block {
     fn drop(&mut self) {
         if let Ok(mut pool) = self.pool.lock() {
-            let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.clear();
-            pool.push(bytes);
+            pool.push(std::mem::take(&mut self.bytes));
         }
     }
 }
 
 /// The stream of archive bytes, cut into blocks.
 struct Blocks {
+    /// Always `size` bytes long, so that reading into it need not clear it first.
     current: Vec<u8>,
+    filled: usize,
     size: usize,
     pool: Arc<Mutex<Vec<Vec<u8>>>>,
     hash: SyncSender<Arc<Block>>,
@@ -178,9 +185,10 @@ struct Blocks {
 impl Blocks {
     fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let room = self.size - self.current.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.current.extend_from_slice(now);
+            let room = &mut self.current[self.filled..];
+            let (now, later) = bytes.split_at(room.len().min(bytes.len()));
+            room[..now.len()].copy_from_slice(now);
+            self.filled += now.len();
             bytes = later;
             self.send_if_full()?;
         }
@@ -196,15 +204,13 @@ impl Blocks {
     ) -> io::Result<()> {
         let mut left = size;
         while left > 0 {
-            let room = (self.size - self.current.len()) as u64;
-            let before = self.current.len();
-            let now = room.min(left);
-            self.current.resize(before + now as usize, 0);
-            let got = read_some(content, &mut self.current[before..])?;
-            self.current.truncate(before + got);
+            let room = &mut self.current[self.filled..];
+            let want = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let got = read_some(content, &mut room[..want])?;
             if got == 0 {
                 return Err(size_changed(path, format!("{} of {size} bytes", size - left)));
             }
+            self.filled += got;
             left -= got as u64;
             self.send_if_full()?;
         }
@@ -215,16 +221,19 @@ impl Blocks {
     }
 
     fn send_if_full(&mut self) -> io::Result<()> {
-        if self.current.len() == self.size { self.send() } else { Ok(()) }
+        if self.filled == self.size { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> io::Result<()> {
-        if self.current.is_empty() {
+        if self.filled == 0 {
             return Ok(());
         }
         let fresh = self.pool.lock().ok().and_then(|mut pool| pool.pop());
-        let fresh = fresh.unwrap_or_else(|| Vec::with_capacity(self.size));
-        let bytes = std::mem::replace(&mut self.current, fresh);
+        let mut fresh = fresh.unwrap_or_default();
+        // Only the last block of an archive is ever shorter, so this grows new memory alone.
+        fresh.resize(self.size, 0);
+        let mut bytes = std::mem::replace(&mut self.current, fresh);
+        bytes.truncate(std::mem::take(&mut self.filled));
         let block = Arc::new(Block { bytes, pool: self.pool.clone() });
         let (done, ordered) = sync_channel(1);
         let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -253,14 +262,16 @@ fn size_changed(path: &PathBytes, found: String) -> io::Error {
     )
 }
 
-fn hash_all(blocks: &Receiver<Arc<Block>>) -> (ImageId, u64) {
+type Hash = [u8; 64];
+
+fn hash_all(blocks: &Receiver<Arc<Block>>) -> (Hash, u64) {
     let mut hash = Sha512::new();
     let mut total = 0;
     for block in blocks {
         hash.update(&block.bytes);
         total += block.bytes.len() as u64;
     }
-    (ImageId::of(hash.finalize().into()), total)
+    (hash.finalize().into(), total)
 }
 
 fn compress_all(compression: Compression, jobs: &Mutex<Receiver<Job>>) {
@@ -282,22 +293,25 @@ fn compress_all(compression: Compression, jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
+/// Writes the blocks in order. The hash is absent where the file is the archive itself.
 fn write_all<W: Write>(
     out: &mut W,
     ordered: &Receiver<Receiver<Compressed>>,
-) -> io::Result<(FileDigest, u64)> {
-    let mut hash = Sha256::new();
+) -> io::Result<(Option<Hash>, u64)> {
+    let mut hash = None;
     let mut total = 0;
     for next in ordered {
         let output = next.recv().map_err(|_| thread_died())??;
         let bytes = match &output {
             Output::Plain(block) => &block.bytes,
-            Output::Packed(bytes) => bytes,
+            Output::Packed(bytes) => {
+                hash.get_or_insert_with(Sha512::new).update(bytes);
+                bytes
+            }
         };
         out.write_all(bytes)?;
-        hash.update(bytes);
         total += bytes.len() as u64;
     }
     out.flush()?;
-    Ok((FileDigest::of(hash.finalize().into()), total))
+    Ok((hash.map(|hash| hash.finalize().into()), total))
 }

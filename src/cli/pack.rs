@@ -1,0 +1,303 @@
+//! `gantry pack`: a directory becomes an image.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use aci::archive::Compression;
+use aci::manifest::{Annotation, App, EnvironmentVariable};
+use aci::stage::Existing;
+use aci::{Identifier, ImageManifest, Label, Labels, Name};
+use anyhow::{Context as _, anyhow};
+use builder::{Owner, PackOptions, Packed, Progress, Source};
+use indicatif::ProgressBar;
+
+use super::{Context, Failure, Kind};
+
+/// Pack a directory into an image, and print its image ID.
+///
+/// DIR is a root file system, or an image layout: a file `manifest` and a directory
+/// `rootfs`. The same tree gives the same bytes, whoever packs it, wherever and whenever.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry pack rootfs -o hello.aci --name example.com/hello --version 1.0.0 --exec /bin/hello
+  gantry pack rootfs -o hello.aci --name example.com/hello -- /bin/sh -c 'echo hello'
+  gantry pack layout -o hello.aci                 # manifest and rootfs/ in one directory
+  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) gantry pack rootfs -o hello.aci --name example.com/hello")]
+pub(crate) struct Args {
+    /// The directory to pack
+    dir: PathBuf,
+    /// The image file to write
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    /// Whose the files are in the image: UID:GID, or `keep` for the owners on disk
+    #[arg(long, default_value = "0:0", value_parser = owner)]
+    owner: Owner,
+    /// gzip, none, bzip2, xz, or zstd (outside the spec: rkt and actool cannot read it)
+    #[arg(long, default_value = "gzip")]
+    compression: Compression,
+    /// Leave sockets out instead of refusing them
+    #[arg(long)]
+    skip_sockets: bool,
+    /// Pack mount points empty instead of what is mounted there
+    #[arg(long)]
+    one_file_system: bool,
+    /// No time in the image is later than this, in seconds since 1970; the manifest has this one
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    source_date_epoch: Option<i64>,
+    /// Compress on this many threads; the bytes do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Replace the image file if it exists
+    #[arg(long)]
+    overwrite: bool,
+    /// Also write the image ID into this file
+    #[arg(long, value_name = "FILE")]
+    digest_file: Option<PathBuf>,
+    /// Also write ID, digests, sizes and labels into this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+}
+
+/// What goes into the manifest.
+#[derive(clap::Args)]
+struct ManifestArgs {
+    /// The image's name, as example.com/team/hello
+    #[arg(long)]
+    name: Option<Name>,
+    /// The label `version`
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// Another label; `os` and `arch` are this machine's unless given here
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<Label>,
+    /// Leave out `os` and `arch`: the image runs anywhere
+    #[arg(long)]
+    noarch: bool,
+    /// The program and its arguments; write arguments that begin with a dash as --exec=-x, or after --
+    #[arg(long, value_name = "ARG", num_args = 1.., conflicts_with = "command")]
+    exec: Vec<String>,
+    /// The program and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Run as this user
+    #[arg(long, default_value = "0")]
+    user: String,
+    /// Run as this group
+    #[arg(long, default_value = "0")]
+    group: String,
+    /// Run in this directory
+    #[arg(long, value_name = "PATH")]
+    working_dir: Option<String>,
+    /// Run with this environment variable
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair)]
+    environment: Vec<(String, String)>,
+    /// An annotation, as homepage=https://example.com
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
+    annotations: Vec<(String, String)>,
+    /// Use this file as the manifest, byte for byte
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "version", "labels", "noarch",
+        "exec", "command", "working_dir", "environment", "annotations"])]
+    manifest: Option<PathBuf>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let source = Source::new(&self.dir).map_err(|error| match error {
+            builder::SourceError::Read { ref source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Failure::new(Kind::NotFound, error)
+            }
+            other => Failure::from(other),
+        })?;
+        let manifest = self.manifest.bytes(&source)?;
+        if self.compression == Compression::Zstd {
+            context.note("note: zstd is outside the App Container spec; rkt and actool cannot read this image");
+        }
+        if self.output.extension().is_none_or(|extension| extension != "aci") {
+            context.note("note: images are named with the suffix .aci (spec: aci.md)");
+        }
+        let bar = context.progress("packing", Some(0));
+        let threads = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let options = PackOptions {
+            rootfs: source.rootfs(),
+            manifest: &manifest,
+            owner: self.owner,
+            source_date_epoch: self.source_date_epoch,
+            skip_sockets: self.skip_sockets,
+            one_file_system: self.one_file_system,
+            compression: self.compression,
+            threads: self.threads.unwrap_or_else(threads),
+            progress: &Bar(&bar),
+        };
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
+        let packed = builder::pack_file(&self.output, existing, &options, |_, _| Ok(()))?;
+        bar.finish_and_clear();
+        self.tell(context, &packed)
+    }
+
+    fn tell(&self, context: &Context, packed: &Packed) -> Result<(), Failure> {
+        if packed.sockets_left_out > 0 {
+            context.note(format!("left out {} sockets", packed.sockets_left_out));
+        }
+        if packed.whiteout_names > 0 {
+            context.warn(format!(
+                "{} names begin with \".wh.\": layered image formats take them for deletions",
+                packed.whiteout_names
+            ));
+        }
+        if packed.looks_like_a_bomb {
+            context.warn(
+                "the image unpacks to so many more bytes than it has that readers will take it for \
+                 a compression bomb; pack it with --compression none",
+            );
+        }
+        let id = &packed.written.image_id;
+        let metadata = serde_json::json!({
+            "imageId": id,
+            "file": self.output,
+            "fileDigest": packed.written.file_digest,
+            "fileBytes": packed.written.file_bytes,
+            "tarBytes": packed.written.tar_bytes,
+            "compression": self.compression,
+            "name": packed.manifest.name,
+            "labels": packed.manifest.labels,
+        });
+        if let Some(file) = &self.digest_file {
+            write(file, format!("{id}\n").as_bytes())?;
+        }
+        if let Some(file) = &self.metadata_file {
+            write(file, format!("{metadata:#}\n").as_bytes())?;
+        }
+        Ok(context.print(&metadata, id)?)
+    }
+}
+
+impl ManifestArgs {
+    /// The manifest's bytes: as given, where they are given and nothing changes them.
+    fn bytes(&self, source: &Source) -> Result<Vec<u8>, Failure> {
+        if let Some(file) = &self.manifest {
+            return Ok(
+                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?
+            );
+        }
+        match (source.manifest(), &self.name) {
+            (Some(bytes), None) if self.changes_nothing() => Ok(bytes.to_vec()),
+            (Some(_), _) => Err(Failure::new(
+                Kind::Usage,
+                anyhow!(
+                    "the directory has a manifest of its own, which goes into the image as it is: \
+                     leave out --name, --version, --label and the like, or edit it"
+                ),
+            )),
+            (None, None) => Err(Failure::new(
+                Kind::Usage,
+                anyhow!("--name is needed: the directory has no manifest and rootfs/ of its own"),
+            )),
+            (None, Some(name)) => Ok(self.manifest(name)?.to_json()?),
+        }
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.version.is_none()
+            && self.labels.is_empty()
+            && !self.noarch
+            && self.exec().is_empty()
+            && self.working_dir.is_none()
+            && self.environment.is_empty()
+            && self.annotations.is_empty()
+    }
+
+    fn exec(&self) -> &[String] {
+        if self.exec.is_empty() { &self.command } else { &self.exec }
+    }
+
+    fn manifest(&self, name: &Name) -> Result<ImageManifest, Failure> {
+        let mut labels = Vec::new();
+        if let Some(version) = &self.version {
+            labels.push(label("version", version)?);
+        }
+        if !self.noarch {
+            let (os, arch) = aci::host_platform();
+            for (name, value) in [("os", os), ("arch", arch)] {
+                if !self.labels.iter().any(|label| label.name.as_str() == name) {
+                    labels.push(label(name, value)?);
+                }
+            }
+        }
+        labels.extend(self.labels.iter().cloned());
+        let labels = Labels::try_from(labels).map_err(|e| Failure::new(Kind::Usage, e))?;
+        let mut manifest = ImageManifest::new(name.clone(), labels);
+        for (name, value) in &self.annotations {
+            let (name, value) = (identifier(name)?, value.clone());
+            manifest.annotations.push(Annotation { name, value, extra: Default::default() });
+        }
+        if !self.exec().is_empty() {
+            manifest.app = Some(self.app());
+        } else if self.working_dir.is_some() || !self.environment.is_empty() {
+            return Err(Failure::new(
+                Kind::Usage,
+                anyhow!("--env and --working-dir need --exec: without a program they say nothing"),
+            ));
+        }
+        Ok(manifest)
+    }
+
+    fn app(&self) -> App {
+        let mut app = App::new(self.user.clone(), self.group.clone());
+        app.exec = self.exec().to_vec();
+        app.working_directory = self.working_dir.clone();
+        app.environment = self
+            .environment
+            .iter()
+            .cloned()
+            .map(|(name, value)| EnvironmentVariable { name, value, extra: Default::default() })
+            .collect();
+        app
+    }
+}
+
+fn label(name: &str, value: &str) -> Result<Label, Failure> {
+    Ok(Label { name: identifier(name)?, value: value.to_owned() })
+}
+
+fn identifier(text: &str) -> Result<Identifier, Failure> {
+    text.parse().map_err(|error: aci::NameError| Failure::new(Kind::Usage, error))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    aci::stage::write(file, bytes, 0o644, Existing::Replace)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(())
+}
+
+fn owner(text: &str) -> Result<Owner, String> {
+    if text == "keep" {
+        return Ok(Owner::Keep);
+    }
+    let parse = |text: &str| text.parse().ok().filter(|&id: &u32| id != u32::MAX);
+    text.split_once(':')
+        .and_then(|(uid, gid)| Some(Owner::Fixed { uid: parse(uid)?, gid: parse(gid)? }))
+        .ok_or_else(|| format!("{text:?} is neither UID:GID in numbers nor `keep`"))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
+}
+
+struct Bar<'a>(&'a ProgressBar);
+
+impl Progress for Bar<'_> {
+    fn total(&self, bytes: u64) {
+        self.0.set_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
