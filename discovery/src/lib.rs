@@ -1,5 +1,6 @@
 //! The client: resolve, fetch, verify, store, render, hand to a runtime; push.
 
+pub mod bundle;
 mod client;
 pub mod config;
 mod error;

@@ -1,0 +1,114 @@
+//! What this machine and this caller can do for a container.
+
+use std::fs;
+use std::path::Path;
+
+use super::config::IdMapping;
+
+/// What this machine and this caller can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The caller's user namespace, where the caller is not root.
+    namespace: Option<UserNamespace>,
+    /// Whether the kernel enforces AppArmor profiles.
+    pub(crate) apparmor: bool,
+    /// Whether the kernel enforces SELinux labels.
+    pub(crate) selinux: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UserNamespace {
+    uids: Vec<IdMapping>,
+    gids: Vec<IdMapping>,
+}
+
+impl Host {
+    /// Root, on a kernel without AppArmor and SELinux.
+    pub fn root() -> Self {
+        Self { namespace: None, apparmor: false, selinux: false }
+    }
+
+    /// A user without subordinate IDs: only the container's root exists, and is the caller.
+    pub fn user(uid: u32, gid: u32) -> Self {
+        let only = |host| vec![IdMapping { container: 0, host, size: 1 }];
+        let namespace = UserNamespace { uids: only(uid), gids: only(gid) };
+        Self { namespace: Some(namespace), ..Self::root() }
+    }
+
+    /// The calling process on this machine. `mapping_tools`: whether `newuidmap` and
+    /// `newgidmap` are installed, without which subordinate IDs cannot be used.
+    pub fn detect(mapping_tools: bool) -> Self {
+        let uid = rustix::process::geteuid();
+        let mut host = if uid.is_root() {
+            Self::root()
+        } else {
+            Self::user(uid.as_raw(), rustix::process::getegid().as_raw())
+        };
+        if let Some(namespace) = host.namespace.as_mut().filter(|_| mapping_tools) {
+            let user = user_name(&read("/etc/passwd"), uid.as_raw());
+            let more = |file| subordinate(&read(file), user.as_deref(), uid.as_raw());
+            if let (Some(uids), Some(gids)) = (more("/etc/subuid"), more("/etc/subgid")) {
+                namespace.uids.push(uids);
+                namespace.gids.push(gids);
+            }
+        }
+        host.apparmor = read("/sys/module/apparmor/parameters/enabled").starts_with('Y');
+        host.selinux = Path::new("/sys/fs/selinux/enforce").exists();
+        host
+    }
+
+    /// Whether containers run without a user namespace of their own.
+    pub fn is_root(&self) -> bool {
+        self.namespace.is_none()
+    }
+
+    /// The user IDs of the container, where it has its own.
+    pub(crate) fn uids(&self) -> Option<&[IdMapping]> {
+        self.namespace.as_ref().map(|namespace| namespace.uids.as_slice())
+    }
+
+    /// The group IDs of the container, where it has its own.
+    pub(crate) fn gids(&self) -> Option<&[IdMapping]> {
+        self.namespace.as_ref().map(|namespace| namespace.gids.as_slice())
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<String> {
+    let uid = uid.to_string();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid))?;
+    line.split(':').next().map(str::to_owned)
+}
+
+/// The first range of a subuid(5) file for this user.
+fn subordinate(file: &str, user: Option<&str>, uid: u32) -> Option<IdMapping> {
+    let uid = uid.to_string();
+    file.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let owner = fields.next()?;
+        if Some(owner) != user && owner != uid {
+            return None;
+        }
+        let host = fields.next()?.parse().ok()?;
+        let size = fields.next()?.trim().parse().ok()?;
+        Some(IdMapping { container: 1, host, size })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subordinate_range_is_found_by_name_or_number() {
+        let file = "other:1:2\nalice:100000:65536\n1001:200000:1000\n";
+        let range = |host, size| Some(IdMapping { container: 1, host, size });
+        assert_eq!(subordinate(file, Some("alice"), 1000), range(100_000, 65536));
+        assert_eq!(subordinate(file, None, 1001), range(200_000, 1000));
+        assert_eq!(subordinate(file, Some("bob"), 7), None);
+        assert_eq!(user_name("root:x:0:0::/:/x\nalice:x:1000:1::/:/x\n", 1000).unwrap(), "alice");
+    }
+}
