@@ -14,7 +14,7 @@ pub(crate) use exit::{Failure, Kind};
 
 /// Build, sign, serve, find, verify and run App Container Images.
 #[derive(Parser)]
-#[command(name = "gantry", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "gantry", version, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 the thing to remove was absent, 3 bad usage, \
 4 not found, 5 refused by trust or verification, 6 refused by the server, 7 network.\n\
