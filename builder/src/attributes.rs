@@ -73,18 +73,14 @@ impl From<'_> {
     }
 }
 
-/// Asks for the size, then for the bytes, until the two agree.
+/// Gives the call more room until all fits. The kernel's own limit is 64 KiB.
 fn sized(
     mut call: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
 ) -> rustix::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 1024];
     loop {
-        let size = call(&mut [])?;
-        if size == 0 {
-            return Ok(Vec::new());
-        }
-        let mut bytes = vec![0; size];
         match call(&mut bytes) {
-            Err(Errno::RANGE) => {}
+            Err(Errno::RANGE) if bytes.len() < 1 << 20 => bytes.resize(bytes.len() * 4, 0),
             Err(error) => return Err(error),
             Ok(got) => {
                 bytes.truncate(got);
