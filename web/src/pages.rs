@@ -56,7 +56,7 @@ pub struct ImageEntry {
     pub labels: Labels,
     /// Its image ID.
     pub image_id: ImageId,
-    /// SHA-256 of the image file.
+    /// SHA-512 of the image file.
     pub file_digest: FileDigest,
     /// Bytes of the image file.
     pub file_bytes: u64,

@@ -19,7 +19,7 @@ fn image(pairs: &[(&str, &str)]) -> ImageEntry {
     ImageEntry {
         labels: labels(pairs),
         image_id: ImageId::of([0xab; 64]),
-        file_digest: FileDigest::of([0xcd; 32]),
+        file_digest: FileDigest::of([0xcd; 64]),
         file_bytes: 18_140_160,
         signer: "0123456789abcdef0123456789abcdef01234567".to_owned(),
         pushed: "2026-11-03".to_owned(),

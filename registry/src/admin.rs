@@ -1,0 +1,145 @@
+//! What an administrator does to a registry's data: tokens and keys. All of it works
+//! beside a running server, which sees it with the next request.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use aci::{Limits, Name};
+use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
+
+use crate::catalog::{Catalog, CatalogError, StoredToken};
+use crate::data::{DataDir, DataError};
+use crate::token::{Action, Token, TokenId};
+
+/// Why an administrator's command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The catalogue cannot be used.
+    #[error("the catalogue cannot be used")]
+    Catalog(#[from] CatalogError),
+    /// The trusted keys cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The file holds no public keys.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No randomness for a new token.
+    #[error("no random bytes for a token: {0}")]
+    Random(#[from] std::io::Error),
+    /// An expiry no clock can show.
+    #[error("the token would expire after the end of time")]
+    Expiry,
+}
+
+/// What a new token is to be.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// The names it is good for: at and under this one.
+    pub prefix: Name,
+    /// What it allows.
+    pub actions: Vec<Action>,
+    /// How long it is good; `None` for ever.
+    pub lifetime: Option<Duration>,
+}
+
+/// What is known of a token.
+#[derive(Debug, Clone)]
+pub struct TokenInfo {
+    /// Its ID.
+    pub id: TokenId,
+    /// The names it is good for: at and under this one.
+    pub prefix: Name,
+    /// What it allows.
+    pub actions: Vec<Action>,
+    /// When it was made.
+    pub created: SystemTime,
+    /// Until when it is good; `None` for ever.
+    pub expires: Option<SystemTime>,
+    /// When it was last used, to the minute.
+    pub last_used: Option<SystemTime>,
+    /// When it was revoked.
+    pub revoked: Option<SystemTime>,
+}
+
+/// A key that was added.
+#[derive(Debug, Clone)]
+pub struct AddedKey {
+    /// The key.
+    pub certificate: Certificate,
+    /// Its file.
+    pub path: PathBuf,
+    /// Whether it was not there before.
+    pub new: bool,
+}
+
+impl From<StoredToken> for TokenInfo {
+    fn from(token: StoredToken) -> Self {
+        let StoredToken { id, prefix, actions, created, expires, last_used, revoked } = token;
+        Self { id, prefix, actions, created, expires, last_used, revoked }
+    }
+}
+
+/// Makes a token. Its text is nowhere else, so it is to be given to its holder now.
+pub async fn create_token(
+    data: &Path,
+    new: NewToken,
+    now: SystemTime,
+) -> Result<(Token, TokenInfo), AdminError> {
+    let NewToken { prefix, actions, lifetime } = new;
+    let expires = match lifetime {
+        Some(lifetime) => Some(now.checked_add(lifetime).ok_or(AdminError::Expiry)?),
+        None => None,
+    };
+    let (token, id) = (Token::generate()?, TokenId::generate()?);
+    let stored =
+        StoredToken { id, prefix, actions, created: now, expires, last_used: None, revoked: None };
+    let catalog = open(data).await?;
+    catalog.add_token(&stored, &token.hash()).await?;
+    catalog.close().await;
+    Ok((token, stored.into()))
+}
+
+/// Every token, oldest first.
+pub async fn tokens(data: &Path) -> Result<Vec<TokenInfo>, AdminError> {
+    let catalog = open(data).await?;
+    let tokens = catalog.tokens().await?;
+    catalog.close().await;
+    Ok(tokens.into_iter().map(TokenInfo::from).collect())
+}
+
+/// Revokes a token from this moment; `false` where there is none, or it was revoked before.
+pub async fn revoke_token(data: &Path, id: &TokenId, now: SystemTime) -> Result<bool, AdminError> {
+    let catalog = open(data).await?;
+    let revoked = catalog.revoke_token(id, now).await?;
+    catalog.close().await;
+    Ok(revoked)
+}
+
+async fn open(data: &Path) -> Result<Catalog, AdminError> {
+    let data = DataDir::open(data)?;
+    Ok(Catalog::open(&data.database(), &data.database_lock()).await?)
+}
+
+/// Lets the keys of a file (armored or not, one or several) sign for a scope.
+pub fn add_keys(
+    data: &Path,
+    scope: &Scope,
+    file: &[u8],
+    limits: &Limits,
+) -> Result<Vec<AddedKey>, AdminError> {
+    let store = TrustStore::open(&DataDir::open(data)?.trusted_keys());
+    let add = |certificate: Certificate| {
+        let added = store.add(scope, &certificate, limits)?;
+        Ok(AddedKey { certificate, path: added.path, new: added.new })
+    };
+    Certificate::read_all(file, limits)?.into_iter().map(add).collect()
+}
+
+/// The keys that may sign, by scope, and the files that were passed over.
+pub fn keys(data: &Path, limits: &Limits) -> Result<(Vec<TrustEntry>, Vec<Warning>), AdminError> {
+    let data = DataDir::open(data)?;
+    Ok(TrustStore::open(&data.trusted_keys()).list(limits)?)
+}

@@ -1,0 +1,101 @@
+//! Who is asking: the token of `Authorization: Bearer`.
+
+use std::time::Duration;
+
+use aci::Name;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use crate::catalog::StoredToken;
+use crate::error::ApiError;
+use crate::state::Shared;
+use crate::token::{Action, Token, TokenId};
+
+/// How exact the time of last use is; a write for every request would be too much.
+const LAST_USED_STEP: Duration = Duration::from_secs(60);
+
+/// The holder of a token that is good now. What it allows is asked for each action.
+pub(crate) struct Holder(StoredToken);
+
+impl Holder {
+    pub(crate) fn token(&self) -> &TokenId {
+        &self.0.id
+    }
+
+    /// Whether the token allows this at all.
+    pub(crate) fn may(&self, action: Action) -> Result<(), ApiError> {
+        if self.0.actions.contains(&action) { Ok(()) } else { Err(ApiError::TokenAction(action)) }
+    }
+
+    /// Whether the token is for this name.
+    pub(crate) fn may_name(&self, name: &Name) -> Result<(), ApiError> {
+        if name.is_under(&self.0.prefix) {
+            return Ok(());
+        }
+        Err(ApiError::TokenPrefix { prefix: self.0.prefix.clone(), name: name.clone() })
+    }
+}
+
+impl FromRequestParts<Shared> for Holder {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+        let token = bearer(&parts.headers).ok_or(ApiError::TokenMissing)?;
+        // A token of another form cannot be known; which of the two is nobody's business.
+        let token: Token = token.parse().map_err(|_| ApiError::TokenUnknown)?;
+        let stored = state.catalog.token(&token.hash()).await?.ok_or(ApiError::TokenUnknown)?;
+        if stored.revoked.is_some() {
+            return Err(ApiError::TokenRevoked);
+        }
+        let now = state.clock.now();
+        if let Some(expires) = stored.expires.filter(|expires| *expires <= now) {
+            return Err(ApiError::TokenExpired(expires));
+        }
+        let stale = stored
+            .last_used
+            .is_none_or(|used| now.duration_since(used).is_ok_and(|since| since >= LAST_USED_STEP));
+        if stale && let Err(error) = state.catalog.touch_token(&stored.id, now).await {
+            // The time of last use is a help for administrators, no reason to refuse.
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, token = %stored.id, "the last use of a token was not noted");
+        }
+        Ok(Self(stored))
+    }
+}
+
+/// The token of the header. Clients that follow redirects send the header twice
+/// (Go's does); two that differ are no answer to who is asking.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let first = values.next()?;
+    if values.any(|other| other != first) {
+        return None;
+    }
+    let (scheme, token) = first.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn of(values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        bearer(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn bearer_is_one_token() {
+        assert_eq!(of(&["Bearer x"]).as_deref(), Some("x"));
+        assert_eq!(of(&["bearer x", "bearer x"]).as_deref(), Some("x"));
+        for values in [&[][..], &["Bearer x", "Bearer y"], &["Basic x"], &["Bearer"], &[""]] {
+            assert_eq!(of(values), None, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What the registry knows, in SQL: images, tokens, uploads under way.
+//!
+//! This is the only place of the server with SQL in it. A row goes in whole, in
+//! one transaction, after everything it speaks of is on disk.
+
+mod images;
+mod tokens;
+mod uploads;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use aci::stage::{Hold, Lock};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+pub(crate) use images::{NameSummary, NewImage, Recorded, StoredImage};
+pub(crate) use tokens::StoredToken;
+
+/// How long a writer waits for another one, as an admin command beside the server.
+const BUSY: Duration = Duration::from_secs(15);
+/// One writer at a time is all SQLite has; the rest are readers.
+const CONNECTIONS: u32 = 8;
+
+/// Why the catalogue could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The database could not be asked.
+    #[error("the catalogue's database failed")]
+    Sql(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("the catalogue's tables could not be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The lock beside the database could not be taken.
+    #[error("the catalogue could not be locked while its tables are brought up to date")]
+    Lock(#[source] std::io::Error),
+    /// A stored text is not what was written.
+    #[error("the catalogue holds {value:?} where a {wanted} should be")]
+    Corrupt {
+        /// What the column is for.
+        wanted: &'static str,
+        /// What is there.
+        value: String,
+    },
+}
+
+/// The catalogue of one data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog {
+    pool: SqlitePool,
+}
+
+impl Catalog {
+    /// Opens the database, and creates or updates its tables.
+    pub(crate) async fn open(database: &Path, lock: &Path) -> Result<Self, CatalogError> {
+        let options = SqliteConnectOptions::new()
+            .filename(database)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A transaction that was answered for must survive a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(true);
+        // Two processes that open a new database at once would both create its tables.
+        let lock = lock.to_owned();
+        let held = tokio::task::spawn_blocking(move || Lock::wait(&lock, Hold::Exclusive))
+            .await
+            .map_err(|error| CatalogError::Lock(error.into()))?
+            .map_err(CatalogError::Lock)?;
+        let pool =
+            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        sqlx::migrate!("src/catalog/migrations").run(&pool).await?;
+        drop(held);
+        Ok(Self { pool })
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), CatalogError> {
+        sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, and folds the write-ahead log into the database.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Seconds since 1970, as the database keeps times.
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn time(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+fn count(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or_default()
+}
+
+/// A size as SQLite keeps it. Limits keep sizes far below the end of `i64`.
+fn stored(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T, CatalogError> {
+    value.parse().map_err(|_| CatalogError::Corrupt { wanted, value })
+}

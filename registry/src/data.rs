@@ -1,0 +1,87 @@
+//! The data directory.
+//!
+//! ```text
+//! DATA/gantry.db              the catalogue (SQLite; -wal and -shm beside it while it is open)
+//! DATA/gantry.db.lock         held while the tables are brought up to date
+//! DATA/blobs/<2 hex>/<128 hex>.aci, .aci.asc    images and signatures, the author's bytes
+//! DATA/spool/                 where uploads are written before they have a name
+//! DATA/trustedkeys/           the keys that may sign, by prefix, in rkt's layout
+//! DATA/tls/                   ca.pem, ca-key.pem, server.pem, server-key.pem
+//! DATA/lock                   held by the server that runs on this data
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aci::stage::{self, Hold, Lock};
+
+/// A data directory.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// It could not be created or read.
+    #[error("the data directory {path:?} cannot be used: {source}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another server runs on it.
+    #[error(
+        "another registry is running on the data directory {0:?}; stop it first, or give this one a directory of its own"
+    )]
+    InUse(PathBuf),
+}
+
+impl DataDir {
+    /// Opens a data directory, and creates what is missing of it.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let data = Self(path.to_owned());
+        for folder in [data.0.clone(), data.blobs(), data.spool(), data.trusted_keys(), data.tls()]
+        {
+            stage::create_folders(&folder)
+                .map_err(|source| DataError::Io { path: folder, source })?;
+        }
+        Ok(data)
+    }
+
+    /// Takes the lock a running server holds.
+    pub(crate) fn lock(&self) -> Result<Lock, DataError> {
+        let path = self.0.join("lock");
+        match Lock::attempt(&path, Hold::Exclusive) {
+            Ok(Some(lock)) => Ok(lock),
+            Ok(None) => Err(DataError::InUse(self.0.clone())),
+            Err(source) => Err(DataError::Io { path, source }),
+        }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("gantry.db")
+    }
+
+    pub(crate) fn database_lock(&self) -> PathBuf {
+        self.0.join("gantry.db.lock")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.0.join("blobs")
+    }
+
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
+    /// The keys that may sign, by prefix.
+    pub fn trusted_keys(&self) -> PathBuf {
+        self.0.join("trustedkeys")
+    }
+
+    /// The registry's own certificates.
+    pub fn tls(&self) -> PathBuf {
+        self.0.join("tls")
+    }
+}

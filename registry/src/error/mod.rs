@@ -1,0 +1,168 @@
+//! The one error of the HTTP interface, and the one table of its statuses.
+//!
+//! A refusal tells everything to whoever may know it; a fault of the server's own
+//! tells a constant text, and its detail goes to the log, once.
+
+mod refusal;
+
+use std::error::Error;
+use std::time::SystemTime;
+
+use aci::push::ErrorBody;
+use aci::{ImageId, Name, Reference, ReferenceError, Refusal, Refuse};
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::catalog::CatalogError;
+use crate::token::Action;
+
+/// Why a request was not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("no token was given")]
+    TokenMissing,
+    #[error("the token is not known here")]
+    TokenUnknown,
+    #[error("the token has expired")]
+    TokenExpired(SystemTime),
+    #[error("the token was revoked")]
+    TokenRevoked,
+    #[error("the token does not allow to {0}")]
+    TokenAction(Action),
+    #[error("the token is for names under {prefix}, not for {name}")]
+    TokenPrefix { prefix: Name, name: Name },
+    #[error("{name} is under no domain this registry serves")]
+    NotServed { name: Name, domains: String },
+    #[error("no such upload is open for this token")]
+    UploadUnknown,
+    #[error("{reference} is published already, as another image")]
+    VersionExists { reference: Box<Reference>, there: ImageId, pushed: ImageId },
+    #[error("the image file is larger than this registry takes")]
+    FileTooLarge { limit: u64, found: Option<u64> },
+    #[error("the request is larger than this registry reads")]
+    BodyTooLarge { limit: u64 },
+    #[error("the request cannot be read: {0}")]
+    RequestMalformed(String),
+    #[error(transparent)]
+    ReferenceMalformed(#[from] ReferenceError),
+    #[error("the image stopped arriving before its end")]
+    Interrupted,
+    #[error("there is nothing at this path")]
+    PathUnknown,
+    #[error("this path is not for the method {0}")]
+    MethodUnknown(String),
+    #[error("there is no image {0}")]
+    ImageUnknown(Box<Reference>),
+    #[error("{reference} names several images")]
+    ImageAmbiguous { reference: Box<Reference>, candidates: Vec<String> },
+    #[error("there is no image with the ID {0}")]
+    BlobUnknown(ImageId),
+    #[error("no key may sign for {0}")]
+    KeysUnknown(Name),
+    #[error("the appc push protocol is not spoken here")]
+    PushProtocolAbsent,
+    #[error("this registry does not serve the host {host:?}")]
+    Misdirected { host: String, domains: String },
+    /// Refused by the verification or the format, with its own words.
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
+    /// Refused by the format's limits, with its own words.
+    #[error("{}", .0.message)]
+    TooLarge(Box<Refusal>),
+    #[error("the registry's disk is full")]
+    StorageFull(#[source] std::io::Error),
+    #[error("the registry failed")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl ApiError {
+    /// A refusal by verification or format.
+    pub(crate) fn refused(error: &impl Refuse) -> Self {
+        Self::Refused(Box::new(error.refusal()))
+    }
+
+    /// A refusal because something is larger than this registry takes.
+    pub(crate) fn too_large(error: &impl Refuse) -> Self {
+        Self::TooLarge(Box::new(error.refusal()))
+    }
+
+    /// A fault that is not the client's.
+    pub(crate) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    /// The table of statuses.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::RequestMalformed(_) | Self::ReferenceMalformed(_) | Self::Interrupted => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::TokenMissing
+            | Self::TokenUnknown
+            | Self::TokenExpired(_)
+            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
+            Self::TokenAction(_) | Self::TokenPrefix { .. } => StatusCode::FORBIDDEN,
+            Self::UploadUnknown
+            | Self::PathUnknown
+            | Self::ImageUnknown(_)
+            | Self::ImageAmbiguous { .. }
+            | Self::BlobUnknown(_)
+            | Self::KeysUnknown(_)
+            | Self::PushProtocolAbsent => StatusCode::NOT_FOUND,
+            Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::VersionExists { .. } => StatusCode::CONFLICT,
+            Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            Self::StorageFull(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<tokio::task::JoinError> for ApiError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<web::RenderError> for ApiError {
+    fn from(error: web::RenderError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if self.status().is_server_error() {
+            tracing::error!(error = &self as &dyn Error, "a request failed");
+        }
+        let body = Json(ErrorBody { error: self.refusal() });
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,237 @@
+//! What each refusal says: wanted, found, rule, next.
+
+use aci::{Refusal, Refuse};
+
+use super::ApiError;
+use crate::pages::day;
+
+/// How a client finds what there is.
+const SEE_PAGE: &str =
+    "open the name's page on this host in a browser: it lists every image with its labels";
+const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
+
+/// Code, wanted, found, rule, next.
+type Parts = (&'static str, String, String, &'static str, String);
+
+fn parts(
+    code: &'static str,
+    wanted: impl Into<String>,
+    found: impl Into<String>,
+    rule: &'static str,
+    next: impl Into<String>,
+) -> Parts {
+    (code, wanted.into(), found.into(), rule, next.into())
+}
+
+impl Refuse for ApiError {
+    fn refusal(&self) -> Refusal {
+        let (code, wanted, found, rule, next) = match self {
+            Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
+            Self::TokenMissing
+            | Self::TokenUnknown
+            | Self::TokenExpired(_)
+            | Self::TokenRevoked
+            | Self::TokenAction(_)
+            | Self::TokenPrefix { .. } => self.about_token(),
+            Self::NotServed { .. }
+            | Self::UploadUnknown
+            | Self::VersionExists { .. }
+            | Self::FileTooLarge { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::Interrupted => self.about_push(),
+            _ => self.about_request(),
+        };
+        let message = self.to_string();
+        Refusal { code: code.to_owned(), message, wanted, found, rule: rule.to_owned(), next }
+    }
+}
+
+impl ApiError {
+    fn about_token(&self) -> Parts {
+        match self {
+            Self::TokenUnknown => parts(
+                "token-unknown",
+                "a token this registry has given out",
+                "a token it does not know",
+                "only who holds a token may push",
+                NEW_TOKEN,
+            ),
+            Self::TokenExpired(when) => parts(
+                "token-expired",
+                "a token that is still good",
+                format!("a token that was good until {}", day(*when)),
+                "a token is good until the time given when it was made",
+                NEW_TOKEN,
+            ),
+            Self::TokenRevoked => parts(
+                "token-revoked",
+                "a token that is still good",
+                "a token that was revoked",
+                "a revoked token never works again",
+                NEW_TOKEN,
+            ),
+            Self::TokenAction(action) => parts(
+                "token-action",
+                format!("a token that allows to {action}"),
+                "a token without it",
+                "a token allows what it was made for and no more",
+                NEW_TOKEN,
+            ),
+            Self::TokenPrefix { prefix, name } => parts(
+                "token-prefix",
+                format!("a name at or under {prefix}"),
+                format!("{name}, the name in the image's manifest"),
+                "a token is good for the names under its prefix, by whole path segments",
+                format!("push with a token for {name}, or give the image a name under {prefix}"),
+            ),
+            _ => parts(
+                "token-missing",
+                "the header `Authorization: Bearer TOKEN`, once",
+                "no such header, or one that cannot be read",
+                "only who holds a token may push",
+                format!(
+                    "give the token with --token-file or GANTRY_TOKEN; without one, {NEW_TOKEN}"
+                ),
+            ),
+        }
+    }
+
+    fn about_push(&self) -> Parts {
+        match self {
+            Self::NotServed { name, domains } => parts(
+                "domain-not-served",
+                format!("a name under {domains}"),
+                format!("{name}, the name in the image's manifest"),
+                "a registry serves the names of its own domains only",
+                format!(
+                    "push to the registry of {}, or give the image a name under {domains}",
+                    name.host()
+                ),
+            ),
+            Self::VersionExists { reference, there, pushed } => parts(
+                "version-exists",
+                format!("a name and labels no other image has, or the image {there}"),
+                format!("{reference} in the manifest of {pushed}"),
+                "what was published under a name and labels never changes",
+                "give the image another version and push that",
+            ),
+            Self::FileTooLarge { limit, found } => parts(
+                "image-too-large",
+                format!("an image file of at most {limit} bytes"),
+                found.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes")),
+                "this registry's limit on image files",
+                "make the image smaller, or ask the registry's administrator to raise the limit",
+            ),
+            Self::BodyTooLarge { limit } => parts(
+                "request-too-large",
+                format!("a request of at most {limit} bytes"),
+                "more",
+                "this registry's limit on requests, made from its limit on signatures",
+                "check that the signature file is a signature, as `gantry sign` writes it",
+            ),
+            Self::Interrupted => parts(
+                "upload-interrupted",
+                "the whole image",
+                "an upload that ended early",
+                "nothing is kept of an image that did not arrive whole",
+                "push again",
+            ),
+            _ => parts(
+                "upload-unknown",
+                "the ID of an upload this token opened in the last 24 hours",
+                "an ID that is not, or of another token",
+                "an upload belongs to the token that opened it",
+                "push again from the start: `gantry push` opens a new upload",
+            ),
+        }
+    }
+
+    fn about_request(&self) -> Parts {
+        match self {
+            Self::RequestMalformed(detail) => parts(
+                "request-malformed",
+                "a request as the push protocol describes it",
+                detail.clone(),
+                "Gantry's push protocol: a JSON object with `signature` and perhaps `fileBytes`",
+                "use a client that speaks it, such as `gantry push`",
+            ),
+            Self::ReferenceMalformed(error) => parts(
+                "reference-malformed",
+                "NAME[:VERSION][,LABEL=VALUE…].aci or .aci.asc",
+                error.to_string(),
+                "the image reference of the App Container specification (discovery.md)",
+                SEE_PAGE,
+            ),
+            Self::ImageUnknown(reference) => parts(
+                "image-unknown",
+                "a name and labels of a published image",
+                format!("{reference}, which no image matches"),
+                "every label asked for must be a label of the image (discovery.md)",
+                SEE_PAGE,
+            ),
+            Self::ImageAmbiguous { candidates, .. } => parts(
+                "image-ambiguous",
+                "labels that only one image has",
+                format!("labels that fit each of: {}", candidates.join("; ")),
+                "the registry does not choose between images that differ in labels nobody asked for",
+                "name the labels that tell them apart, such as os and arch",
+            ),
+            Self::BlobUnknown(id) => parts(
+                "image-unknown",
+                "the ID of a published image",
+                id.to_string(),
+                "images are found by the ID of their content, whole",
+                SEE_PAGE,
+            ),
+            Self::KeysUnknown(name) => parts(
+                "keys-unknown",
+                "a prefix with a key of its own or of a parent",
+                format!("{name}, for which no key is known"),
+                "a registry serves the keys its administrator added",
+                "`gantry registry keys add --prefix PREFIX FILE` adds one",
+            ),
+            Self::PushProtocolAbsent => parts(
+                "push-protocol-absent",
+                "Gantry's own push protocol, at /-/api/v1/uploads",
+                "the appc push protocol",
+                "this registry takes pushes by its own protocol only",
+                "push with `gantry push`",
+            ),
+            Self::Misdirected { host, domains } => parts(
+                "host-not-served",
+                domains.clone(),
+                host.clone(),
+                "pages are given out for the registry's own domains and for localhost (RFC 9110, 15.5.20)",
+                "ask by one of its domains, or start the registry with this one as --domain",
+            ),
+            Self::MethodUnknown(method) => parts(
+                "method-not-allowed",
+                "a method this path has",
+                method.clone(),
+                "RFC 9110, 15.5.6",
+                "use GET for files and pages",
+            ),
+            Self::StorageFull(_) => parts(
+                "storage-full",
+                "room for the image",
+                "a full disk",
+                "nothing is kept of an image that could not be stored whole",
+                "tell the registry's administrator, and push again later",
+            ),
+            Self::Internal(_) => parts(
+                "internal",
+                "an answer",
+                "a fault of the registry's own; its log has the details",
+                "faults are not shown to clients",
+                "try again; if it stays, tell the registry's administrator",
+            ),
+            _ => parts(
+                "path-unknown",
+                "a path of this registry",
+                "another one",
+                "reserved paths begin with /-/, all others are image names",
+                "see the home page at /",
+            ),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `GET /-/images/NAME[:VERSION][,LABEL=VALUE…].aci[.asc]`: by name and labels. The
+//! discovery templates point here.
+
+use aci::{Extension, Reference};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+
+use super::respond::{Caching, File};
+use super::split_extension;
+use crate::error::ApiError;
+use crate::select::{Selection, asks_for_newest, select};
+use crate::state::Shared;
+
+/// What the path asks for.
+pub(crate) struct Wanted {
+    reference: Reference,
+    extension: Extension,
+}
+
+impl FromRequestParts<Shared> for Wanted {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+        let Path(file) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::PathUnknown)?;
+        let (reference, extension) = split_extension(&file).ok_or(ApiError::PathUnknown)?;
+        Ok(Self { reference: reference.parse()?, extension })
+    }
+}
+
+pub(crate) async fn serve(
+    State(state): State<Shared>,
+    Wanted { reference, extension }: Wanted,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let labels = reference.labels();
+    let version = if asks_for_newest(labels) { None } else { labels.value("version") };
+    let images = state.catalog.images(reference.name(), version).await?;
+    let image = match select(&images, &reference) {
+        Selection::Found(image) => image,
+        Selection::Absent => return Err(ApiError::ImageUnknown(Box::new(reference))),
+        Selection::Ambiguous(several) => {
+            let candidates = several.iter().map(|image| image.reference().to_string()).collect();
+            return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });
+        }
+    };
+    let path = state.blobs.path(&image.image_id, extension);
+    File::of(image, extension, path, Caching::Revalidate).respond(&method, &headers).await
+}

@@ -1,0 +1,182 @@
+//! Taking an image in: spool and verify → admit → store → record.
+//!
+//! Until the last step is done nobody can see anything of it, by any path. A crash
+//! at any moment leaves the image served or absent: the spool file has no name, and
+//! files without a row are invisible (see `blobs.rs`).
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aci::archive::ArchiveError;
+use aci::push::Pushed;
+use aci::stage::StagedFile;
+use aci::{FileDigest, Reference};
+use axum::body::Body;
+use futures_util::TryStreamExt;
+use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage};
+use sha2::{Digest, Sha512};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use crate::api::Holder;
+use crate::catalog::{NewImage, Recorded, StoredImage};
+use crate::error::ApiError;
+use crate::state::{Shared, State};
+
+/// An image that is arriving.
+pub(crate) struct Arrival {
+    pub(crate) signature: Vec<u8>,
+    pub(crate) body: Body,
+}
+
+/// An image that is whole, sound and signed by a key of its name, in a file without a name.
+struct Spooled {
+    file: StagedFile,
+    verified: VerifiedImage,
+    signature: Vec<u8>,
+}
+
+/// Takes an image in, or says why not and keeps nothing of it.
+pub(crate) async fn take_in(
+    state: &Shared,
+    holder: Holder,
+    arrival: Arrival,
+) -> Result<Pushed, ApiError> {
+    let place = state.pushes.acquire().await.map_err(ApiError::internal)?;
+    let spooled = spool_and_verify(state, arrival).await?;
+    drop(place);
+    admit(state, &holder, &spooled.verified)?;
+    // A task of its own: a client that goes away now must not stop the image
+    // between its files and its row, nor let go of the lock while files are written.
+    let state = Shared::clone(state);
+    tokio::spawn(async move { store_and_record(&state, &holder, spooled).await }).await?
+}
+
+/// Reads the image to its end: into the spool, the inspection and the signature's digest.
+async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, ApiError> {
+    let Arrival { signature, body } = arrival;
+    let keyring: Keyring = state.keyring().await?;
+    let policy = Policy::new(state.clock.now(), Liveness::Now);
+    // A client that falls silent ends the stream: see `connection.rs`.
+    let chunks = body.into_data_stream().map_err(io::Error::other);
+    let reader = SyncIoBridge::new(StreamReader::new(chunks));
+    let state = Shared::clone(state);
+    tokio::task::spawn_blocking(move || {
+        let limits = &state.limits;
+        let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
+        let passed = AtomicBool::new(false);
+        let reader = Capped { reader, left: limits.file_bytes, passed: &passed };
+        let received = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits);
+        if passed.load(Ordering::Relaxed) {
+            return Err(ApiError::FileTooLarge { limit: limits.file_bytes, found: None });
+        }
+        let verified = received.map_err(refused)?;
+        // Here rather than under the lock: the data of a large image takes its time.
+        file.file().sync_data()?;
+        Ok(Spooled { file, verified, signature })
+    })
+    .await?
+}
+
+/// Whether this registry serves the name, and this token may bring it. The name is
+/// the one inside the image; no other is ever asked for.
+fn admit(state: &State, holder: &Holder, verified: &VerifiedImage) -> Result<(), ApiError> {
+    let name = &verified.inspected().manifest().name;
+    if !state.domains.own(name) {
+        let domains = state.domains.to_string();
+        return Err(ApiError::NotServed { name: name.clone(), domains });
+    }
+    holder.may_name(name)
+}
+
+async fn store_and_record(
+    state: &Shared,
+    holder: &Holder,
+    spooled: Spooled,
+) -> Result<Pushed, ApiError> {
+    let Spooled { file, verified, signature } = spooled;
+    let inspected = verified.inspected();
+    let manifest = inspected.manifest();
+    let _one_at_a_time = state.commit.lock().await;
+    if let Some(there) = state.catalog.image(inspected.image_id()).await? {
+        // The files of a disk that lost them come back with the next push.
+        if state.blobs.intact(&there)? {
+            return Ok(pushed(&there, false));
+        }
+        tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
+    } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await? {
+        return Err(version_exists(&verified, there));
+    }
+    let new = NewImage {
+        verified: &verified,
+        signature_digest: FileDigest::of(Sha512::digest(&signature).into()),
+        signature_bytes: signature.len() as u64,
+        pushed: state.clock.now(),
+        pushed_by: holder.token(),
+    };
+    let blobs = state.blobs.clone();
+    let image = verified.clone();
+    tokio::task::spawn_blocking(move || blobs.store(&image, file, &signature)).await??;
+    if let Recorded::VersionExists(there) = state.catalog.record(&new).await? {
+        return Err(version_exists(&verified, there));
+    }
+    let stored = state.catalog.image(inspected.image_id()).await?;
+    let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
+    tracing::info!(
+        image = %stored.image_id, reference = %stored.reference(), signer = %stored.signer,
+        token = %holder.token(), "published"
+    );
+    Ok(pushed(&stored, true))
+}
+
+fn version_exists(verified: &VerifiedImage, there: aci::ImageId) -> ApiError {
+    let inspected = verified.inspected();
+    let manifest = inspected.manifest();
+    ApiError::VersionExists {
+        reference: Box::new(Reference::new(manifest.name.clone(), manifest.labels.clone())),
+        there,
+        pushed: inspected.image_id().clone(),
+    }
+}
+
+fn pushed(image: &StoredImage, created: bool) -> Pushed {
+    Pushed {
+        image_id: image.image_id.clone(),
+        name: image.name.clone(),
+        labels: image.labels.clone(),
+        file_digest: image.file_digest.clone(),
+        file_bytes: image.file_bytes,
+        signer: image.signer.to_string(),
+        created,
+    }
+}
+
+fn refused(error: ReceiveError) -> ApiError {
+    match error {
+        // The body ended early or fell silent: the client's end of the wire.
+        ReceiveError::Read(_) => ApiError::Interrupted,
+        ReceiveError::Write(error) | ReceiveError::Archive(ArchiveError::Io(error)) => error.into(),
+        ReceiveError::Archive(ArchiveError::Limit { .. }) => ApiError::too_large(&error),
+        ReceiveError::Archive(_) | ReceiveError::Verify(_) => ApiError::refused(&error),
+    }
+}
+
+/// A reader that fails once it has given more than it may.
+struct Capped<'a, R> {
+    reader: R,
+    left: u64,
+    passed: &'a AtomicBool,
+}
+
+impl<R: Read> Read for Capped<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        match self.left.checked_sub(length as u64) {
+            Some(left) => self.left = left,
+            None => {
+                self.passed.store(true, Ordering::Relaxed);
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+        }
+        Ok(length)
+    }
+}

@@ -1,0 +1,100 @@
+//! Which image a reference means.
+//!
+//! Every label asked for must be the image's (spec: discovery.md, "Validation"),
+//! but an image without an `os` or `arch` label runs anywhere and serves for a
+//! request that names them, where no image has them exactly. Without a version,
+//! or with `latest`, the newest is meant. What remains must be one image.
+
+use aci::{Label, Labels, Reference};
+use semver::Version;
+
+use crate::catalog::StoredImage;
+
+/// What a reference comes to.
+#[derive(Debug)]
+pub(crate) enum Selection<'a> {
+    /// One image.
+    Found(&'a StoredImage),
+    /// None matches.
+    Absent,
+    /// Several match, and nothing asked for tells them apart.
+    Ambiguous(Vec<&'a StoredImage>),
+}
+
+/// Whether a reference asks for the newest version.
+pub(crate) fn asks_for_newest(labels: &Labels) -> bool {
+    matches!(labels.value("version"), None | Some("" | "latest"))
+}
+
+/// The one of these images, all of the reference's name, that it means.
+pub(crate) fn select<'a>(images: &'a [StoredImage], reference: &Reference) -> Selection<'a> {
+    let wanted = reference.labels();
+    if !asks_for_newest(wanted) {
+        return single(matching(images.iter().collect(), wanted), wanted);
+    }
+    // An author who labels a version "latest" says which one it is.
+    let labelled: Vec<_> =
+        images.iter().filter(|i| i.labels.value("version") == Some("latest")).collect();
+    let wanted = wanted.without("version");
+    let labelled = matching(labelled, &wanted);
+    if !labelled.is_empty() {
+        return single(labelled, &wanted);
+    }
+    let all = matching(images.iter().collect(), &wanted);
+    let Some(newest) = all.iter().max_by_key(|image| rank(image)) else {
+        return Selection::Absent;
+    };
+    let version = newest.labels.value("version");
+    let of_version = all.iter().copied().filter(|i| i.labels.value("version") == version);
+    single(of_version.collect(), &wanted)
+}
+
+/// The order of versions: none, then those that are no semantic version by the
+/// order of their pushes, then pre-releases, then releases.
+pub(crate) fn rank(image: &StoredImage) -> (u8, Option<Version>, i64) {
+    let Some(text) = image.labels.value("version").filter(|text| !text.is_empty()) else {
+        return (0, None, image.sequence);
+    };
+    match Version::parse(text) {
+        Err(_) => (1, None, image.sequence),
+        Ok(version) if version.pre.is_empty() => (3, Some(version), image.sequence),
+        Ok(version) => (2, Some(version), image.sequence),
+    }
+}
+
+/// The images that have every wanted label; where there are none, those that lack
+/// no other than `os` and `arch`.
+fn matching<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Vec<&'a StoredImage> {
+    let exact: Vec<_> =
+        images.iter().copied().filter(|i| wanted.first_mismatch(&i.labels).is_none()).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let anywhere = |image: &&StoredImage| {
+        wanted.iter().all(|Label { name, value }| match image.labels.value(name.as_str()) {
+            Some(found) => found == value,
+            None => matches!(name.as_str(), "os" | "arch"),
+        })
+    };
+    images.into_iter().filter(anywhere).collect()
+}
+
+/// The image with the fewest labels nobody asked for, where there is but one.
+fn single<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Selection<'a> {
+    let extra = |image: &StoredImage| {
+        let unasked =
+            |l: &&Label| l.name.as_str() != "version" && wanted.value(l.name.as_str()).is_none();
+        image.labels.iter().filter(unasked).count()
+    };
+    let Some(fewest) = images.iter().map(|image| extra(image)).min() else {
+        return Selection::Absent;
+    };
+    let plainest: Vec<_> = images.into_iter().filter(|image| extra(image) == fewest).collect();
+    match plainest.as_slice() {
+        [one] => Selection::Found(one),
+        _ => Selection::Ambiguous(plainest),
+    }
+}
+
+#[cfg(test)]
+mod tests;

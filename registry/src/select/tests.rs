@@ -1,0 +1,96 @@
+use std::time::SystemTime;
+
+use aci::{FileDigest, ImageId};
+
+use super::*;
+
+/// Images of one name with these labels, in the order of their pushes.
+fn images(all: &[&str]) -> Vec<StoredImage> {
+    let image = |(at, labels): (usize, &&str)| {
+        let texts = labels.split(',').filter(|text| !text.is_empty());
+        let labels: Vec<Label> = texts.map(|text| text.parse().unwrap()).collect();
+        StoredImage {
+            sequence: at as i64,
+            image_id: ImageId::of([at as u8; 64]),
+            name: "example.com/a".parse().unwrap(),
+            labels: labels.try_into().unwrap(),
+            file_digest: FileDigest::of([at as u8; 64]),
+            file_bytes: 1,
+            signature_digest: FileDigest::of([at as u8; 64]),
+            signature_bytes: 1,
+            signer: "00".repeat(20).parse().unwrap(),
+            pushed: SystemTime::UNIX_EPOCH,
+        }
+    };
+    all.iter().enumerate().map(image).collect()
+}
+
+/// The labels of the image chosen, `-` for none, `?` for several.
+fn chosen(all: &[&str], reference: &str) -> String {
+    let images = images(all);
+    match select(&images, &reference.parse().unwrap()) {
+        Selection::Found(image) => image.labels.to_string(),
+        Selection::Absent => "-".to_owned(),
+        Selection::Ambiguous(several) => "?".repeat(several.len()),
+    }
+}
+
+#[test]
+fn select_wants_every_label_asked_for() {
+    let all = ["version=1,os=linux,arch=amd64", "version=1,os=linux,arch=aarch64"];
+    assert_eq!(chosen(&all, "example.com/a:1,os=linux,arch=amd64"), all[0]);
+    assert_eq!(chosen(&all, "example.com/a:1,arch=aarch64"), all[1]);
+    assert_eq!(chosen(&all, "example.com/a:2,os=linux,arch=amd64"), "-");
+    assert_eq!(chosen(&all, "example.com/a:1,os=linux,arch=i386"), "-");
+    assert_eq!(chosen(&all, "example.com/a:1,arch=amd64,channel=x"), "-");
+    assert_eq!(chosen(&all, "example.com/a:1"), "??");
+}
+
+#[test]
+fn select_takes_an_image_for_any_platform_where_none_is_exact() {
+    let all = ["version=1", "version=1,os=linux,arch=amd64", "version=1,os=linux"];
+    assert_eq!(chosen(&all, "example.com/a:1,os=linux,arch=amd64"), all[1]);
+    assert_eq!(chosen(&all[..1], "example.com/a:1,os=linux,arch=amd64"), all[0]);
+    assert_eq!(chosen(&all[..1], "example.com/a:1,os=linux,arch=amd64,channel=x"), "-");
+    assert_eq!(chosen(&["version=1,os=freebsd"], "example.com/a:1,os=linux,arch=amd64"), "-");
+}
+
+#[test]
+fn select_latest_is_the_newest_release() {
+    let all = ["version=1.10.0", "version=1.9.0", "version=2.0.0-rc.1", "version=zebra", ""];
+    for reference in ["example.com/a", "example.com/a:latest", "example.com/a:"] {
+        assert_eq!(chosen(&all, reference), "version=1.10.0", "{reference}");
+    }
+    assert_eq!(chosen(&all[2..], "example.com/a"), "version=2.0.0-rc.1");
+    assert_eq!(chosen(&["version=old", "version=new", ""], "example.com/a"), "version=new");
+    assert_eq!(chosen(&[""], "example.com/a"), "");
+    assert_eq!(chosen(&[], "example.com/a"), "-");
+}
+
+#[test]
+fn select_latest_follows_the_label_where_an_author_uses_it() {
+    let all = ["version=latest", "version=9.0.0"];
+    assert_eq!(chosen(&all, "example.com/a"), all[0]);
+    assert_eq!(chosen(&all, "example.com/a:latest"), all[0]);
+    let other = ["version=latest,os=freebsd", "version=9.0.0,os=linux"];
+    assert_eq!(chosen(&other, "example.com/a:latest,os=linux"), other[1]);
+}
+
+#[test]
+fn select_latest_looks_among_what_matches() {
+    let all = [
+        "version=1.0.0,os=linux,arch=amd64",
+        "version=2.0.0,os=linux,arch=aarch64",
+        "version=1.1.0,os=linux,arch=amd64,channel=beta",
+    ];
+    assert_eq!(chosen(&all, "example.com/a:latest,os=linux,arch=aarch64"), all[1]);
+    assert_eq!(chosen(&all, "example.com/a,channel=beta"), all[2]);
+}
+
+#[test]
+fn select_prefers_the_image_with_fewest_labels_nobody_asked_for() {
+    let all = ["version=1,channel=beta", "version=1", "version=1,channel=beta,debug=yes"];
+    assert_eq!(chosen(&all, "example.com/a:1"), all[1]);
+    assert_eq!(chosen(&all, "example.com/a:1,channel=beta"), all[0]);
+    assert_eq!(chosen(&["version=1,channel=a", "version=1,channel=b"], "example.com/a:1"), "??");
+}

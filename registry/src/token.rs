@@ -1,0 +1,199 @@
+//! Tokens: 256 random bits, printed once, kept as a hash.
+//!
+//! ```text
+//! gantry_5f0c…e1     what the holder has: 64 hex digits after the word
+//! 3a91c07b           its ID, for lists and for revoking
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+const PREFIX: &str = "gantry_";
+
+/// A token as its holder has it. Its text is given out once and never logged.
+pub struct Token(String);
+
+/// What the server keeps of a token.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TokenHash(String);
+
+/// A token's ID: 8 hex digits. No secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct TokenId(String);
+
+/// An upload's ID: 64 hex digits nobody can guess.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct UploadId(String);
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Publish images.
+    Push,
+}
+
+/// Why a text is no token, ID or action.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not the form of a token.
+    #[error("this is no token of a gantry registry: one is \"gantry_\" and 64 hex digits")]
+    Token,
+    /// Not the form of a token ID.
+    #[error("{0:?} is no token ID: one is 8 hex digits, as `token list` prints them")]
+    Id(String),
+    /// Not the form of an upload ID.
+    #[error("this is no upload ID")]
+    Upload,
+    /// No action a token can allow.
+    #[error("{0:?} is nothing a token can allow: the only word is \"push\"")]
+    Action(String),
+}
+
+impl Token {
+    /// A new one.
+    pub(crate) fn generate() -> std::io::Result<Self> {
+        Ok(Self(format!("{PREFIX}{}", hex(&random::<32>()?))))
+    }
+
+    /// The text, to be given to its holder.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn hash(&self) -> TokenHash {
+        TokenHash(hex(&Sha256::digest(self.0.as_bytes())))
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        match text.strip_prefix(PREFIX) {
+            Some(digits) if is_hex(digits, 64) => Ok(Self(text.to_owned())),
+            _ => Err(TokenError::Token),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl TokenHash {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TokenId {
+    pub(crate) fn generate() -> std::io::Result<Self> {
+        Ok(Self(hex(&random::<4>()?)))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        if is_hex(text, 8) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(TokenError::Id(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl UploadId {
+    pub(crate) fn generate() -> std::io::Result<Self> {
+        Ok(Self(hex(&random::<32>()?)))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        if is_hex(text, 64) { Ok(Self(text.to_owned())) } else { Err(TokenError::Upload) }
+    }
+}
+
+impl Action {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+        }
+    }
+}
+
+impl FromStr for Action {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        match text {
+            "push" => Ok(Self::Push),
+            _ => Err(TokenError::Action(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    // The kernel gives up to 256 bytes in one piece (getrandom(2)).
+    if filled == N { Ok(bytes) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_is_random_reads_back_and_hides() {
+        let token = Token::generate().unwrap();
+        let again: Token = token.reveal().parse().unwrap();
+        assert!(token.hash() == again.hash());
+        assert!(token.hash() != Token::generate().unwrap().hash());
+        assert!(!format!("{token:?}").contains(&token.reveal()[10..]));
+        for bad in ["", "gantry_", "gantry_0", &token.reveal().to_uppercase()] {
+            assert!(bad.parse::<Token>().is_err(), "{bad}");
+        }
+    }
+}
