@@ -62,6 +62,7 @@ test_tools() {
     want attr no 'tests set extended attributes' on_path setfattr
     want acl no 'tests set access control lists' on_path setfacl
     want libcap2-bin no 'tests set file capabilities' on_path setcap
+    want faketime no 'tests pack under another clock' on_path faketime
     want curl no 'tests and the demo ask the server as a stranger would' on_path curl
 }
 
