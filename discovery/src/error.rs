@@ -87,7 +87,8 @@ impl Refuse for Error {
     }
 }
 
-/// A refusal of these parts, in the order they are said.
+/// A refusal of these parts, in the order they are said. Servers and images choose
+/// some of the words, so all are made safe to print.
 pub(crate) fn refusal(
     code: &str,
     message: impl ToString,
@@ -96,14 +97,36 @@ pub(crate) fn refusal(
     rule: impl Into<String>,
     next: impl Into<String>,
 ) -> Refusal {
-    Refusal {
+    printable_refusal(Refusal {
         code: code.to_owned(),
         message: message.to_string(),
         wanted: wanted.into(),
         found: found.into(),
         rule: rule.into(),
         next: next.into(),
+    })
+}
+
+/// A refusal as a server worded it, made safe to print.
+pub(crate) fn printable_refusal(refusal: Refusal) -> Refusal {
+    let Refusal { code, message, wanted, found, rule, next } = refusal;
+    Refusal {
+        code: printable(&code),
+        message: printable(&message),
+        wanted: printable(&wanted),
+        found: printable(&found),
+        rule: printable(&rule),
+        next: printable(&next),
     }
+}
+
+/// Text of a stranger, without what could steer a terminal or turn the direction of writing.
+pub fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// An error and its causes on one line, without saying any text twice.

@@ -16,5 +16,5 @@ pub mod store;
 
 pub use client::{Client, ClientOptions, Discovered};
 pub use config::Config;
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, printable};
 pub use store::Store;

@@ -21,6 +21,7 @@ use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::Client;
+use crate::error::printable_refusal;
 use crate::fetch::read_small;
 use crate::http::HttpError;
 use crate::observer::{Event, Observer};
@@ -284,7 +285,8 @@ async fn accepted<T: serde::de::DeserializeOwned>(
     }
     match serde_json::from_slice::<ErrorBody>(&bytes) {
         Ok(body) => {
-            Err(PushError::Refused { status: status.as_u16(), refusal: Box::new(body.error) })
+            let refusal = Box::new(printable_refusal(body.error));
+            Err(PushError::Refused { status: status.as_u16(), refusal })
         }
         Err(_) => Err(PushError::Status { url: url.clone(), status: status.as_u16() }),
     }

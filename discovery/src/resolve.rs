@@ -18,7 +18,7 @@ use aci::{
 use serde::Serialize;
 use url::Url;
 
-use crate::error::{Kind, refusal};
+use crate::error::{Kind, printable, refusal};
 use crate::html::{MetaTag, meta_tags};
 use crate::http::{Http, HttpError};
 use crate::route::Route;
@@ -67,7 +67,7 @@ impl fmt::Display for LevelFault {
             Self::Http(HttpError::Status { status, .. }) => write!(f, "status {status}"),
             Self::Http(error) => error.fmt(f),
             Self::NoTag(name) => write!(f, "no {name} tag covers the name"),
-            Self::Unusable(reasons) => f.write_str(&reasons.join("; ")),
+            Self::Unusable(reasons) => f.write_str(&printable(&reasons.join("; "))),
         }
     }
 }

@@ -224,7 +224,12 @@ impl Store {
         }
         let _lock = self.lock(id, Hold::Exclusive)?;
         let bin = self.staged_folder()?;
-        match fs::rename(&folder, bin.path().join("image")) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "from one folder of ours into another that is removed; synced below"
+        )]
+        let renamed = fs::rename(&folder, bin.path().join("image"));
+        match renamed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.map_err(StoreError::io("remove", &folder))?,
         }

@@ -5,9 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aci::Refuse;
 use clap::Args;
+use discovery::Config;
+use discovery::route::Override;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+use super::{Failure, Kind};
 
 /// Options every command takes.
 #[derive(Args, Debug, Clone)]
@@ -32,14 +37,41 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
-/// The global options, and how to speak.
+/// The global options, what the configuration files say, and how to speak.
+#[derive(Clone)]
 pub(crate) struct Context {
     global: Global,
+    config: Config,
 }
 
 impl Context {
     pub(super) fn new(global: Global) -> Self {
-        Self { global }
+        Self { global, config: Config::default() }
+    }
+
+    /// Reads the configuration: `--config` alone, or the user's file and the system's.
+    pub(super) fn configure(&mut self) -> Result<(), Failure> {
+        let user = home_folder("XDG_CONFIG_HOME", ".config").join("gantry/config.toml");
+        let read = match &self.global.config {
+            Some(path) => Config::read(path),
+            None => {
+                // A home folder that is no absolute path would mean the current folder.
+                let paths = [user.as_path(), Path::new("/etc/gantry/config.toml")];
+                Config::merged(paths.into_iter().filter(|path| path.is_absolute()))
+            }
+        };
+        self.config = read.map_err(|error| Failure::Refusal(Kind::Usage, error.refusal()))?;
+        Ok(())
+    }
+
+    /// Where requests for some names go instead.
+    pub(crate) fn overrides(&self) -> &[Override] {
+        &self.config.overrides
+    }
+
+    /// CA certificates trusted besides the system's: `--ca-file`, else the configuration's.
+    pub(crate) fn ca_file(&self) -> Option<PathBuf> {
+        self.global.ca_file.clone().or_else(|| self.config.ca_file.clone())
     }
 
     pub(crate) fn global(&self) -> &Global {
@@ -55,7 +87,9 @@ impl Context {
     pub(crate) fn print(&self, value: &impl Serialize, text: impl Display) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let written = if self.global.json {
-            serde_json::to_writer(&mut out, value).map_err(io::Error::from).and_then(|()| writeln!(out))
+            serde_json::to_writer(&mut out, value)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(out))
         } else {
             writeln!(out, "{text}")
         };
@@ -82,8 +116,11 @@ impl Context {
     /// in a pipe, with `--quiet` or `--json`, one that draws nothing.
     pub(crate) fn progress(&self, verb: &'static str, total: Option<u64>) -> ProgressBar {
         let shown = io::stderr().is_terminal() && !self.global.quiet && !self.global.json;
-        let target =
-            if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target = if shown {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(total, target).with_message(verb);
         let template = if total.is_some() {
             "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"
@@ -99,9 +136,11 @@ impl Context {
         bar
     }
 
-    /// The folder of trusted keys: `--trust-dir`, else the system's or the user's.
+    /// The folder of trusted keys: `--trust-dir`, else the configuration's, else the system's
+    /// or the user's.
     pub(crate) fn trust_dir(&self) -> PathBuf {
-        self.global.trust_dir.clone().unwrap_or_else(|| {
+        let chosen = self.global.trust_dir.as_ref().or(self.config.trust_dir.as_ref());
+        chosen.cloned().unwrap_or_else(|| {
             if rustix::process::geteuid().is_root() {
                 PathBuf::from("/etc/gantry/trustedkeys")
             } else {
@@ -110,9 +149,10 @@ impl Context {
         })
     }
 
-    /// The image store: `--store`, else the system's or the user's.
+    /// The image store: `--store`, else the configuration's, else the system's or the user's.
     pub(crate) fn store_dir(&self) -> PathBuf {
-        self.global.store.clone().unwrap_or_else(|| {
+        let chosen = self.global.store.as_ref().or(self.config.store.as_ref());
+        chosen.cloned().unwrap_or_else(|| {
             if rustix::process::geteuid().is_root() {
                 PathBuf::from("/var/lib/gantry")
             } else {

@@ -1,9 +1,15 @@
 //! The command line: one file per subcommand, each an `Args` struct and `run`.
 
+mod client;
 mod context;
+mod discover;
 mod exit;
+mod fetch;
+mod image;
 mod inspect;
 mod pack;
+mod push;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -29,6 +35,11 @@ struct Gantry {
 
 #[derive(Subcommand)]
 enum Command {
+    Discover(discover::Args),
+    Fetch(fetch::Args),
+    Push(push::Args),
+    Trust(trust::Args),
+    Image(image::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
 }
@@ -39,8 +50,16 @@ pub(crate) fn main() -> ExitCode {
         Ok(gantry) => gantry,
         Err(error) => return exit::usage(&error),
     };
-    let context = Context::new(gantry.global);
+    let mut context = Context::new(gantry.global);
+    if let Err(failure) = context.configure() {
+        return exit::report(&context, Err(failure));
+    }
     let result = match gantry.command {
+        Command::Discover(args) => args.run(&context),
+        Command::Fetch(args) => args.run(&context),
+        Command::Push(args) => args.run(&context),
+        Command::Trust(args) => args.run(&context),
+        Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
     };

@@ -68,7 +68,6 @@ impl Store {
             Wanted::Id(prefix) => {
                 let mut ids = self.ids()?;
                 ids.retain(|id| prefix.matches(id));
-                ids.sort();
                 match ids.len() {
                     0 => Err(absent(wanted, Vec::new())),
                     1 => Ok(ids.swap_remove(0)),

@@ -75,8 +75,8 @@ impl Store {
         Ok(listing)
     }
 
-    /// The image IDs of the store, in no order.
-    pub(crate) fn ids(&self) -> Result<Vec<ImageId>, StoreError> {
+    /// The image IDs of the store, those of damaged images too, in order.
+    pub fn ids(&self) -> Result<Vec<ImageId>, StoreError> {
         let mut ids = Vec::new();
         for shard in entries(&self.images())? {
             for name in entries(&self.images().join(shard))? {
@@ -84,6 +84,7 @@ impl Store {
                 ids.extend(format!("sha512-{name}").parse::<ImageId>());
             }
         }
+        ids.sort();
         Ok(ids)
     }
 

@@ -35,7 +35,7 @@ pub enum Origin {
 /// {
 ///   "imageId": "sha512-8f1c…", "name": "example.com/hello",
 ///   "labels": [{"name": "version", "value": "1.0.0"}],
-///   "compression": "gzip", "fileDigest": "sha256-09ab…", "fileBytes": 52100, "tarBytes": 133120,
+///   "compression": "gzip", "fileDigest": "sha512-09ab…", "fileBytes": 52100, "tarBytes": 133120,
 ///   "signer": "5c3e…", "signedAt": "2025-01-31T09:30:00Z", "importedAt": "2025-02-01T10:00:00Z",
 ///   "origin": {"kind": "url", "url": "https://example.com/hello.aci"}
 /// }
@@ -51,7 +51,7 @@ pub struct Record {
     pub labels: Labels,
     /// How the file is compressed.
     pub compression: Compression,
-    /// SHA-256 of the file.
+    /// SHA-512 of the file.
     pub file_digest: FileDigest,
     /// Bytes of the file.
     pub file_bytes: u64,

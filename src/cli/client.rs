@@ -1,0 +1,125 @@
+//! What the commands that find, fetch, store and push share.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use aci::{Limits, Refuse};
+use discovery::fetch::Trust;
+use discovery::http::Timeouts;
+use discovery::observer::{Event, Observer};
+use discovery::store::Wanted;
+use discovery::{Client, ClientOptions, Store};
+use indicatif::ProgressBar;
+use keys::{Liveness, Policy, TrustStore};
+
+use super::{Context, Failure, Kind};
+
+impl Context {
+    /// The client, set up as the options and the configuration say.
+    pub(super) fn client(&self) -> Client {
+        Client::new(ClientOptions {
+            overrides: self.overrides().to_vec(),
+            ca_file: self.ca_file(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        })
+    }
+
+    /// The image store.
+    pub(super) fn store(&self) -> Result<Store, Failure> {
+        Store::open(self.store_dir()).map_err(failure)
+    }
+
+    /// The trusted keys. Says what was passed over.
+    pub(super) fn trust(&self) -> Result<Trust, Failure> {
+        let trusted = TrustStore::open(&self.trust_dir());
+        let (keyring, warnings) = trusted.keyring(&Limits::default())?;
+        for warning in warnings {
+            self.warn(warning);
+        }
+        let policy = Policy::new(now(), Liveness::AtSigning);
+        Ok(Trust { keyring: Arc::new(keyring), policy })
+    }
+}
+
+/// The time that is now, for signatures and records.
+pub(super) fn now() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "the command reads the clock, once")]
+    SystemTime::now()
+}
+
+/// An error of the client as the end of a command.
+pub(super) fn failure(error: impl Into<discovery::Error>) -> Failure {
+    let error = error.into();
+    let kind = match error.kind() {
+        discovery::Kind::Failed => return Failure::new(Kind::Failed, error),
+        discovery::Kind::Usage => Kind::Usage,
+        discovery::Kind::NotFound => Kind::NotFound,
+        discovery::Kind::Refused => Kind::Refused,
+        discovery::Kind::Server => Kind::Server,
+        discovery::Kind::Network => Kind::Network,
+    };
+    Failure::Refusal(kind, error.refusal())
+}
+
+/// Runs what waits for the network.
+pub(super) fn wait<T, E: Into<discovery::Error>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(work).map_err(failure)
+}
+
+/// Reads an image as a person names it, for clap.
+pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// Says what the client is doing, with a bar while bytes move.
+pub(super) struct Watcher {
+    context: Context,
+    verb: &'static str,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Watcher {
+    /// A watcher whose bar says `verb`.
+    pub(super) fn new(context: &Context, verb: &'static str) -> Arc<dyn Observer> {
+        Arc::new(Self { context: context.clone(), verb, bar: Mutex::new(None) })
+    }
+
+    fn with_bar(&self, work: impl FnOnce(&mut Option<ProgressBar>)) {
+        work(&mut self.bar.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Observer for Watcher {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Signature(url) => self.context.note(format_args!("asking {url}")),
+            Event::PassedOver(why) => {
+                self.context.note(format_args!("passed over: {}", discovery::printable(why)));
+            }
+            Event::Started(total) => {
+                self.with_bar(|bar| *bar = Some(self.context.progress(self.verb, total)));
+            }
+            Event::Advanced(bytes) => self.with_bar(|bar| {
+                if let Some(bar) = bar {
+                    bar.inc(bytes);
+                }
+            }),
+            Event::Moved => self.with_bar(|bar| {
+                if let Some(bar) = bar.take() {
+                    bar.finish_and_clear();
+                }
+            }),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.event(Event::Moved);
+    }
+}

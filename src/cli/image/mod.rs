@@ -1,0 +1,58 @@
+//! `gantry image`: the images in the store.
+
+mod export;
+mod list;
+mod manifest;
+mod rm;
+mod show;
+mod verify;
+
+use clap::Subcommand;
+use discovery::store::{StoredImage, Wanted};
+
+use super::client::failure;
+use super::{Context, Failure};
+
+/// Look at, check, export and remove the images in the store
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    List(list::Args),
+    Show(show::Args),
+    Manifest(manifest::Args),
+    Export(export::Args),
+    Verify(verify::Args),
+    Rm(rm::Args),
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.command {
+            Command::List(args) => args.run(context),
+            Command::Show(args) => args.run(context),
+            Command::Manifest(args) => args.run(context),
+            Command::Export(args) => args.run(context),
+            Command::Verify(args) => args.run(context),
+            Command::Rm(args) => args.run(context),
+        }
+    }
+}
+
+/// Finds the image a person means and opens it, locked against removal.
+pub(super) fn open(context: &Context, wanted: &Wanted) -> Result<StoredImage, Failure> {
+    let store = context.store()?;
+    let id = store.find(wanted).map_err(failure)?;
+    match store.open_image(&id).map_err(failure)? {
+        Some(image) => Ok(image),
+        // Removed since it was found.
+        None => Err(failure(discovery::store::StoreError::Absent {
+            wanted: id.to_string(),
+            similar: Vec::new(),
+        })),
+    }
+}
