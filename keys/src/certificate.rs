@@ -113,10 +113,11 @@ impl Certificate {
         &self.fingerprint
     }
 
-    /// The subkeys' fingerprints, in the order of the file.
+    /// The subkeys' fingerprints, the oldest first.
     pub fn subkey_fingerprints(&self) -> Vec<Fingerprint> {
-        let subkeys = self.cert.keys().subkeys();
-        subkeys.filter_map(|ka| Fingerprint::from_openpgp(&ka.key().fingerprint())).collect()
+        let mut subkeys: Vec<_> = self.cert.keys().subkeys().collect();
+        subkeys.sort_by_key(|ka| ka.key().creation_time());
+        subkeys.iter().filter_map(|ka| Fingerprint::from_openpgp(&ka.key().fingerprint())).collect()
     }
 
     /// The user IDs, made safe to print: a key's owner chooses these bytes.

@@ -87,8 +87,9 @@ pub(crate) fn read(file: &[u8], limits: &Limits) -> Result<Vec<Signature>, Signa
         if all.len() == MAX_SIGNATURES {
             return Err(SignatureFormatError::TooMany);
         }
-        let (packet, body, after) = frame(rest)?;
-        all.push(signature(packet, body)?);
+        let frame = frame(rest)?;
+        let (packet, after) = rest.split_at(frame.end);
+        all.push(signature(packet, &packet[frame.header..])?);
         rest = after;
     }
     if all.is_empty() { Err(SignatureFormatError::Empty) } else { Ok(all) }
@@ -110,34 +111,46 @@ fn known_block(label: &str) -> bool {
     ["SIGNED MESSAGE", "MESSAGE", "PUBLIC KEY BLOCK", "PRIVATE KEY BLOCK"].contains(&label)
 }
 
-/// Splits the first packet off: the packet, its body, and what follows.
-fn frame(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), SignatureFormatError> {
+/// Where the first packet's header ends, and where the packet does.
+struct Frame {
+    header: usize,
+    end: usize,
+}
+
+/// Reads a packet's header (RFC 9580, 4.2): a signature, all of which is there.
+fn frame(bytes: &[u8]) -> Result<Frame, SignatureFormatError> {
     let fault = |text: &str| SignatureFormatError::Packet(text.to_owned());
     let cut = || fault("it is cut off");
     let byte = |at: usize| bytes.get(at).copied().map(usize::from).ok_or_else(cut);
     let tag = byte(0)?;
-    let (kind, header, length) = match tag {
-        0xc0.. => match byte(1)? {
-            first @ 0..=191 => (tag & 0x3f, 2, first),
-            first @ 192..=223 => (tag & 0x3f, 3, ((first - 192) << 8) + byte(2)? + 192),
-            255 => (tag & 0x3f, 6, big_endian(bytes.get(2..6).ok_or_else(cut)?)),
-            _ => return Err(fault("its length is not told")),
-        },
-        0x80.. => match tag & 3 {
-            0 => ((tag >> 2) & 0xf, 2, byte(1)?),
-            1 => ((tag >> 2) & 0xf, 3, big_endian(bytes.get(1..3).ok_or_else(cut)?)),
-            2 => ((tag >> 2) & 0xf, 5, big_endian(bytes.get(1..5).ok_or_else(cut)?)),
-            _ => return Err(fault("its length is not told")),
-        },
+    let kind = match tag {
+        0xc0.. => tag & 0x3f,
+        0x80.. => (tag >> 2) & 0xf,
         _ => return Err(fault("there are other bytes where a packet begins")),
     };
     if kind != 2 {
         let name = openpgp::packet::Tag::from(kind as u8).to_string();
         return Err(SignatureFormatError::OtherPacket(name));
     }
+    let (header, length) = match tag {
+        0xc0.. => match byte(1)? {
+            first @ 0..=191 => (2, first),
+            first @ 192..=223 => (3, ((first - 192) << 8) + byte(2)? + 192),
+            255 => (6, big_endian(bytes.get(2..6).ok_or_else(cut)?)),
+            _ => return Err(fault("its length is not told")),
+        },
+        _ => match tag & 3 {
+            0 => (2, byte(1)?),
+            1 => (3, big_endian(bytes.get(1..3).ok_or_else(cut)?)),
+            2 => (5, big_endian(bytes.get(1..5).ok_or_else(cut)?)),
+            _ => return Err(fault("its length is not told")),
+        },
+    };
     let end = header + length;
-    let packet = bytes.get(..end).ok_or_else(cut)?;
-    Ok((packet, &packet[header..], &bytes[end..]))
+    if end > bytes.len() {
+        return Err(cut());
+    }
+    Ok(Frame { header, end })
 }
 
 fn big_endian(bytes: &[u8]) -> usize {

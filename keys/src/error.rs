@@ -72,7 +72,7 @@ pub enum VerifyError {
     #[error("the image is signed by {by}, which is not trusted for {name}")]
     SignerWrongPrefix {
         /// Who signed.
-        by: SignedBy,
+        by: Box<SignedBy>,
         /// The image's name.
         name: Name,
         /// What the signer is trusted for.

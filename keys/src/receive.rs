@@ -6,14 +6,18 @@
 //! ```
 
 use std::io::{self, Read, Write};
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread;
 
-use aci::archive::{ArchiveError, InspectedImage};
+use aci::archive::{ArchiveError, InspectedImage, inspect};
 use aci::{Limits, Refusal, Refuse};
 
 use crate::error::VerifyError;
 use crate::keyring::Keyring;
 use crate::policy::Policy;
-use crate::verify::GoodSignature;
+use crate::verify::{GoodSignature, Verification};
 
 /// An image that was read to its end, keeps to the format, and is signed by a key
 /// trusted for the name inside it. Only [`receive()`] builds it.
@@ -73,16 +77,167 @@ impl Refuse for ReceiveError {
     }
 }
 
+/// Bytes that flow on at a time.
+const CHUNK: usize = 256 << 10;
+
+/// Chunks that may wait for the inspection.
+const WAITING: usize = 8;
+
+/// How far a file is still read after the inspection has given up on it, counted from the
+/// last byte the inspection saw: enough to tell of any file that is not large whether its
+/// signature matches, too little to download a bomb. More than may be in flight between
+/// the two threads, so that the outcome does not depend on their race.
+const AFTER_FAULT: u64 = 4 << 20;
+
 /// Reads an image to its end, writes it to `sink`, inspects it, and checks that
 /// `signature` is over these bytes by a key trusted for the name in its manifest.
+///
+/// One pass: no more than a few chunks are in memory, nothing is read twice. What was
+/// written to `sink` counts only when this returns an image; before that it is a
+/// stranger's bytes, possibly not all of them.
+///
+/// Where both archive and signature are at fault and the file could be read to its end,
+/// the signature is named: damage on the way is likelier than an author who signs
+/// a broken archive.
 pub fn receive(
-    _file: impl Read,
-    _sink: impl Write,
+    file: impl Read,
+    sink: impl Write,
     signature: &[u8],
     keyring: &Keyring,
     policy: &Policy,
     limits: &Limits,
 ) -> Result<VerifiedImage, ReceiveError> {
-    keyring.check_signer(signature, None, policy, limits)?;
-    Err(ReceiveError::Read(io::ErrorKind::Unsupported.into()))
+    let verification = Verification::begin(signature, None, keyring, policy, limits)?;
+    let (full, waiting) = mpsc::sync_channel(WAITING);
+    let (emptied, spare) = mpsc::channel();
+    let seen = AtomicU64::new(0);
+    let (pumped, inspected) = thread::scope(|scope| {
+        let chunks = Chunks { waiting, emptied, seen: &seen, chunk: Vec::new(), at: 0 };
+        let inspection = thread::Builder::new()
+            .name("inspect".into())
+            .spawn_scoped(scope, move || inspect(chunks, limits))
+            .map_err(ReceiveError::Read)?;
+        let pump = Pump { verification, full: Some(full), spare, seen: &seen, total: 0 };
+        let pumped = pump.run(file, sink);
+        let inspected = inspection.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok::<_, ReceiveError>((pumped, inspected))
+    })?;
+    conclude(pumped, inspected, keyring)
+}
+
+fn conclude(
+    pumped: Result<Pumped, ReceiveError>,
+    inspected: Result<InspectedImage, ArchiveError>,
+    keyring: &Keyring,
+) -> Result<VerifiedImage, ReceiveError> {
+    // A file that could not be read looks cut off to the inspection, so this comes first.
+    let Pumped { verification, total, to_the_end } = pumped?;
+    let inspected = match inspected {
+        Ok(inspected) => inspected,
+        Err(fault) => {
+            if to_the_end {
+                verification.finish()?;
+            }
+            return Err(fault.into());
+        }
+    };
+    let good = verification.finish()?;
+    // What was signed must be what was inspected, to the last byte.
+    if inspected.file_bytes() != total {
+        let fault = io::Error::other("the inspection did not read the image to its end");
+        return Err(ReceiveError::Read(fault));
+    }
+    let signature = good.speaking_for(&inspected.manifest().name, keyring)?;
+    Ok(VerifiedImage { inspected, signature })
+}
+
+/// The reading side: file, digest, sink, channel.
+struct Pump<'a> {
+    verification: Verification,
+    /// `None` after the inspection has given up.
+    full: Option<SyncSender<Vec<u8>>>,
+    spare: Receiver<Vec<u8>>,
+    seen: &'a AtomicU64,
+    total: u64,
+}
+
+struct Pumped {
+    verification: Verification,
+    total: u64,
+    to_the_end: bool,
+}
+
+impl Pump<'_> {
+    fn run(mut self, mut file: impl Read, mut sink: impl Write) -> Result<Pumped, ReceiveError> {
+        loop {
+            let mut chunk = self.spare.try_recv().unwrap_or_default();
+            match fill(&mut file, &mut chunk) {
+                Ok(()) => {}
+                // Nothing is lost: the image is refused already.
+                Err(_) if self.full.is_none() => return Ok(self.end(false)),
+                Err(error) => return Err(ReceiveError::Read(error)),
+            }
+            if chunk.is_empty() {
+                sink.flush().map_err(ReceiveError::Write)?;
+                return Ok(self.end(true));
+            }
+            self.total += chunk.len() as u64;
+            self.verification.update(&chunk);
+            if let Some(full) = &self.full {
+                sink.write_all(&chunk).map_err(ReceiveError::Write)?;
+                if full.send(chunk).is_err() {
+                    self.full = None;
+                }
+            }
+            if self.full.is_none() && self.total > self.seen.load(Ordering::SeqCst) + AFTER_FAULT {
+                return Ok(self.end(false));
+            }
+        }
+    }
+
+    /// Drops the channel: the inspection sees the end of the file.
+    fn end(self, to_the_end: bool) -> Pumped {
+        Pumped { verification: self.verification, total: self.total, to_the_end }
+    }
+}
+
+/// Reads a whole chunk, or what is left.
+fn fill(file: &mut impl Read, chunk: &mut Vec<u8>) -> io::Result<()> {
+    chunk.resize(CHUNK, 0);
+    let mut length = 0;
+    while length < CHUNK {
+        match file.read(&mut chunk[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    chunk.truncate(length);
+    Ok(())
+}
+
+/// The inspecting side: the chunks as one stream.
+struct Chunks<'a> {
+    waiting: Receiver<Vec<u8>>,
+    emptied: Sender<Vec<u8>>,
+    seen: &'a AtomicU64,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Chunks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() {
+            let Ok(next) = self.waiting.recv() else { return Ok(0) };
+            // Nobody minds when the other side has no more use for it.
+            let _ = self.emptied.send(std::mem::replace(&mut self.chunk, next));
+            self.at = 0;
+        }
+        let length = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..length].copy_from_slice(&self.chunk[self.at..self.at + length]);
+        self.at += length;
+        self.seen.fetch_add(length as u64, Ordering::SeqCst);
+        Ok(length)
+    }
 }

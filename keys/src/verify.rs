@@ -285,7 +285,7 @@ fn not_trusted(signature: &Signature, name: Option<&Name>, keyring: &Keyring) ->
 
 fn wrong_prefix(by: &SignedBy, rules: &Rules, name: &Name, keyring: &Keyring) -> VerifyError {
     VerifyError::SignerWrongPrefix {
-        by: by.clone(),
+        by: Box::new(by.clone()),
         name: name.clone(),
         trusted_for: rules.scopes(),
         wanted: keyring.trusted_for(name).map(|c| *c.fingerprint()).collect(),
