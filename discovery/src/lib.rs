@@ -10,8 +10,10 @@ pub mod http;
 pub mod observer;
 pub mod published;
 pub mod push;
+pub mod render;
 pub mod resolve;
 pub mod route;
+pub mod runtime;
 pub mod store;
 
 pub use client::{Client, ClientOptions, Discovered};

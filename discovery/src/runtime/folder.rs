@@ -1,0 +1,238 @@
+//! The folder of one run, and what is done about those of runs that were killed.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use aci::stage::{self, Existing, Hold, Lock};
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, RunError, Runtime};
+use crate::bundle::Host;
+
+const LOCK: &str = "lock";
+const RUNNER: &str = "runner.json";
+
+/// The folder of one run. Dropped, its container is stopped and the folder removed.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    id: String,
+    /// A program that removes what other users of the caller's namespace have made.
+    remover: Option<PathBuf>,
+    lock: Option<Lock>,
+}
+
+/// Who runs a container: enough to stop it after its caller was killed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Runner {
+    runtime: Runtime,
+    process: Option<Process>,
+}
+
+/// A process, told from later ones of the same number by when it began.
+#[derive(Debug, Serialize, Deserialize)]
+struct Process {
+    pid: i32,
+    started: String,
+}
+
+impl RunFolder {
+    /// A new folder below `runs`. Clears away what killed runs left there.
+    /// `unshare`: that program, where it is installed.
+    pub fn new(runs: &Path, host: &Host, unshare: Option<PathBuf>) -> Result<Self, RunError> {
+        stage::create_folders(runs).map_err(RunError::io("create", runs))?;
+        // Programs in here may have set-user-ID bits: nobody else may reach them.
+        fs::set_permissions(runs, fs::Permissions::from_mode(0o700))
+            .map_err(RunError::io("close to others", runs))?;
+        let remover = unshare.filter(|_| host.uids().is_some_and(|uids| uids.len() > 1));
+        let guard = runs.join(LOCK);
+        let _guard = Lock::wait(&guard, Hold::Exclusive).map_err(RunError::io("lock", &guard))?;
+        clean(runs, remover.as_deref())?;
+
+        let id = random_id().map_err(RunError::io("name", runs))?;
+        let path = runs.join(&id);
+        fs::create_dir(&path).map_err(RunError::io("create", &path))?;
+        let lock = path.join(LOCK);
+        let lock = Lock::wait(&lock, Hold::Exclusive).map_err(RunError::io("lock", &lock))?;
+        Ok(Self { path, id, remover, lock: Some(lock) })
+    }
+
+    /// The container's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where the bundle belongs. Does not exist yet in a new folder.
+    pub fn bundle(&self) -> PathBuf {
+        self.path.join("bundle")
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    pub(super) fn pid_file(&self) -> PathBuf {
+        self.path.join("pid")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Whether a runtime got as far as to start the container.
+    pub(super) fn has_started(&self) -> bool {
+        self.pid_file().exists()
+    }
+
+    /// The errors a runtime has logged, without their decoration.
+    pub(super) fn messages(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        text.lines().filter_map(message).collect()
+    }
+
+    /// Notes who is about to run the container.
+    pub(super) fn record(&self, runtime: &Runtime, pid: Option<u32>) -> Result<(), RunError> {
+        let process = pid.and_then(|pid| {
+            let pid = i32::try_from(pid).ok()?;
+            Some(Process { pid, started: started(pid)? })
+        });
+        let runner = Runner { runtime: runtime.clone(), process };
+        let path = self.path.join(RUNNER);
+        let written = serde_json::to_vec(&runner)
+            .map_err(io::Error::from)
+            .and_then(|bytes| stage::write(&path, &bytes, 0o600, Existing::Replace));
+        written.map_err(RunError::io("write", path))
+    }
+
+    /// Clears away what a runtime that could not start the container has left.
+    pub(super) fn forget_attempt(&self, runtime: &Runtime) -> Result<(), RunError> {
+        delete_container(&self.path, &self.id, runtime);
+        for file in [self.log(), self.pid_file()] {
+            stage::remove(&file).map_err(RunError::io("remove", &file))?;
+        }
+        let state = self.state();
+        stage::remove_folder(&state).map_err(RunError::io("remove", &state))
+    }
+
+    /// Stops the container with force.
+    pub(super) fn kill(&self, runtime: &Runtime) {
+        delete_container(&self.path, &self.id, runtime);
+    }
+
+    /// Stops the container, where it still runs, and removes the folder.
+    pub fn remove(mut self) -> Result<(), RunError> {
+        self.remove_once()
+    }
+
+    fn remove_once(&mut self) -> Result<(), RunError> {
+        let Some(_lock) = self.lock.take() else { return Ok(()) };
+        clear(&self.path, &self.id, self.remover.as_deref())
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // The next run tries again.
+        let _ = self.remove_once();
+    }
+}
+
+/// Clears away the folders whose process was killed: nobody holds their locks.
+fn clean(runs: &Path, remover: Option<&Path>) -> Result<(), RunError> {
+    stage::clean(runs).map_err(RunError::io("clean", runs))?;
+    for entry in fs::read_dir(runs).map_err(RunError::io("read", runs))? {
+        let entry = entry.map_err(RunError::io("read", runs))?;
+        let path = entry.path();
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        if !id.starts_with(ID_PREFIX) || !path.is_dir() {
+            continue;
+        }
+        let lock = path.join(LOCK);
+        match Lock::attempt(&lock, Hold::Exclusive).map_err(RunError::io("lock", &lock))? {
+            Some(_lock) => clear(&path, &id, remover)?,
+            None => tracing::debug!(%id, "a container that runs"),
+        }
+    }
+    Ok(())
+}
+
+/// Stops what runs in the folder and removes it.
+fn clear(path: &Path, id: &str, remover: Option<&Path>) -> Result<(), RunError> {
+    let runner = fs::read(path.join(RUNNER)).unwrap_or_default();
+    if let Ok(Runner { runtime, process }) = serde_json::from_slice(&runner) {
+        if let Some(process) = process
+            && started(process.pid).as_deref() == Some(&process.started)
+            && let Some(pid) = Pid::from_raw(process.pid)
+        {
+            // It may have ended this moment.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        delete_container(path, id, &runtime);
+    }
+    if let Some(unshare) = remover {
+        // Inside the namespace of the caller's subordinate IDs, whose files these are.
+        let rootfs = path.join("bundle/rootfs");
+        let mut command = Command::new(unshare);
+        command.args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--"]).arg(rootfs);
+        quietly(&mut command);
+    }
+    stage::remove_folder(path).map_err(RunError::io("remove", path))
+}
+
+fn delete_container(path: &Path, id: &str, runtime: &Runtime) {
+    let state = path.join("state");
+    if runtime.kind() == Kind::Nspawn || !state.exists() {
+        return;
+    }
+    let mut command = Command::new(runtime.program());
+    command.arg("--root").arg(state).args(["delete", "--force", id]);
+    quietly(&mut command);
+}
+
+/// What fails here shows in the removal that follows.
+fn quietly(command: &mut Command) {
+    let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+/// When a process began, in ticks since the machine did (proc(5), `stat` field 22).
+fn started(pid: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in brackets, and may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(19).map(str::to_owned)
+}
+
+fn message(line: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Line {
+        msg: String,
+        #[serde(default)]
+        level: String,
+    }
+    match serde_json::from_str::<Line>(line) {
+        Ok(line) if line.level.is_empty() || line.level == "error" => Some(line.msg),
+        Ok(_) => None,
+        Err(_) => Some(line.to_owned()).filter(|line| !line.trim().is_empty()),
+    }
+}
+
+const ID_PREFIX: &str = "gantry-";
+
+fn random_id() -> io::Result<String> {
+    let mut random = [0; 8];
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place of this crate that names anything"
+    )]
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(format!("{ID_PREFIX}{:016x}", u64::from_ne_bytes(random)))
+}
