@@ -7,8 +7,10 @@ mod exit;
 mod fetch;
 mod image;
 mod inspect;
+mod lifetime;
 mod pack;
 mod push;
+mod registry;
 mod trust;
 
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ enum Command {
     Discover(discover::Args),
     Fetch(fetch::Args),
     Push(push::Args),
+    Registry(registry::Args),
     Trust(trust::Args),
     Image(image::Args),
     Pack(pack::Args),
@@ -58,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Discover(args) => args.run(&context),
         Command::Fetch(args) => args.run(&context),
         Command::Push(args) => args.run(&context),
+        Command::Registry(args) => args.run(&context),
         Command::Trust(args) => args.run(&context),
         Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),

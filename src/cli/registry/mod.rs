@@ -1,0 +1,69 @@
+//! `gantry registry`: run a registry, and look after it.
+
+mod keys;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::{Context, Failure, Kind};
+
+/// Run a registry, and say who may push to it
+///
+/// A registry answers for domains, and takes an image only where the keys of the
+/// image's name have signed it and the pusher holds a token for that name. All of
+/// these commands work beside a running server.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Keys(keys::Args),
+    Token(token::Args),
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(args) => args.run(context),
+            Command::Keys(args) => args.run(context),
+            Command::Token(args) => args.run(context),
+        }
+    }
+}
+
+/// Which registry.
+#[derive(clap::Args)]
+struct DataArgs {
+    /// The registry's data directory; it is created where it is missing
+    #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
+    data: PathBuf,
+}
+
+/// A time for people: `2026-11-03 12:30 UTC`.
+fn moment(time: SystemTime) -> String {
+    match Timestamp::try_from(time) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// A time for programs: RFC 3339, to the second.
+fn stamp(time: SystemTime) -> Option<String> {
+    let time = Timestamp::try_from(time).ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Runs what waits for the database.
+fn wait<T, E: Into<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work).map_err(|error| Failure::new(Kind::Failed, error))
+}
