@@ -1,0 +1,94 @@
+/* The program inside the containers of the tests: it shows what it sees. Linked
+ * statically, so that a rootfs needs nothing but this one file. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void ended(int signal) {
+    printf("signal %d\n", signal);
+    fflush(stdout);
+    _exit(40 + signal);
+}
+
+static int cat(const char *path) {
+    char buffer[65536];
+    ssize_t got;
+    int file = strcmp(path, "-") == 0 ? 0 : open(path, O_RDONLY);
+    if (file < 0) {
+        perror(path);
+        return 1;
+    }
+    while ((got = read(file, buffer, sizeof buffer)) > 0)
+        if (write(1, buffer, got) != got)
+            return 1;
+    return 0;
+}
+
+int main(int count, char **words) {
+    const char *verb = count > 1 ? words[1] : "";
+    if (strcmp(verb, "cat") == 0) {
+        int failed = 0;
+        for (int at = 2; at < count; at++)
+            failed |= cat(words[at]);
+        return failed;
+    }
+    if (strcmp(verb, "exit") == 0)
+        return atoi(words[2]);
+    if (strcmp(verb, "cwd") == 0)
+        return puts(getcwd(NULL, 0)) < 0;
+    if (strcmp(verb, "stat") == 0) {
+        struct stat found;
+        for (int at = 2; at < count; at++)
+            if (stat(words[at], &found) == 0)
+                printf("%s %o %d:%d\n", words[at], found.st_mode, found.st_uid, found.st_gid);
+            else
+                printf("%s absent\n", words[at]);
+        return 0;
+    }
+    if (strcmp(verb, "write") == 0) {
+        int file = open(words[2], O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        if (file < 0 || write(file, "x", 1) != 1) {
+            perror(words[2]);
+            return 1;
+        }
+        return 0;
+    }
+    if (strcmp(verb, "mount") == 0) {
+        if (mount("none", "/", "tmpfs", 0, "") == 0)
+            return 0;
+        perror("mount");
+        return 1;
+    }
+    if (strcmp(verb, "eat") == 0) {
+        size_t bytes = (size_t)atoi(words[2]) << 20;
+        char *memory = malloc(bytes);
+        if (memory == NULL)
+            return 1;
+        memset(memory, 1, bytes);
+        return memory[bytes / 2] != 1;
+    }
+    if (strcmp(verb, "sync") == 0) {
+        sync();
+        return 0;
+    }
+    if (strcmp(verb, "tty") == 0)
+        return printf("%d %d\n", isatty(0), isatty(1)) < 0;
+    if (strcmp(verb, "trap") == 0 || strcmp(verb, "wait") == 0) {
+        if (strcmp(verb, "trap") == 0) {
+            signal(SIGTERM, ended);
+            signal(SIGINT, ended);
+            signal(SIGUSR1, ended);
+        }
+        puts("ready");
+        fflush(stdout);
+        for (;;)
+            pause();
+    }
+    fprintf(stderr, "probe: no such verb: %s\n", verb);
+    return 99;
+}
