@@ -5,13 +5,17 @@ mod context;
 mod discover;
 mod exit;
 mod fetch;
+mod files;
 mod image;
 mod inspect;
+mod key;
 mod lifetime;
 mod pack;
 mod push;
 mod registry;
+mod sign;
 mod trust;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -45,6 +49,9 @@ enum Command {
     Image(image::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
+    Key(key::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
 }
 
 /// Reads the command line, runs it, and says what went wrong.
@@ -66,6 +73,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
+        Command::Key(args) => args.run(&context),
+        Command::Sign(args) => args.run(&context),
+        Command::Verify(args) => args.run(&context),
     };
     exit::report(&context, result)
 }

@@ -86,7 +86,7 @@ fn entry_json(entry: &TrustEntry) -> Value {
 }
 
 /// What a person compares, and should know.
-fn describe(certificate: &Certificate) -> String {
+pub(super) fn describe(certificate: &Certificate) -> String {
     let now = client::now();
     let mut text = format!("fingerprint: {}", certificate.fingerprint().spaced());
     for subkey in certificate.subkey_fingerprints() {
@@ -109,7 +109,7 @@ fn describe(certificate: &Certificate) -> String {
 }
 
 /// Why trusting a key would be of no use today.
-fn problem(certificate: &Certificate) -> Option<&'static str> {
+pub(super) fn problem(certificate: &Certificate) -> Option<&'static str> {
     let now = client::now();
     if certificate.revoked(now) {
         Some("its owner has revoked this key")

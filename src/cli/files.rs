@@ -1,0 +1,42 @@
+//! Small files given on the command line.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+use super::{Failure, Kind};
+
+/// Reads a file of at most `limit` bytes.
+pub(super) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let bytes = read_some(path, limit.saturating_add(1))?;
+    if bytes.len() as u64 > limit {
+        return Err(anyhow!("{} has more than {limit} bytes", path.display()).into());
+    }
+    Ok(bytes)
+}
+
+/// Reads a file up to `limit` bytes; what follows is left out.
+pub(super) fn read_some(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(absent)?;
+    Ok(bytes)
+}
+
+/// An error about a file, told as absence where it is that.
+pub(super) fn absent(error: anyhow::Error) -> Failure {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let absent = kind == Some(io::ErrorKind::NotFound);
+    Failure::new(if absent { Kind::NotFound } else { Kind::Failed }, error)
+}
+
+/// `app.aci.asc` for `app.aci`.
+pub(super) fn signature_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".asc");
+    name.into()
+}

@@ -1,0 +1,175 @@
+//! `gantry verify`: who signed an image file, and whether that counts.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aci::archive::ArchiveError;
+use aci::{ImageManifest, Limits, Reference, Refusal};
+use anyhow::{Context as _, anyhow};
+use discovery::fetch::Trust;
+use jiff::{Timestamp, Unit};
+use keys::{Certificate, Keyring, Liveness, Policy, ReceiveError, Scope, VerifiedImage};
+use serde_json::{Value, json};
+
+use super::client::now;
+use super::files::{absent, read_small, read_some, signature_beside};
+use super::{Context, Failure, Kind};
+
+/// Verify an image file: read to its end, sound, and signed by a key trusted for its name
+///
+/// The name is the one inside the image. A signature is judged at the time it was made: a
+/// key that has expired since is told, a revoked one is refused.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry verify hello.aci                                # against the trusted keys
+  gantry verify hello.aci --public key.pub.asc           # against this key alone
+  gantry verify hello.aci --name example.com/team/hello:1.0.0
+  gantry verify hello.aci --signature elsewhere.asc --json")]
+pub(crate) struct Args {
+    /// The image file
+    file: PathBuf,
+    /// The signature's file; FILE.asc if not given
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// Accept the keys of this file, for any name, and no others; may be given several times
+    #[arg(long, value_name = "FILE")]
+    public: Vec<PathBuf>,
+    /// The name and labels the image must have: NAME[:VERSION][,LABEL=VALUE…]
+    #[arg(long, value_name = "REFERENCE")]
+    name: Option<Reference>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let limits = Limits::default();
+        let cannot = || format!("cannot read {}", self.file.display());
+        let file = File::open(&self.file).with_context(cannot).map_err(absent)?;
+        let bytes = file.metadata().with_context(cannot)?.len();
+        let signature = self.signature(&limits)?;
+        let Trust { keyring, policy } = self.trust(context, &limits)?;
+        let name = self.name.as_ref().map(Reference::name);
+        // What the signature says of itself is judged before gigabytes are read.
+        keyring
+            .check_signer(&signature, name, &policy, &limits)
+            .map_err(|error| Failure::refused(&error))?;
+        let bar = context.progress("verifying", Some(bytes));
+        let reader = bar.wrap_read(file);
+        let received = keys::receive(reader, io::sink(), &signature, &keyring, &policy, &limits);
+        bar.finish_and_clear();
+        let image = received.map_err(failure)?;
+        if let Some(asked) = &self.name {
+            check(asked, image.inspected().manifest())?;
+        }
+        print(context, &image)
+    }
+
+    fn signature(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
+        let path = self.signature.clone().unwrap_or_else(|| signature_beside(&self.file));
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Err(Failure::new(
+                Kind::NotFound,
+                anyhow!(
+                    "there is no signature at {}: fetch it, name it with --signature FILE, or, as \
+                     the author, make it with gantry sign",
+                    path.display()
+                ),
+            ));
+        }
+        // The verification itself refuses what is too large, with all it has to say.
+        read_some(&path, limits.signature_bytes + 1)
+    }
+
+    fn trust(&self, context: &Context, limits: &Limits) -> Result<Trust, Failure> {
+        if self.public.is_empty() {
+            return context.trust();
+        }
+        let mut keyring = Keyring::default();
+        for path in &self.public {
+            let bytes = read_small(path, limits.key_bytes)?;
+            let certificates = Certificate::read_all(&bytes, limits)
+                .with_context(|| path.display().to_string())
+                .map_err(|error| Failure::new(Kind::Refused, error))?;
+            certificates.into_iter().for_each(|one| keyring.push(one, Scope::Root));
+        }
+        let policy = Policy::new(now(), Liveness::AtSigning);
+        Ok(Trust { keyring: Arc::new(keyring), policy })
+    }
+}
+
+/// The image must be the one that was meant: another one of the same author is as well signed.
+fn check(asked: &Reference, manifest: &ImageManifest) -> Result<(), Failure> {
+    let (code, wanted, found) = if *asked.name() != manifest.name {
+        ("name-mismatch", asked.name().to_string(), manifest.name.to_string())
+    } else if let Some((label, found)) = asked.labels().first_mismatch(&manifest.labels) {
+        let found = found.map_or("no such label".to_owned(), |v| format!("{}={v}", label.name));
+        ("label-mismatch", format!("{}={}", label.name, label.value), found)
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Refusal(
+        Kind::Refused,
+        Refusal {
+            code: code.to_owned(),
+            message: format!("the image is not {asked}, though its signature is good"),
+            wanted,
+            found,
+            rule: "name and labels asked for must stand in the image's manifest".to_owned(),
+            next: "get the image that was meant, or ask for this one by its own name".to_owned(),
+        },
+    ))
+}
+
+fn failure(error: ReceiveError) -> Failure {
+    match error {
+        ReceiveError::Read(_) | ReceiveError::Write(_) => Failure::from(error),
+        ReceiveError::Archive(ArchiveError::Io(error)) => Failure::from(error),
+        refused => Failure::refused(&refused),
+    }
+}
+
+fn print(context: &Context, image: &VerifiedImage) -> Result<(), Failure> {
+    let (inspected, signature) = (image.inspected(), image.signature());
+    let manifest = inspected.manifest();
+    let signed = Timestamp::try_from(signature.created())?.round(Unit::Second)?;
+    if !context.json() {
+        signature.warnings().iter().for_each(|warning| context.warn(warning));
+    }
+    let value = json!({
+        "imageId": inspected.image_id(),
+        "name": manifest.name,
+        "labels": manifest.labels,
+        "fileDigest": inspected.file_digest(),
+        "signer": signature.signer(),
+        "signingKey": signature.signing_key(),
+        "userId": signature.user_id(),
+        "signed": signed.to_string(),
+        "trustedFor": signature.trusted_for().iter().map(scope_json).collect::<Vec<_>>(),
+        "warnings": signature.warnings(),
+    });
+    let scopes: Vec<String> = signature.trusted_for().iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "name:        {}\nlabels:      {}\nimage ID:    {}\nsigned by:   {}",
+        manifest.name,
+        manifest.labels,
+        inspected.image_id(),
+        signature.signer(),
+    );
+    if signature.signing_key() != signature.signer() {
+        text.push_str(&format!("\n  subkey:    {}", signature.signing_key()));
+    }
+    if let Some(user_id) = signature.user_id() {
+        text.push_str(&format!("\nuser ID:     {user_id}"));
+    }
+    text.push_str(&format!("\nsigned on:   {signed}\ntrusted for: {}", scopes.join(", ")));
+    Ok(context.print(&value, text)?)
+}
+
+/// As in `gantry trust list`: no prefix where it is every name.
+fn scope_json(scope: &Scope) -> Value {
+    match scope {
+        Scope::Root => json!({ "prefix": null }),
+        Scope::Prefix(prefix) => json!({ "prefix": prefix }),
+    }
+}
