@@ -149,7 +149,8 @@ impl Certificate {
     /// The key as an armored file, with the checksum older tools ask for.
     pub fn armored(&self) -> Vec<u8> {
         let mut binary = Vec::new();
-        match self.cert.export(&mut binary) {
+        // Not `export`, which gives nothing at all for a key that is bound to no user ID.
+        match self.cert.serialize(&mut binary) {
             Ok(()) => armor::encode("PUBLIC KEY BLOCK", &binary),
             // Writing to memory does not fail, and what was read can be written.
             Err(_) => Vec::new(),
@@ -187,4 +188,18 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
 /// The characters that turn the direction of writing, and so can hide what a text says.
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a primary key alone was accepted, and written as an empty block.
+    #[test]
+    fn certificate_without_a_user_id_is_written_whole() {
+        let key = b"\x98\x0b\x04\xaf\x00\x00\x03\x31\x00\x00\x85\x00\x00";
+        let read = |bytes: &[u8]| Certificate::read_all(bytes, &Limits::default()).unwrap();
+        let certificate = &read(key)[0];
+        assert_eq!(read(&certificate.armored())[0].fingerprint(), certificate.fingerprint());
+    }
 }
