@@ -325,7 +325,7 @@ impl VerifyError {
                 let prefix = name.as_ref().map_or("PREFIX", Name::as_str);
                 let fingerprint = if issuer.len() == 40 { issuer } else { "FINGERPRINT" };
                 format!(
-                    "compare the fingerprint with what the author publishes; if it is his: \
+                    "compare the fingerprint with what the author publishes; if it is theirs: \
                      gantry trust add --prefix {prefix} --fingerprint {fingerprint} [KEYFILE]"
                 )
             }
@@ -377,12 +377,10 @@ impl Refuse for VerifyError {
 }
 
 fn accepted(keys: &[Fingerprint], name: Option<&Name>) -> String {
-    let what = name.map_or_else(|| "these images".to_owned(), ToString::to_string);
+    let trusted =
+        name.map_or("a trusted key".to_owned(), |name| format!("a key trusted for {name}"));
     let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-    match &keys[..] {
-        [] => format!("a signature by a key trusted for {what}; there is none"),
-        keys => format!("a signature by a key trusted for {what}: {}", list(keys, "none")),
-    }
+    format!("a signature by {trusted}: {}", list(&keys, "there is none yet"))
 }
 
 /// The first few of a list, so that a message stays one.

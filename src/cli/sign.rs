@@ -75,15 +75,15 @@ impl Args {
 
     fn signer(&self, context: &Context) -> Result<Signer, Failure> {
         let secret = read_small(&self.key, Limits::default().key_bytes)?;
-        // What others can read, others can sign with.
-        let mode = self.key.metadata().map(|metadata| metadata.permissions().mode());
-        if mode.is_ok_and(|mode| mode & 0o077 != 0) && !context.json() {
-            let key = self.key.display();
-            context.note(format_args!("note: others can read {key}: chmod 600 {key}"));
-        }
         let passphrase = self.passphrase.passphrase()?;
         let signer = Signer::open(&secret, passphrase.as_ref(), now())
             .with_context(|| format!("cannot sign with {}", self.key.display()))?;
+        // What others can read, others can sign with.
+        let mode = self.key.metadata().map(|metadata| metadata.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+            let key = self.key.display();
+            context.note(format_args!("note: others can read {key}: chmod 600 {key}"));
+        }
         Ok(signer)
     }
 }

@@ -1,9 +1,17 @@
 //! The crate as its users see it, against real gpg.
 
+// Marked as tests, helpers and all, for the lints that spare tests.
+#[cfg(test)]
 mod flips;
+#[cfg(test)]
 mod generate;
+#[cfg(test)]
 mod gpg;
+#[cfg(test)]
 mod receive;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod trust_store;

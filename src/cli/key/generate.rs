@@ -46,6 +46,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.secret == self.public {
+            let error =
+                anyhow!("--secret and --public name one file: the secret would be published");
+            return Err(Failure::new(Kind::Usage, error));
+        }
         // Asked again when they are written; asked now, since RSA keys take a while.
         for path in [&self.secret, &self.public] {
             if path.symlink_metadata().is_ok() {
