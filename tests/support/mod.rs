@@ -2,6 +2,9 @@
 
 #![expect(dead_code, reason = "each journey uses a part of it")]
 
+pub mod hostile;
+pub mod site;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -90,7 +93,9 @@ impl Sandbox {
 
     /// Runs a line of shell.
     pub fn shell(&self, line: &str) -> Ended {
-        Ended::of(self.command("/bin/sh").args(["-ec", line]).env("GANTRY", GANTRY).output().unwrap())
+        Ended::of(
+            self.command("/bin/sh").args(["-ec", line]).env("GANTRY", GANTRY).output().unwrap(),
+        )
     }
 }
 

@@ -1,0 +1,126 @@
+//! An author's web site that may lie: HTTPS with a certificate of its own, every answer chosen
+//! byte by byte.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What is answered at one path.
+#[derive(Clone)]
+pub struct Answer {
+    pub body: Vec<u8>,
+    /// The length the header claims, where it is not the body's.
+    pub claimed: Option<u64>,
+}
+
+type Answers = Arc<Mutex<HashMap<String, Answer>>>;
+
+/// A running site. It ends with the test's process.
+pub struct Site {
+    address: SocketAddr,
+    ca_file: PathBuf,
+    answers: Answers,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Site {
+    /// Serves `host` on a free port; its CA certificate is written below `folder`.
+    pub fn start(host: &str, folder: &Path) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_key = KeyPair::generate().unwrap();
+        let ca = params.self_signed(&ca_key).unwrap();
+        let ca_file = folder.join("site-ca.pem");
+        std::fs::write(&ca_file, ca.pem()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let issuer = Issuer::from_params(&params, &ca_key);
+        let certificate = CertificateParams::new(vec![host.to_owned()])
+            .unwrap()
+            .signed_by(&key, &issuer)
+            .unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answers, asked) = (Answers::default(), Arc::<Mutex<Vec<String>>>::default());
+        let site = Self { address, ca_file, answers: answers.clone(), asked: asked.clone() };
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, answers, asked) = (config.clone(), answers.clone(), asked.clone());
+                thread::spawn(move || answer(stream, config, &answers, &asked));
+            }
+        });
+        site
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    pub fn set(&self, path: &str, body: impl Into<Vec<u8>>) {
+        let answer = Answer { body: body.into(), claimed: None };
+        self.answers.lock().unwrap().insert(path.to_owned(), answer);
+    }
+
+    /// Answers with a body shorter than its header claims, and hangs up.
+    pub fn set_cut(&self, path: &str, body: impl Into<Vec<u8>>, claimed: u64) {
+        let answer = Answer { body: body.into(), claimed: Some(claimed) };
+        self.answers.lock().unwrap().insert(path.to_owned(), answer);
+    }
+
+    /// The paths asked for so far, and forgets them.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+fn answer(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    answers: &Answers,
+    asked: &Mutex<Vec<String>>,
+) {
+    let Ok(connection) = ServerConnection::new(config) else { return };
+    let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+    let mut first = String::new();
+    let mut line = String::new();
+    while stream.read_line(&mut line).is_ok_and(|got| got > 2) {
+        if first.is_empty() {
+            first.clone_from(&line);
+        }
+        line.clear();
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default().to_owned();
+    let found = answers.lock().unwrap().get(&path).cloned();
+    asked.lock().unwrap().push(path);
+    let (status, answer) = match found {
+        Some(answer) => ("200 OK", answer),
+        None => ("404 Not Found", Answer { body: b"nothing here".to_vec(), claimed: None }),
+    };
+    let length = answer.claimed.unwrap_or(answer.body.len() as u64);
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let stream = stream.get_mut();
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(&answer.body);
+    let _ = stream.flush();
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
+}
