@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use aci::{Limits, Name, Reference};
 use keys::Certificate;
-use serde::Serialize;
 use url::Url;
 
 use crate::http::{Http, HttpError, Timeouts};
@@ -33,17 +32,6 @@ pub struct Client {
     overrides: Vec<Override>,
 }
 
-/// What discovery says about a name.
-#[derive(Debug, Serialize)]
-pub struct Discovered {
-    /// Where the image may be.
-    pub images: Found<Endpoint>,
-    /// Where its keys are published. That there are none is no failure: keys can be
-    /// handed over otherwise.
-    #[serde(skip)]
-    pub keys: Result<Found<KeyLocation>, ResolveError>,
-}
-
 impl Client {
     /// A client; nothing is asked yet.
     pub fn new(options: ClientOptions) -> Self {
@@ -51,12 +39,18 @@ impl Client {
         Self { http: Http::new(ca_file, timeouts), limits, overrides }
     }
 
-    /// Finds out where an image and its keys are, without fetching either.
-    pub async fn discover(&self, reference: &Reference) -> Result<Discovered, ResolveError> {
+    /// Finds out where an image may be, without fetching it.
+    pub async fn find_images(
+        &self,
+        reference: &Reference,
+    ) -> Result<Found<Endpoint>, ResolveError> {
         let route = self.route(reference.name());
-        let images = resolve::images(&self.http, &route, reference, &self.limits).await?;
-        let keys = resolve::keys(&self.http, &route, reference.name(), &self.limits).await;
-        Ok(Discovered { images, keys })
+        resolve::images(&self.http, &route, reference, &self.limits).await
+    }
+
+    /// Finds out where the keys for a name are published, without fetching them.
+    pub async fn find_keys(&self, name: &Name) -> Result<Found<KeyLocation>, ResolveError> {
+        resolve::keys(&self.http, &self.route(name), name, &self.limits).await
     }
 
     /// The keys the domain of `name` publishes for it.
@@ -67,7 +61,7 @@ impl Client {
     /// The keys at an `https` URL.
     pub async fn keys_at(&self, url: &Url) -> Result<Vec<Certificate>, PublishedError> {
         if url.scheme() != "https" {
-            return Err(HttpError::NotHttps { url: url.clone() }.into());
+            return Err(HttpError::NotHttps { url: url.clone().into() }.into());
         }
         published::at(&self.http, &self.route_of_url(url), url, &self.limits).await
     }

@@ -67,7 +67,7 @@ impl Client {
         match source {
             Source::Name(reference) => fetch.by_name(reference).await,
             Source::Url(url) => fetch.by_url(url).await,
-            Source::File(path) => fetch.from_file(path).await,
+            Source::File(path) => fetch.in_file(path).await,
         }
     }
 }
@@ -86,7 +86,7 @@ impl Fetch<'_> {
         let found = resolve::images(&self.client.http, &route, reference, limits).await?;
         let mut passed_over = Vec::new();
         for endpoint in &found.found {
-            match self.from_endpoint(&route, endpoint, Some(reference)).await {
+            match self.at_endpoint(&route, endpoint, Some(reference)).await {
                 // Another place of the same image may do better.
                 Err(FetchError::Http(error)) if error.is_of_the_server() => {
                     self.observer.event(Event::PassedOver(&error.to_string()));
@@ -104,10 +104,10 @@ impl Fetch<'_> {
         let mut signature = url.clone();
         signature.set_path(&format!("{}.asc", url.path()));
         let endpoint = Endpoint { image: url.clone(), signature };
-        self.from_endpoint(&route, &endpoint, None).await
+        self.at_endpoint(&route, &endpoint, None).await
     }
 
-    async fn from_endpoint(
+    async fn at_endpoint(
         &self,
         route: &Route,
         endpoint: &Endpoint,
@@ -123,7 +123,7 @@ impl Fetch<'_> {
         let (length, limit) = (answer.length(), self.limits().file_bytes);
         let url = answer.url().clone();
         if length.is_some_and(|length| length > limit) {
-            return Err(HttpError::TooLarge { url, limit }.into());
+            return Err(HttpError::TooLarge { url: url.into(), limit }.into());
         }
         self.observer.event(Event::Started(length));
         let (sender, reader) = pipe::pipe();
@@ -144,7 +144,7 @@ impl Fetch<'_> {
         self.import(incoming, verified, signature, origin).await
     }
 
-    async fn from_file(&self, path: &Path) -> Result<Fetched, FetchError> {
+    async fn in_file(&self, path: &Path) -> Result<Fetched, FetchError> {
         let read = |path: PathBuf| {
             move |source: io::Error| FetchError::File { path: path.clone(), source }
         };
@@ -229,7 +229,7 @@ fn check_identity(asked: &Reference, manifest: &ImageManifest) -> Result<(), Fet
         return Err(FetchError::NameMismatch { wanted, found });
     }
     let mismatch = |label: &str, wanted: &str, found: Option<&str>| FetchError::LabelMismatch {
-        reference: asked.clone(),
+        reference: asked.clone().into(),
         label: label.to_owned(),
         wanted: wanted.to_owned(),
         found: found.map(ToOwned::to_owned),

@@ -15,17 +15,17 @@ use html5ever::tokenizer::{
 
 /// One `<meta name="ac-…" content="PREFIX VALUE">`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MetaTag {
+pub struct MetaTag {
     /// `ac-discovery`, `ac-discovery-pubkeys`, or another name that begins with `ac-`.
-    pub(crate) name: String,
+    pub name: String,
     /// What stands before the first space of the content.
-    pub(crate) prefix: String,
+    pub prefix: String,
     /// What stands after it.
-    pub(crate) value: String,
+    pub value: String,
 }
 
 /// All `ac-…` meta tags of a page, in document order.
-pub(crate) fn meta_tags(page: &str) -> Vec<MetaTag> {
+pub fn meta_tags(page: &str) -> Vec<MetaTag> {
     let tokenizer = Tokenizer::new(Sink::default(), TokenizerOpts::default());
     let input = BufferQueue::default();
     input.push_back(StrTendril::from_slice(page));

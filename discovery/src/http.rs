@@ -89,8 +89,8 @@ impl Http {
                 client.get(hop.url.clone()).send(),
             );
             let response = match sent.await {
-                Err(_) => return Err(HttpError::Timeout { url: hop.url }),
-                Ok(Err(error)) => return Err(HttpError::request(hop.url, error)),
+                Err(_) => return Err(HttpError::Timeout { url: hop.url.into() }),
+                Ok(Err(error)) => return Err(HttpError::request(&hop.url, error)),
                 Ok(Ok(response)) => response,
             };
             match response.status() {
@@ -100,11 +100,11 @@ impl Http {
                 }
                 status if is_redirect(status) => hop = redirected(route, &hop, &response)?,
                 status => {
-                    return Err(HttpError::Status { url: hop.url, status: status.as_u16() });
+                    return Err(HttpError::Status { url: hop.url.into(), status: status.as_u16() });
                 }
             }
         }
-        Err(HttpError::TooManyRedirects { url: url.clone(), limit: MAX_REDIRECTS })
+        Err(HttpError::TooManyRedirects { url: url.clone().into(), limit: MAX_REDIRECTS })
     }
 
     /// A whole document of at most `limit` bytes.
@@ -117,7 +117,7 @@ impl Http {
         let read = async { self.get(route, url).await?.bytes(limit).await };
         match tokio::time::timeout(self.timeouts.document, read).await {
             Ok(result) => result,
-            Err(_) => Err(HttpError::Timeout { url: url.clone() }),
+            Err(_) => Err(HttpError::Timeout { url: url.clone().into() }),
         }
     }
 
@@ -172,19 +172,19 @@ impl Answer {
     /// gave is an error, never an end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, HttpError> {
         match tokio::time::timeout(self.idle, self.response.chunk()).await {
-            Err(_) => Err(HttpError::Timeout { url: self.url.clone() }),
+            Err(_) => Err(HttpError::Timeout { url: self.url.clone().into() }),
             Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(error)) if broke_off(&error) => {
-                Err(HttpError::Request { url: self.url.clone(), why: chain(&error) })
+                Err(HttpError::Request { url: self.url.clone().into(), why: chain(&error) })
             }
             Ok(Err(error)) => {
-                Err(HttpError::EndedEarly { url: self.url.clone(), why: chain(&error) })
+                Err(HttpError::EndedEarly { url: self.url.clone().into(), why: chain(&error) })
             }
         }
     }
 
     async fn bytes(mut self, limit: u64) -> Result<Vec<u8>, HttpError> {
-        let too_large = |url: &Url| HttpError::TooLarge { url: url.clone(), limit };
+        let too_large = |url: &Url| HttpError::TooLarge { url: url.clone().into(), limit };
         if self.length().is_some_and(|length| length > limit) {
             return Err(too_large(&self.url));
         }
@@ -218,8 +218,11 @@ fn broke_off(error: &reqwest::Error) -> bool {
 }
 
 async fn look_up(url: &Url, target: &Target) -> Result<Vec<SocketAddr>, HttpError> {
-    let fault =
-        |why: String| HttpError::LookUp { url: url.clone(), target: target.to_string(), why };
+    let fault = |why: String| HttpError::LookUp {
+        url: url.clone().into(),
+        target: target.to_string(),
+        why,
+    };
     let addresses: Vec<_> = tokio::net::lookup_host(target.to_string())
         .await
         .map_err(|error| fault(error.to_string()))?
@@ -236,13 +239,13 @@ fn redirected(route: &Route, hop: &Hop, response: &reqwest::Response) -> Result<
     let target = location.and_then(|text| hop.url.join(text).ok());
     let Some(mut target) = target else {
         return Err(HttpError::Redirect {
-            url: hop.url.clone(),
+            url: hop.url.clone().into(),
             location: location.unwrap_or_default().to_owned(),
         });
     };
     // Plain HTTP would let anybody on the way answer, and see what is asked.
     if target.scheme() != "https" {
-        return Err(HttpError::Downgrade { url: hop.url.clone(), target });
+        return Err(HttpError::Downgrade { url: hop.url.clone().into(), target: target.into() });
     }
     target.set_fragment(None);
     checked_hop(route, &target)
@@ -251,7 +254,7 @@ fn redirected(route: &Route, hop: &Hop, response: &reqwest::Response) -> Result<
 /// Credentials in a URL would be sent to whomever a page or a redirect names.
 fn checked_hop(route: &Route, url: &Url) -> Result<Hop, HttpError> {
     if url.scheme() != "https" {
-        return Err(HttpError::NotHttps { url: url.clone() });
+        return Err(HttpError::NotHttps { url: url.clone().into() });
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(HttpError::Credentials { host: url.host_str().unwrap_or_default().to_owned() });

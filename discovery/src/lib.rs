@@ -5,7 +5,7 @@ mod client;
 pub mod config;
 mod error;
 pub mod fetch;
-mod html;
+pub mod html;
 pub mod http;
 pub mod observer;
 pub mod published;
@@ -16,7 +16,7 @@ pub mod route;
 pub mod runtime;
 pub mod store;
 
-pub use client::{Client, ClientOptions, Discovered};
+pub use client::{Client, ClientOptions};
 pub use config::Config;
 pub use error::{Error, Kind, printable};
 pub use store::Store;

@@ -44,7 +44,7 @@ pub enum PublishedError {
     #[error("{url}: {source}")]
     Key {
         /// Where the file was.
-        url: Url,
+        url: Box<Url>,
         /// What is wrong with it.
         #[source]
         source: KeyError,
@@ -123,5 +123,5 @@ pub(crate) async fn at(
 ) -> Result<Vec<Certificate>, PublishedError> {
     let bytes = http.document(route, url, limits.key_bytes).await?;
     Certificate::read_all(&bytes, limits)
-        .map_err(|source| PublishedError::Key { url: url.clone(), source })
+        .map_err(|source| PublishedError::Key { url: url.clone().into(), source })
 }

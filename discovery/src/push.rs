@@ -127,7 +127,7 @@ impl Client {
 /// A registry's base URL, its path ending in a slash.
 fn base(url: &Url) -> Result<Url, PushError> {
     if url.scheme() != "https" {
-        return Err(HttpError::NotHttps { url: url.clone() }.into());
+        return Err(HttpError::NotHttps { url: url.clone().into() }.into());
     }
     if !url.username().is_empty() || url.password().is_some() {
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -183,9 +183,9 @@ impl Server<'_> {
             () = self.stalled(&moved, length) => Err(()),
         };
         let response = match answer {
-            Err(()) => return Err(HttpError::Timeout { url }.into()),
+            Err(()) => return Err(HttpError::Timeout { url: url.into() }.into()),
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(HttpError::request(url, error).into()),
+            Ok(Err(error)) => return Err(HttpError::request(&url, error).into()),
         };
         accepted(&url, response).await
     }
@@ -215,7 +215,7 @@ impl Server<'_> {
 
     fn url(&self, path: &str) -> Result<Url, PushError> {
         self.registry.join(path).map_err(|_| PushError::Answer {
-            url: self.registry.clone(),
+            url: self.registry.clone().into(),
             what: format!("{path:?} is no path on it"),
         })
     }
@@ -223,7 +223,7 @@ impl Server<'_> {
     /// The token goes to the registry it is for, wherever its answer points.
     fn upload_url(&self, upload: &Upload) -> Result<Url, PushError> {
         let fault = || PushError::Answer {
-            url: self.registry.clone(),
+            url: self.registry.clone().into(),
             what: format!("the upload path {:?} is not on this server", upload.path),
         };
         let url = self.registry.join(&upload.path).map_err(|_| fault())?;
@@ -256,8 +256,8 @@ type Sent = Result<Result<Response, reqwest::Error>, tokio::time::error::Elapsed
 
 fn sent(url: &Url, answer: Sent) -> Result<Response, PushError> {
     match answer {
-        Err(_) => Err(HttpError::Timeout { url: url.clone() }.into()),
-        Ok(Err(error)) => Err(HttpError::request(url.clone(), error).into()),
+        Err(_) => Err(HttpError::Timeout { url: url.clone().into() }.into()),
+        Ok(Err(error)) => Err(HttpError::request(url, error).into()),
         Ok(Ok(response)) => Ok(response),
     }
 }
@@ -270,16 +270,18 @@ async fn accepted<T: serde::de::DeserializeOwned>(
     let status = response.status();
     let mut bytes = Vec::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|error| HttpError::request(url.clone(), error))?
+        response.chunk().await.map_err(|error| HttpError::request(url, error))?
     {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_ANSWER {
-            return Err(HttpError::TooLarge { url: url.clone(), limit: MAX_ANSWER as u64 }.into());
+            return Err(
+                HttpError::TooLarge { url: url.clone().into(), limit: MAX_ANSWER as u64 }.into()
+            );
         }
     }
     if status.is_success() {
         return serde_json::from_slice(&bytes).map_err(|error| PushError::Answer {
-            url: url.clone(),
+            url: url.clone().into(),
             what: format!("its answer cannot be read: {error}"),
         });
     }
@@ -288,6 +290,6 @@ async fn accepted<T: serde::de::DeserializeOwned>(
             let refusal = Box::new(printable_refusal(body.error));
             Err(PushError::Refused { status: status.as_u16(), refusal })
         }
-        Err(_) => Err(PushError::Status { url: url.clone(), status: status.as_u16() }),
+        Err(_) => Err(PushError::Status { url: url.clone().into(), status: status.as_u16() }),
     }
 }

@@ -85,7 +85,7 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// A watcher whose bar says `verb`.
-    pub(super) fn new(context: &Context, verb: &'static str) -> Arc<dyn Observer> {
+    pub(super) fn start(context: &Context, verb: &'static str) -> Arc<dyn Observer> {
         Arc::new(Self { context: context.clone(), verb, bar: Mutex::new(None) })
     }
 

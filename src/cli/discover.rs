@@ -22,29 +22,30 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let found = wait(context.client().discover(&self.reference))?;
-        let (keys, keys_error) = match &found.keys {
+        let client = context.client();
+        let images = wait(client.find_images(&self.reference))?;
+        // That no keys are published is no failure: they can be handed over otherwise.
+        let (keys, keys_error) = match wait(client.find_keys(self.reference.name())) {
             Ok(keys) => (Some(keys), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(error)),
         };
         let value = json!({
             "reference": self.reference.to_string(),
-            "images": found.images,
+            "images": images,
             "keys": keys,
-            "keysError": keys_error,
         });
-        let mut text = format!("page:      {}", found.images.page);
-        for endpoint in &found.images.found {
+        let mut text = format!("page:      {}", images.page);
+        for endpoint in &images.found {
             let _ =
                 write!(text, "\nimage:     {}\nsignature: {}", endpoint.image, endpoint.signature);
         }
         for keys in keys.iter().flat_map(|keys| &keys.found) {
             let _ = write!(text, "\nkeys:      {} (for {})", keys.url, keys.prefix);
         }
-        if let Some(error) = keys_error {
-            context.note(error);
+        if let Some(Failure::Refusal(_, refusal)) = keys_error {
+            context.note(refusal.message);
         }
-        for level in &found.images.failed_levels {
+        for level in &images.failed_levels {
             context.note(format_args!("no help:   {}: {}", level.url, level.why));
         }
         Ok(context.print(&value, text)?)

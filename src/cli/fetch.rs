@@ -25,7 +25,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let (client, store, trust) = (context.client(), context.store()?, context.trust()?);
-        let watcher = Watcher::new(context, "fetching");
+        let watcher = Watcher::start(context, "fetching");
         let fetched = wait(client.fetch(&self.source, &store, &trust, &watcher))?;
         for warning in &fetched.warnings {
             context.warn(warning);

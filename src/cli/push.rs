@@ -52,7 +52,7 @@ impl Args {
             registry: self.registry.as_ref(),
             token: &token,
         };
-        let watcher = Watcher::new(context, "pushing");
+        let watcher = Watcher::start(context, "pushing");
         let client = context.client();
         let done = wait(client.push(push, &watcher))?;
         let pushed = &done.pushed;

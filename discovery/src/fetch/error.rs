@@ -82,7 +82,7 @@ pub enum FetchError {
     #[error("the download of {url} ended after {found} bytes")]
     Truncated {
         /// Where the image was.
-        url: Url,
+        url: Box<Url>,
         /// How many bytes the server had announced.
         wanted: Option<u64>,
         /// How many came.
@@ -102,7 +102,7 @@ pub enum FetchError {
     #[error("the image that was served for {reference} has another label {label:?}")]
     LabelMismatch {
         /// What was asked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The label.
         label: String,
         /// The value asked for, or this machine's.

@@ -56,7 +56,7 @@ pub(super) async fn pump(
                 let length = chunk.len() as u64;
                 moved += length;
                 if moved > limit {
-                    HttpError::TooLarge { url: answer.url().clone(), limit }.into()
+                    HttpError::TooLarge { url: answer.url().clone().into(), limit }.into()
                 } else if sender.send(Ok(chunk)).await.is_err() {
                     // The verification has seen enough; it says why.
                     return Ok(());

@@ -29,7 +29,7 @@ pub enum HttpError {
     #[error("cannot look up {target}, which the configuration names for {url}: {why}")]
     LookUp {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The override's target.
         target: String,
         /// What the system said.
@@ -39,7 +39,7 @@ pub enum HttpError {
     #[error("cannot get {url}: {why}")]
     Request {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The chain of causes.
         why: String,
     },
@@ -47,13 +47,13 @@ pub enum HttpError {
     #[error("{url} did not answer in time")]
     Timeout {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
     },
     /// The body ended before its end.
     #[error("the answer of {url} ended early: {why}")]
     EndedEarly {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// What the HTTP library said.
         why: String,
     },
@@ -61,7 +61,7 @@ pub enum HttpError {
     #[error("{url} answered with status {status}")]
     Status {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The status.
         status: u16,
     },
@@ -69,7 +69,7 @@ pub enum HttpError {
     #[error("{url} gave more than {limit} bytes")]
     TooLarge {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The limit.
         limit: u64,
     },
@@ -77,7 +77,7 @@ pub enum HttpError {
     #[error("{url} led through more than {limit} redirects")]
     TooManyRedirects {
         /// What was asked for first.
-        url: Url,
+        url: Box<Url>,
         /// How many are followed.
         limit: usize,
     },
@@ -85,7 +85,7 @@ pub enum HttpError {
     #[error("{url} redirects to {location:?}, which is no URL")]
     Redirect {
         /// Who redirects.
-        url: Url,
+        url: Box<Url>,
         /// Where to.
         location: String,
     },
@@ -93,15 +93,15 @@ pub enum HttpError {
     #[error("{url} redirects to {target}, which is not https")]
     Downgrade {
         /// Who redirects.
-        url: Url,
+        url: Box<Url>,
         /// Where to.
-        target: Url,
+        target: Box<Url>,
     },
     /// A URL that is not `https`.
     #[error("{url} is not https")]
     NotHttps {
         /// The URL.
-        url: Url,
+        url: Box<Url>,
     },
     /// A URL with a user name or password in it.
     #[error("a URL of {host} has a user name or password in it")]
@@ -112,7 +112,8 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    pub(crate) fn request(url: Url, error: reqwest::Error) -> Self {
+    pub(crate) fn request(url: &Url, error: reqwest::Error) -> Self {
+        let url = Box::new(url.clone());
         if error.is_timeout() {
             Self::Timeout { url }
         } else {

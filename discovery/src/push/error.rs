@@ -63,7 +63,7 @@ pub enum PushError {
     #[error("{url} answered with status {status}")]
     Status {
         /// What was asked.
-        url: Url,
+        url: Box<Url>,
         /// The status.
         status: u16,
     },
@@ -71,7 +71,7 @@ pub enum PushError {
     #[error("{url} does not answer as a registry: {what}")]
     Answer {
         /// Who answered.
-        url: Url,
+        url: Box<Url>,
         /// What is wrong with it.
         what: String,
     },

@@ -112,7 +112,7 @@ fn record_of(
         file_digest: image.file_digest().clone(),
         file_bytes: image.file_bytes(),
         tar_bytes: image.tar_bytes(),
-        signer: signature.signer().clone(),
+        signer: *signature.signer(),
         signed_at: time(signature.created())?,
         imported_at: time(now)?,
         origin,

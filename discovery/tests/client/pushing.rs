@@ -1,0 +1,252 @@
+//! Pushing to a registry as `aci::push` describes it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aci::archive::inspect;
+use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
+use aci::{Limits, Refusal, Refuse};
+use discovery::Kind;
+use discovery::http::Timeouts;
+use discovery::observer::{Observer, Silent};
+use discovery::push::{Done, Push, PushError, Token};
+use url::Url;
+
+use super::support::{Author, Reply, World, signed, told};
+
+const SECRET: &str = "secret-token-1";
+
+struct Scene {
+    world: World,
+    image: PathBuf,
+    signature: PathBuf,
+    pushed: Pushed,
+}
+
+/// A signed image on disk, and a registry at `example.com` that takes it.
+async fn scene() -> Scene {
+    scene_in(World::new().await)
+}
+
+fn scene_in(world: World) -> Scene {
+    let author = Author::new("team <team@example.com>");
+    let (bytes, signature_bytes) = signed(&author, "example.com/team/hello:1.0.0", &[7; 300_000]);
+    let image = world.folder.path().join("hello.aci");
+    let signature = world.folder.path().join("hello.aci.asc");
+    std::fs::write(&image, &bytes).unwrap();
+    std::fs::write(&signature, signature_bytes).unwrap();
+    let inspected = inspect(&bytes[..], &Limits::default()).unwrap();
+    let pushed = Pushed {
+        image_id: inspected.image_id().clone(),
+        name: inspected.manifest().name.clone(),
+        labels: inspected.manifest().labels.clone(),
+        file_digest: inspected.file_digest().clone(),
+        file_bytes: inspected.file_bytes(),
+        signer: author.fingerprint().to_string(),
+        created: true,
+    };
+    let scene = Scene { world, image, signature, pushed };
+    scene.upload("/-/api/v1/uploads/u1");
+    scene.answer("/-/api/v1/uploads/u1", 201, &scene.pushed);
+    scene
+}
+
+impl Scene {
+    fn answer(&self, target: &str, status: u16, body: &impl serde::Serialize) {
+        self.world.put(target, Reply::Whole(status, serde_json::to_vec(body).unwrap()));
+    }
+
+    fn upload(&self, path: &str) {
+        let upload = Upload { id: "u1".to_owned(), path: path.to_owned() };
+        self.answer("/-/api/v1/uploads", 201, &upload);
+    }
+
+    async fn push(&self, registry: Option<&Url>) -> Result<Done, PushError> {
+        let token: Token = SECRET.parse().unwrap();
+        let push = Push { image: &self.image, signature: &self.signature, registry, token: &token };
+        let silent: Arc<dyn Observer> = Arc::new(Silent);
+        self.world.client.push(push, &silent).await
+    }
+}
+
+#[tokio::test]
+async fn push_sends_the_signature_then_the_image() {
+    let scene = scene().await;
+    let done = scene.push(None).await.unwrap();
+    assert_eq!(done.pushed, scene.pushed);
+    assert_eq!(done.registry.as_str(), "https://example.com/");
+    let requests = scene.world.server.requests();
+    let asked: Vec<_> = requests.iter().map(|r| (r.method.as_str(), r.target.as_str())).collect();
+    assert_eq!(asked, [("POST", "/-/api/v1/uploads"), ("PUT", "/-/api/v1/uploads/u1")]);
+    let create: CreateUpload = serde_json::from_slice(&requests[0].body).unwrap();
+    assert_eq!(create.signature.as_bytes(), std::fs::read(&scene.signature).unwrap());
+    assert_eq!(create.file_bytes, Some(scene.pushed.file_bytes));
+    assert_eq!(requests[1].body, std::fs::read(&scene.image).unwrap());
+    assert_eq!(requests[1].header("content-length"), Some(&*scene.pushed.file_bytes.to_string()));
+    for request in &requests {
+        assert_eq!(request.header("authorization"), Some(&*format!("Bearer {SECRET}")));
+        assert_eq!(request.host(), "example.com");
+    }
+}
+
+#[tokio::test]
+async fn push_to_a_registry_below_a_path() {
+    let scene = scene().await;
+    let upload = Upload { id: "u1".to_owned(), path: "/-/api/v1/uploads/u1".to_owned() };
+    scene.answer("/below/-/api/v1/uploads", 201, &upload);
+    for base in ["https://example.com/below", "https://example.com/below/?x#y"] {
+        let done = scene.push(Some(&base.parse().unwrap())).await.unwrap();
+        assert_eq!(done.registry.as_str(), "https://example.com/below/");
+    }
+}
+
+#[tokio::test]
+async fn push_refused_shows_the_registrys_own_words() {
+    let scene = scene().await;
+    let refusal = Refusal {
+        code: "signer-not-allowed".to_owned(),
+        message: "this key may not sign \u{1b}[31mhere".to_owned(),
+        wanted: "another".to_owned(),
+        found: "this".to_owned(),
+        rule: "the rule".to_owned(),
+        next: "the step".to_owned(),
+    };
+    let body = ErrorBody { error: refusal.clone() };
+    for (status, kind) in [
+        (400, Kind::Server),
+        (401, Kind::Server),
+        (409, Kind::Server),
+        (422, Kind::Server),
+        (503, Kind::Network),
+    ] {
+        for target in ["/-/api/v1/uploads/u1", "/-/api/v1/uploads"] {
+            scene.answer(target, status, &body);
+            let error = scene.push(None).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{status}");
+            let said = told(&error);
+            assert_eq!((said.code, said.next), (refusal.code.clone(), refusal.next.clone()));
+            assert!(!said.message.contains('\u{1b}'));
+        }
+        scene.upload("/-/api/v1/uploads/u1");
+    }
+    // A refused signature is refused before the image is sent.
+    scene.answer("/-/api/v1/uploads", 403, &body);
+    let before = scene.world.server.requests().len();
+    scene.push(None).await.unwrap_err();
+    assert_eq!(scene.world.server.requests().len(), before + 1);
+}
+
+#[tokio::test]
+async fn push_to_something_else_than_a_registry() {
+    let scene = scene().await;
+    for (status, body, code) in [
+        (200, &b"<html>"[..], "answer-invalid"),
+        (201, b"{}", "answer-invalid"),
+        (404, b"<html>", "http-status"),
+        (301, b"", "http-status"),
+    ] {
+        scene.world.put("/-/api/v1/uploads", Reply::Whole(status, body.to_vec()));
+        let error = scene.push(None).await.unwrap_err();
+        assert_eq!((error.kind(), told(&error).code.as_str()), (Kind::Server, code), "{status}");
+    }
+    scene.world.put("/-/api/v1/uploads", Reply::Endless);
+    assert_eq!(told(&scene.push(None).await.unwrap_err()).code, "answer-too-large");
+}
+
+#[tokio::test]
+async fn push_token_goes_to_no_other_server() {
+    let scene = scene().await;
+    let before = scene.world.server.requests().len();
+    for path in [
+        "https://evil.example/u1",
+        "//evil.example/u1",
+        "uploads/u1",
+        "https://example.com:444/u1",
+        "\\\\evil.example\\u1",
+        "/\\evil.example/u1",
+        "",
+    ] {
+        scene.upload(path);
+        let error = scene.push(None).await.unwrap_err();
+        assert!(matches!(error, PushError::Answer { .. }), "{path}: {error:?}");
+        told(&error);
+    }
+    // Only the seven first requests were made: nothing followed where the answer pointed.
+    assert_eq!(scene.world.server.requests().len(), before + 7);
+    scene.world.put("/-/api/v1/uploads", Reply::To(307, "https://evil.example/".to_owned()));
+    let error = scene.push(None).await.unwrap_err();
+    assert!(matches!(error, PushError::Status { status: 307, .. }), "{error:?}");
+    assert!(!format!("{:?}", SECRET.parse::<Token>().unwrap()).contains(SECRET));
+}
+
+#[tokio::test]
+async fn push_of_a_broken_image_sends_nothing() {
+    let scene = scene().await;
+    let mut bytes = std::fs::read(&scene.image).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    std::fs::write(&scene.image, &bytes).unwrap();
+    let error = scene.push(None).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error:?}");
+    told(&error);
+    assert!(scene.world.server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn push_of_what_is_not_there() {
+    let scene = scene().await;
+    std::fs::write(&scene.signature, [0xff, 0xfe]).unwrap();
+    let error = scene.push(None).await.unwrap_err();
+    assert!(matches!(error, PushError::NotArmored { .. }));
+    told(&error);
+    std::fs::remove_file(&scene.signature).unwrap();
+    let error = scene.push(None).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(told(&error).wanted.contains("hello.aci.asc"));
+}
+
+#[tokio::test]
+async fn push_that_ends_as_another_image_is_said() {
+    let scene = scene().await;
+    let mut other = scene.pushed.clone();
+    other.image_id = format!("sha512-{}", "0".repeat(128)).parse().unwrap();
+    scene.answer("/-/api/v1/uploads/u1", 201, &other);
+    let error = scene.push(None).await.unwrap_err();
+    assert_eq!(told(&error).code, "image-id-mismatch");
+}
+
+#[tokio::test]
+async fn push_over_plain_http_is_refused() {
+    let scene = scene().await;
+    for base in ["http://example.com/", "ftp://example.com/", "https://u:p@example.com/"] {
+        let error = scene.push(Some(&base.parse().unwrap())).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused, "{base}");
+        assert!(!error.refusal().to_string().contains("u:p"));
+    }
+    assert!(scene.world.server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn push_to_a_server_that_falls_silent() {
+    let world = World::with(|options| {
+        let short = Duration::from_millis(600);
+        options.timeouts =
+            Timeouts { idle: short, document: short, commit: short, ..Timeouts::default() };
+    })
+    .await;
+    let scene = scene_in(world);
+    for target in ["/-/api/v1/uploads/u1", "/-/api/v1/uploads"] {
+        scene.world.put(target, Reply::Silence);
+        let error = scene.push(None).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Network, "{error:?}");
+        assert_eq!(told(&error).code, "network");
+    }
+}
+
+#[test]
+fn token_forms() {
+    assert!(" abc.def-1\n".parse::<Token>().is_ok());
+    for bad in ["", "\n", "a b", "a\nb", "ä"] {
+        assert!(bad.parse::<Token>().is_err(), "{bad:?}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Authors and the images they sign.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, SystemTime};
+
+use aci::archive::{self, Compression, Entry, EntryKind, WriteOptions};
+use aci::{ImageManifest, Limits, Reference};
+use keys::{Algorithm, Certificate, Fingerprint, GenerateOptions, Signer};
+
+/// Somebody with a key.
+pub(crate) struct Author {
+    signer: Signer,
+    pub(crate) certificate: Certificate,
+    pub(crate) public: Vec<u8>,
+}
+
+impl Author {
+    pub(crate) fn new(user_id: &str) -> Self {
+        let now = SystemTime::now() - Duration::from_secs(3600);
+        let generated = keys::generate(&GenerateOptions {
+            user_id: user_id.to_owned(),
+            algorithm: Algorithm::Ed25519,
+            expires: None,
+            passphrase: None,
+            now,
+        })
+        .unwrap();
+        let signer = Signer::open(&generated.secret, None, SystemTime::now()).unwrap();
+        let certificate =
+            Certificate::read_all(&generated.public, &Limits::default()).unwrap().remove(0);
+        Self { signer, certificate, public: generated.public }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        *self.certificate.fingerprint()
+    }
+
+    pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.signer.sign(bytes).unwrap()
+    }
+}
+
+/// An image of this name and these labels, gzipped, with one file of `content`.
+pub(crate) fn image(reference: &str, content: &[u8]) -> Vec<u8> {
+    tar_image(reference, content, Compression::Gzip)
+}
+
+pub(crate) fn tar_image(reference: &str, content: &[u8], compression: Compression) -> Vec<u8> {
+    let reference: Reference = reference.parse().unwrap();
+    let manifest = ImageManifest::new(reference.name().clone(), reference.labels().clone());
+    let manifest = manifest.to_json().unwrap();
+    let entry = |path: &str, kind, mode| Entry {
+        path: path.into(),
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        xattrs: Vec::new(),
+    };
+    let options = WriteOptions { compression, threads: NonZeroUsize::MIN };
+    let mut out = Vec::new();
+    archive::write(&mut out, &options, |archive| {
+        archive.manifest(&manifest, 0)?;
+        archive.entry(&entry("rootfs", EntryKind::Directory, 0o755))?;
+        let file = EntryKind::File { size: content.len() as u64 };
+        archive.file(&entry("rootfs/file", file, 0o644), &mut &*content)
+    })
+    .map_err(|error: std::io::Error| error)
+    .unwrap();
+    out
+}
+
+/// An image and its author's signature.
+pub(crate) fn signed(author: &Author, reference: &str, content: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let image = image(reference, content);
+    let signature = author.sign(&image);
+    (image, signature)
+}
