@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::hostile::Tar;
+use support::registry::Registry;
 use support::site::Site;
 use support::{Sandbox, listing, tool};
 
@@ -17,6 +18,7 @@ const TEMPLATE: &str = "/images/{name}-{version}.{ext}";
 struct World {
     sandbox: Sandbox,
     site: Site,
+    registry: Registry,
 }
 
 impl World {
@@ -30,7 +32,8 @@ impl World {
             "<html><head><meta name=\"ac-discovery\" content=\"example.com https://example.com{TEMPLATE}\">"
         );
         site.set("/", page);
-        let world = Self { sandbox, site };
+        let registry = Registry::start(&sandbox, "example.com");
+        let world = Self { sandbox, site, registry };
         world.key("author");
         world.trust("author", "example.com/team");
         // The store is not empty, so that "unchanged" says something.
@@ -52,7 +55,8 @@ impl World {
     }
 
     fn trust(&self, who: &str, prefix: &str) {
-        self.gantry(&format!("trust add --yes --prefix {prefix} {who}.pub")).ok();
+        self.gantry(&format!("trust add --prefix {prefix} {who}.pub")).ok();
+        self.gantry(&format!("registry keys add --data data --prefix {prefix} {who}.pub")).ok();
     }
 
     /// Writes an image and signs it: `FILE.aci` and `FILE.aci.asc`.
@@ -80,8 +84,8 @@ impl World {
         self.signed("good", &image, "author")
     }
 
-    /// Publishes this image as [`NAME`], version 1, and sees both `verify` and `fetch`
-    /// refuse it with this code, and nothing change.
+    /// Publishes this image as [`NAME`], version 1, and sees `verify`, `fetch` and the
+    /// registry refuse it with this code, and nothing change.
     #[track_caller]
     fn refused(&self, image: &Path, code: &str) {
         self.publish(NAME, "1", image);
@@ -92,6 +96,41 @@ impl World {
         assert_eq!(ended.code, 5, "{ended:#?}");
         assert!(ended.stderr.contains(&format!("\"code\":\"{code}\"")), "{code}: {ended:#?}");
         assert_eq!(listing(&self.sandbox.path("")), before);
+        self.push_refused(file, code);
+    }
+
+    /// Pushes this file past all checks of our own client, and sees the registry refuse it
+    /// with a 4xx that says why, and show nothing of it.
+    #[track_caller]
+    fn push_refused(&self, file: &str, code: &str) {
+        let blobs = listing(&self.registry.data().join("blobs"));
+        let reply = self.registry.push(&self.sandbox, "example.com", file);
+        assert!((400..500).contains(&reply.status), "{reply:?}");
+        let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        for word in ["message", "wanted", "found", "rule", "next"] {
+            assert!(body["error"][word].as_str().is_some_and(|s| !s.is_empty()), "{word}: {body}");
+        }
+        assert_eq!(body["error"]["code"], code, "{body}");
+        assert_eq!(listing(&self.registry.data().join("blobs")), blobs);
+        assert!(listing(&self.registry.data().join("spool")).is_empty());
+        self.invisible();
+    }
+
+    /// Nothing of [`NAME`] is to be seen at the registry.
+    #[track_caller]
+    fn invisible(&self) {
+        for path in [
+            format!("/{NAME}").replace("/example.com", ""),
+            format!("/-/images/{NAME}:1.aci"),
+            format!("/-/images/{NAME}:1.aci.asc"),
+            format!("/-/images/{NAME}.aci"),
+        ] {
+            let reply = self.registry.curl(&self.sandbox, "example.com", &path, &[]);
+            assert_eq!(reply.status, 404, "{path}: {reply:?}");
+        }
+        let home = self.registry.curl(&self.sandbox, "example.com", "/", &[]);
+        assert_eq!(home.status, 200);
+        assert!(!home.body.contains(NAME), "{}", home.body);
     }
 
     #[track_caller]
@@ -122,6 +161,11 @@ fn good_image_is_accepted() {
     let image = world.good();
     world.publish(NAME, "1", &image);
     world.gantry("verify good.aci").ok();
+    world.invisible();
+    let reply = world.registry.push(&world.sandbox, "example.com", "good.aci");
+    assert_eq!(reply.status, 201, "{reply:?}");
+    let named = format!("/-/images/{NAME}:1.aci");
+    assert_eq!(world.registry.curl(&world.sandbox, "example.com", &named, &[]).status, 200);
     let id = world.fetch(&format!("{NAME}:1")).ok();
     assert!(id.starts_with("sha512-") && id.len() == 135, "{id}");
 }
@@ -152,6 +196,9 @@ fn flipped_bit_in_the_signature_is_refused() {
         world.gantry("verify good.aci").refused(5);
         world.fetch(&format!("{NAME}:1")).refused(5);
         assert_eq!(listing(&world.sandbox.path("store")), before, "bit {bit}");
+        let reply = world.registry.push(&world.sandbox, "example.com", "good.aci");
+        assert!((400..500).contains(&reply.status), "bit {bit}: {reply:?}");
+        world.invisible();
     }
 }
 
@@ -240,6 +287,11 @@ fn other_name_than_asked_is_refused() {
     let image = world.signed("good", &image, "author");
     world.publish(NAME, "1", &image);
     world.fetch_refused("name-mismatch");
+    // A push has no name but the one inside the image: that one is asked for, and it alone.
+    let elsewhere = Tar::image("example.org/team/hello", "1").gzip();
+    world.trust("author", "example.org");
+    world.signed("elsewhere", &elsewhere, "author");
+    world.push_refused("elsewhere.aci", "domain-not-served");
 }
 
 #[test]

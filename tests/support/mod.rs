@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each journey uses a part of it")]
 
 pub mod hostile;
+pub mod registry;
 pub mod site;
 
 use std::ffi::OsStr;
