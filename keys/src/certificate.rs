@@ -24,6 +24,7 @@ use crate::policy;
 pub struct Certificate {
     cert: Cert,
     fingerprint: Fingerprint,
+    armored: Vec<u8>,
 }
 
 /// Why bytes are no public key that can be used.
@@ -99,13 +100,18 @@ impl Certificate {
     }
 
     pub(crate) fn from_cert(cert: Cert) -> Result<Self, KeyError> {
-        match Fingerprint::from_openpgp(&cert.fingerprint()) {
-            Some(fingerprint) => Ok(Self { cert, fingerprint }),
-            None => Err(KeyError::KeyVersion {
+        let Some(fingerprint) = Fingerprint::from_openpgp(&cert.fingerprint()) else {
+            return Err(KeyError::KeyVersion {
                 fingerprint: cert.fingerprint().to_hex(),
                 version: cert.primary_key().key().version(),
-            }),
-        }
+            });
+        };
+        let mut binary = Vec::new();
+        // Not `export`, which gives nothing at all for a key that is bound to no user ID.
+        cert.serialize(&mut binary)
+            .map_err(|error| KeyError::Malformed { detail: format!("{error:#}") })?;
+        let armored = armor::encode("PUBLIC KEY BLOCK", &binary);
+        Ok(Self { cert, fingerprint, armored })
     }
 
     /// The primary key's fingerprint.
@@ -148,22 +154,14 @@ impl Certificate {
 
     /// The key as an armored file, with the checksum older tools ask for.
     pub fn armored(&self) -> Vec<u8> {
-        let mut binary = Vec::new();
-        // Not `export`, which gives nothing at all for a key that is bound to no user ID.
-        match self.cert.serialize(&mut binary) {
-            Ok(()) => armor::encode("PUBLIC KEY BLOCK", &binary),
-            // Writing to memory does not fail, and what was read can be written.
-            Err(_) => Vec::new(),
-        }
+        self.armored.clone()
     }
 
     /// This certificate with everything `other` knows of the same key: newer expiry,
     /// revocations, subkeys. Unchanged where `other` is another key.
     pub(crate) fn merge(self, other: Certificate) -> Self {
-        match self.cert.clone().merge_public(other.cert) {
-            Ok(cert) => Self { cert, fingerprint: self.fingerprint },
-            Err(_) => self,
-        }
+        let merged = self.cert.clone().merge_public(other.cert).ok();
+        merged.and_then(|cert| Self::from_cert(cert).ok()).unwrap_or(self)
     }
 
     pub(crate) fn cert(&self) -> &Cert {

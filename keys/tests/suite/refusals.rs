@@ -151,6 +151,22 @@ fn unsigned_parts_of_a_signature_are_refused_but_for_the_issuer() {
     assert_eq!(code(judge(&policy, &public)), "signature-malformed");
 }
 
+/// A packet with a header of another form, and with something after what was signed.
+#[test]
+fn signature_packet_with_something_behind_it_is_refused() {
+    let (mut pair, public) = forge(signing());
+    let plain = forged(&mut pair, HashAlgorithm::SHA512, Ok);
+    let header = if plain[1] < 192 { 2 } else { 3 };
+    let with = |more: &[u8]| {
+        let body = [&plain[header..], more].concat();
+        [&[0xc2, 0xff][..], &(body.len() as u32).to_be_bytes(), &body].concat()
+    };
+    judge(&with(b""), &public).unwrap();
+    for more in [&b"\0"[..], b"x", b"\0\x01\x01"] {
+        assert_eq!(code(judge(&with(more), &public)), "signature-malformed");
+    }
+}
+
 #[test]
 fn files_that_are_no_signature_are_refused() {
     let key = &*ED25519;
