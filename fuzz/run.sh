@@ -50,6 +50,6 @@ for target in "${targets[@]}"; do
     [[ ! -d seeds/$target ]] || folders+=("seeds/$target")
     "${cargo[@]}" fuzz run "$target" "${folders[@]}" -- \
         -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
-        2>&1 | grep -E '^(#[0-9]+.*DONE|stat::number|stat::peak|==|SUMMARY|thread|.*panicked)|ERROR|Failing|artifact'
+        2>&1 | grep -E '^#[0-9]+.*DONE|^stat::(number|peak)|^==|panicked|ERROR|SUMMARY|Failing|written to|cargo fuzz'
 done
 printf '\nmake fuzz: nothing found\n'

@@ -7,6 +7,9 @@
 //! rustc -O -C target-feature=+crt-static hello-server.rs
 //! ./hello-server /srv/www 127.0.0.1:8080
 //! ```
+//!
+//! As the first process of a container it would ignore a polite signal, so with
+//! `--until-input-ends` it also ends when whoever started it closes its input.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -21,7 +24,9 @@ const LONGEST_LINE: u64 = 8 * 1024;
 const MOST_HEADERS: usize = 100;
 
 fn main() -> io::Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    let (flags, arguments): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let mut arguments = arguments.into_iter();
     let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "/srv/www".to_owned()));
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
 
@@ -30,6 +35,12 @@ fn main() -> io::Result<()> {
     println!("hello-server: http://{}/", listener.local_addr()?);
     io::stdout().flush()?;
 
+    if flags.iter().any(|flag| flag == "--until-input-ends") {
+        thread::spawn(|| {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            std::process::exit(0);
+        });
+    }
     for connection in listener.incoming() {
         let folder = folder.clone();
         thread::spawn(move || {
