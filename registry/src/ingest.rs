@@ -7,13 +7,12 @@
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aci::archive::ArchiveError;
 use aci::push::Pushed;
 use aci::stage::StagedFile;
 use aci::{FileDigest, Reference};
 use axum::body::Body;
 use futures_util::TryStreamExt;
-use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage};
+use keys::{Keyring, Liveness, Policy, VerifiedImage};
 use sha2::{Digest, Sha512};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -69,7 +68,7 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
         if passed.load(Ordering::Relaxed) {
             return Err(ApiError::FileTooLarge { limit: limits.file_bytes, found: None });
         }
-        let verified = received.map_err(refused)?;
+        let verified = received?;
         // Here rather than under the lock: the data of a large image takes its time.
         file.file().sync_data()?;
         Ok(Spooled { file, verified, signature })
@@ -147,16 +146,6 @@ fn pushed(image: &StoredImage, created: bool) -> Pushed {
         file_bytes: image.file_bytes,
         signer: image.signer.to_string(),
         created,
-    }
-}
-
-fn refused(error: ReceiveError) -> ApiError {
-    match error {
-        // The body ended early or fell silent: the client's end of the wire.
-        ReceiveError::Read(_) => ApiError::Interrupted,
-        ReceiveError::Write(error) | ReceiveError::Archive(ArchiveError::Io(error)) => error.into(),
-        ReceiveError::Archive(ArchiveError::Limit { .. }) => ApiError::too_large(&error),
-        ReceiveError::Archive(_) | ReceiveError::Verify(_) => ApiError::refused(&error),
     }
 }
 

@@ -55,9 +55,7 @@ pub(super) async fn create(
     let signature = wanted.signature.into_bytes();
     let keyring = state.keyring().await?;
     let policy = Policy::new(now, Liveness::Now);
-    keyring
-        .check_signer(&signature, None, &policy, &state.limits)
-        .map_err(|error| ApiError::refused(&error))?;
+    keyring.check_signer(&signature, None, &policy, &state.limits)?;
     let id = UploadId::generate()?;
     state.catalog.open_upload(&id, holder.token(), &signature, now).await?;
     let path = format!("/-/api/v1/uploads/{}", id.as_str());

@@ -3,13 +3,14 @@
 //! A refusal tells everything to whoever may know it; a fault of the server's own
 //! tells a constant text, and its detail goes to the log, once.
 
+mod push;
 mod refusal;
 
 use std::error::Error;
 use std::time::SystemTime;
 
 use aci::push::ErrorBody;
-use aci::{ImageId, Name, Reference, ReferenceError, Refusal, Refuse};
+use aci::{ImageId, Name, Reference, ReferenceError, Refusal, Refuse as _};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -52,6 +53,8 @@ pub(crate) enum ApiError {
     PathUnknown,
     #[error("this path is not for the method {0}")]
     MethodUnknown(String),
+    #[error("there is nothing called {0}")]
+    NameUnknown(Name),
     #[error("there is no image {0}")]
     ImageUnknown(Box<Reference>),
     #[error("{reference} names several images")]
@@ -77,16 +80,6 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// A refusal by verification or format.
-    pub(crate) fn refused(error: &impl Refuse) -> Self {
-        Self::Refused(Box::new(error.refusal()))
-    }
-
-    /// A refusal because something is larger than this registry takes.
-    pub(crate) fn too_large(error: &impl Refuse) -> Self {
-        Self::TooLarge(Box::new(error.refusal()))
-    }
-
     /// A fault that is not the client's.
     pub(crate) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
@@ -105,6 +98,7 @@ impl ApiError {
             Self::TokenAction(_) | Self::TokenPrefix { .. } => StatusCode::FORBIDDEN,
             Self::UploadUnknown
             | Self::PathUnknown
+            | Self::NameUnknown(_)
             | Self::ImageUnknown(_)
             | Self::ImageAmbiguous { .. }
             | Self::BlobUnknown(_)

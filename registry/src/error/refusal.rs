@@ -162,6 +162,13 @@ impl ApiError {
                 "the image reference of the App Container specification (discovery.md)",
                 SEE_PAGE,
             ),
+            Self::NameUnknown(name) => parts(
+                "name-unknown",
+                "a name at or above a published image's",
+                name.to_string(),
+                "a name has a page once an image at or below it is published",
+                "look for it on the home page, at /",
+            ),
             Self::ImageUnknown(reference) => parts(
                 "image-unknown",
                 "a name and labels of a published image",

@@ -46,8 +46,8 @@ impl IntoResponse for PageError {
         let refusal = self.0.refusal();
         let page = ErrorPage {
             status: self.0.status().as_u16(),
-            message: refusal.message,
-            next: refusal.next,
+            message: sentence(&refusal.message),
+            next: sentence(&refusal.next),
         };
         if self.0.status().is_server_error() {
             return self.0.into_response();
@@ -57,6 +57,14 @@ impl IntoResponse for PageError {
             Err(_) => self.0.into_response(),
         }
     }
+}
+
+/// A lower-case fragment as a sentence of its own.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
 }
 
 fn html(status: StatusCode, text: String) -> Response {

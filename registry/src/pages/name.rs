@@ -47,7 +47,8 @@ pub(super) async fn show(
             Some((_, name)) if asks_for_discovery(&uri) => {
                 Content { name: name.clone(), images: Vec::new(), children: Vec::new() }
             }
-            _ => return Err(ApiError::PathUnknown.into()),
+            Some((_, name)) => return Err(ApiError::NameUnknown(name.clone()).into()),
+            None => return Err(ApiError::PathUnknown.into()),
         },
     };
     let label_sets = state.catalog.label_sets(&content.name, LABEL_SETS).await?;

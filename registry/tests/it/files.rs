@@ -1,0 +1,219 @@
+//! Images, signatures and keys over HTTP.
+
+use reqwest::{Method, StatusCode};
+
+use crate::fixture::*;
+
+/// A registry with these images, in this order.
+async fn with(references: &[&str]) -> (Registry, Vec<Image>) {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let mut images = Vec::new();
+    for (at, reference) in references.iter().enumerate() {
+        let image = image(reference, format!("content {at}").as_bytes());
+        registry.publish(&token, &image, team_key()).await;
+        images.push(image);
+    }
+    (registry, images)
+}
+
+#[tokio::test]
+async fn file_headers_let_others_check_and_keep_it() {
+    let (registry, images) = with(&["example.com/a:1.0.0"]).await;
+    let image = &images[0];
+    let blob = format!("/-/blobs/{}.aci", image.id);
+    let response = registry.get(&blob).await;
+    let headers = response.headers().clone();
+    assert_eq!(headers["content-type"], "application/octet-stream");
+    assert_eq!(headers["content-length"], image.bytes.len().to_string().as_str());
+    assert_eq!(headers["accept-ranges"], "bytes");
+    assert_eq!(headers["cache-control"], "public, max-age=31536000, immutable");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["gantry-image-id"], image.id.as_str());
+    assert_eq!(headers["gantry-version"], "1.0.0");
+    assert!(headers["etag"].to_str().unwrap().starts_with("\"sha512-"));
+    let named = registry.get("/-/images/example.com/a.aci").await;
+    assert_eq!(named.headers()["cache-control"], "no-cache");
+    assert_eq!(named.headers()["content-location"], blob.as_str());
+    assert_eq!(named.headers()["etag"], headers["etag"]);
+    assert_eq!(named.headers()["last-modified"], headers["last-modified"]);
+    let asc = registry.get(&format!("{blob}.asc")).await;
+    assert_ne!(asc.headers()["etag"], headers["etag"]);
+}
+
+#[tokio::test]
+async fn file_is_not_sent_to_who_has_it() {
+    let (registry, images) = with(&["example.com/a:1.0.0"]).await;
+    let path = "/-/images/example.com/a:1.0.0.aci";
+    let first = registry.get(path).await;
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+    let modified = first.headers()["last-modified"].to_str().unwrap().to_owned();
+    for (header, value) in [("if-none-match", etag.as_str()), ("if-modified-since", &modified)] {
+        let again = registry.get_with(path, &[(header, value)]).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{header}");
+        assert_eq!(again.headers()["etag"], etag.as_str());
+        assert!(again.bytes().await.unwrap().is_empty());
+    }
+    let other = registry.get_with(path, &[("if-none-match", "\"other\"")]).await;
+    assert_eq!(other.bytes().await.unwrap(), images[0].bytes);
+    let failed = registry.get_with(path, &[("if-match", "\"other\"")]).await;
+    assert_eq!(failed.status(), StatusCode::PRECONDITION_FAILED);
+}
+
+#[tokio::test]
+async fn file_can_be_had_in_parts() {
+    let (registry, images) = with(&["example.com/a:1.0.0"]).await;
+    let bytes = &images[0].bytes;
+    let path = "/-/images/example.com/a:1.0.0.aci";
+    let etag = registry.get(path).await.headers()["etag"].to_str().unwrap().to_owned();
+    let part = registry.get_with(path, &[("range", "bytes=10-19")]).await;
+    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    let total = bytes.len();
+    assert_eq!(part.headers()["content-range"], format!("bytes 10-19/{total}").as_str());
+    assert_eq!(part.headers()["content-length"], "10");
+    assert_eq!(part.bytes().await.unwrap(), bytes[10..20]);
+    // The way rkt and curl -C resume.
+    let rest = [("range", "bytes=10-"), ("if-range", etag.as_str())];
+    let rest = registry.get_with(path, &rest).await;
+    assert_eq!(rest.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(rest.bytes().await.unwrap(), bytes[10..]);
+    let other = [("range", "bytes=10-"), ("if-range", "\"other\"")];
+    let other = registry.get_with(path, &other).await;
+    assert_eq!(other.status(), StatusCode::OK);
+    assert_eq!(other.bytes().await.unwrap(), *bytes);
+    let none = registry.get_with(path, &[("range", &format!("bytes={total}-"))]).await;
+    assert_eq!(none.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(none.headers()["content-range"], format!("bytes */{total}").as_str());
+}
+
+#[tokio::test]
+async fn file_head_has_the_headers_alone() {
+    let (registry, images) = with(&["example.com/a:1.0.0"]).await;
+    for path in [
+        "/-/images/example.com/a.aci".to_owned(),
+        "/-/images/example.com/a.aci.asc".to_owned(),
+        format!("/-/blobs/{}.aci", images[0].id),
+    ] {
+        let url = registry.url(&path);
+        let head = registry.client.request(Method::HEAD, &url).send().await.unwrap();
+        let get = registry.client.get(&url).send().await.unwrap();
+        assert_eq!(head.status(), StatusCode::OK);
+        for header in ["content-length", "etag", "last-modified", "accept-ranges", "content-type"] {
+            assert_eq!(head.headers()[header], get.headers()[header], "{path} {header}");
+        }
+        assert!(head.bytes().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn image_latest_is_the_newest_release_and_says_which() {
+    let references = [
+        "example.com/a:1.10.0",
+        "example.com/a:1.9.0",
+        "example.com/a:2.0.0-rc.1",
+        "example.com/a",
+    ];
+    let (registry, images) = with(&references).await;
+    for path in ["/-/images/example.com/a.aci", "/-/images/example.com/a:latest.aci"] {
+        let response = registry.get(path).await;
+        assert_eq!(response.headers()["gantry-version"], "1.10.0");
+        assert_eq!(response.bytes().await.unwrap(), images[0].bytes);
+    }
+    let token = registry.token("example.com").await;
+    registry.publish(&token, &image("example.com/a:1.11.0", b"new"), team_key()).await;
+    let response = registry.get("/-/images/example.com/a:latest.aci").await;
+    assert_eq!(response.headers()["gantry-version"], "1.11.0");
+}
+
+#[tokio::test]
+async fn image_for_any_platform_serves_for_one_without_its_own() {
+    let references = ["example.com/a:1", "example.com/a:1,os=linux,arch=amd64", "example.com/b:1"];
+    let (registry, images) = with(&references).await;
+    for (path, wanted) in [
+        ("example.com/a:1,os=linux,arch=amd64", 1),
+        ("example.com/a:1,os=linux,arch=aarch64", 0),
+        ("example.com/a:1", 0),
+        ("example.com/b:latest,os=linux,arch=amd64", 2),
+    ] {
+        let response = registry.get(&format!("/-/images/{path}.aci")).await;
+        let id = response.headers()["gantry-image-id"].to_str().unwrap().to_owned();
+        assert_eq!(id, images[wanted].id.as_str(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn image_that_is_none_or_several_is_said_to_be() {
+    let references =
+        ["example.com/a:1,os=linux,arch=amd64", "example.com/a:1,os=linux,arch=aarch64"];
+    let (registry, _) = with(&references).await;
+    let several = registry.get("/-/images/example.com/a:1.aci").await;
+    let (status, refusal) = refusal(several).await;
+    assert_eq!((status, refusal.code.as_str()), (404, "image-ambiguous"));
+    for reference in references {
+        assert!(refusal.found.contains(reference), "{refusal}");
+    }
+    for (path, status, code) in [
+        ("/-/images/example.com/a:2.aci", 404, "image-unknown"),
+        ("/-/images/example.com/b.aci", 404, "image-unknown"),
+        ("/-/images/example.com/a:1,channel=x.aci.asc", 404, "image-unknown"),
+        ("/-/images/example.com/a:1", 404, "path-unknown"),
+        ("/-/images/example.com/a:1,os=linux,arch=arm64.aci", 400, "reference-malformed"),
+        ("/-/images/EXAMPLE.com/a.aci", 400, "reference-malformed"),
+        ("/-/images/example.com/a:1%FF.aci", 404, "path-unknown"),
+        ("/-/images/example.com/../../etc/passwd.aci", 404, "path-unknown"),
+        ("/-/images/example.com%2F..%2Fa.aci", 400, "reference-malformed"),
+        ("/-/blobs/sha512-00.aci", 404, "path-unknown"),
+        ("/-/blobs/..%2F..%2Fgantry.db", 404, "path-unknown"),
+    ] {
+        assert_eq!(refused(registry.get(path).await).await, (status, code.to_owned()), "{path}");
+    }
+    let none = format!("/-/blobs/sha512-{}.aci", "0".repeat(128));
+    assert_eq!(refused(registry.get(&none).await).await, (404, "image-unknown".to_owned()));
+}
+
+#[tokio::test]
+async fn image_with_any_label_value_can_be_asked_for() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let version = "1.0 ä?#%2f";
+    let image = image_with("example.com/a", &[("version", version)], b"a");
+    registry.publish(&token, &image, team_key()).await;
+    let reference = format!("example.com/a:{version}").parse().unwrap();
+    let template = aci::Template::new("/-/images/{name}:{version}.{ext}");
+    let path = template.render(&reference, aci::Extension::Image).unwrap();
+    let response = registry.get(&path).await;
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    assert_eq!(response.bytes().await.unwrap(), image.bytes);
+}
+
+#[tokio::test]
+async fn pubkeys_are_those_of_the_prefix_and_its_parents() {
+    let registry = Registry::start().await;
+    let none = registry.get("/-/pubkeys/example.com/team.asc").await;
+    assert_eq!(refused(none).await, (404, "keys-unknown".to_owned()));
+    registry.add_key("example.com", other_key());
+    registry.add_key("example.com/team", team_key());
+    registry.add_key("example.net", team_key());
+    let (team, other) = (team_key().fingerprint, other_key().fingerprint);
+    for (prefix, wanted) in [
+        ("example.com/team", vec![team, other]),
+        ("example.com/team/hello", vec![team, other]),
+        ("example.com", vec![other]),
+        ("example.com/teamwork", vec![other]),
+    ] {
+        let response = registry.get(&format!("/-/pubkeys/{prefix}.asc")).await;
+        assert_eq!(response.headers()["content-type"], "application/pgp-keys");
+        let keys = response.bytes().await.unwrap();
+        let found = keys::Certificate::read_all(&keys, &aci::Limits::default()).unwrap();
+        let mut found: Vec<_> = found.iter().map(|key| *key.fingerprint()).collect();
+        let mut wanted = wanted;
+        found.sort();
+        wanted.sort();
+        assert_eq!(found, wanted, "{prefix}");
+    }
+    for path in ["/-/pubkeys/example.net.asc", "/-/pubkeys/example.org/a.asc"] {
+        assert_eq!(refused(registry.get(path).await).await.1, "keys-unknown", "{path}");
+    }
+}

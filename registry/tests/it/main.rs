@@ -1,0 +1,14 @@
+//! The real server over real TLS, on a fresh data directory.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod fixture;
+
+mod files;
+mod log;
+mod pages;
+mod push;
+mod refusals;
+mod restart;
+mod tls;
+mod tokens;

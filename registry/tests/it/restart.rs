@@ -1,0 +1,160 @@
+//! What a crash leaves, and what becomes of it.
+
+use std::fs;
+
+use aci::push::Pushed;
+use reqwest::StatusCode;
+
+use crate::fixture::*;
+
+#[tokio::test]
+async fn restart_serves_what_was_published() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", b"a");
+    registry.publish(&token, &image, team_key()).await;
+    let registry = Registry::start_in(registry.stop().await, |_| {}).await;
+    let served = registry.get("/-/images/example.com/a:1.aci").await;
+    assert_eq!(served.bytes().await.unwrap(), image.bytes);
+    let again = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
+    assert_eq!(again.status(), StatusCode::OK);
+}
+
+/// Puts a file where the blob of an image would be, as a crash before the row leaves it.
+fn leave(registry: &Registry, image: &Image, extension: &str, bytes: &[u8]) {
+    let digits = image.id.digits();
+    let folder = registry.data().join("blobs").join(&digits[..2]);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(format!("{digits}.{extension}")), bytes).unwrap();
+}
+
+#[tokio::test]
+async fn restart_removes_files_without_a_row_and_no_others() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let kept = image("example.com/a:1", b"a");
+    registry.publish(&token, &kept, team_key()).await;
+    let orphan = image("example.com/a:2", b"b");
+    leave(&registry, &orphan, "aci", &orphan.bytes);
+    leave(&registry, &orphan, "aci.asc", b"x");
+    // One in the folder of an image that stays, and a stranger.
+    leave(&registry, &kept, "txt", b"an administrator's note");
+    let blobs = registry.data().join("blobs");
+    fs::write(blobs.join(".gantry-stage-dead"), b"x").unwrap();
+    let half = blobs.join(&kept.id.digits()[..2]).join(".gantry-stage-dead");
+    fs::write(&half, b"x").unwrap();
+    assert_eq!(
+        registry.get(&format!("/-/blobs/{}.aci", orphan.id)).await.status(),
+        StatusCode::NOT_FOUND,
+        "a file without a row is invisible"
+    );
+    let registry = Registry::start_in(registry.stop().await, |_| {}).await;
+    let left = files_below(&blobs_of(&registry));
+    let digits = kept.id.digits();
+    assert!(!half.exists());
+    for extension in ["aci", "aci.asc", "txt"] {
+        let name = format!("{digits}.{extension}");
+        assert!(left.iter().any(|path| path.ends_with(&name)), "{name} in {left:?}");
+    }
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains(orphan.id.digits())));
+    registry.publish(&token, &orphan, team_key()).await;
+}
+
+fn blobs_of(registry: &Registry) -> std::path::PathBuf {
+    registry.data().join("blobs")
+}
+
+#[tokio::test]
+async fn push_heals_what_a_crash_left_without_a_restart() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", b"a");
+    leave(&registry, &image, "aci", b"half");
+    leave(&registry, &image, "aci.asc", b"another push's signature");
+    let signature = sign(team_key(), &image.bytes);
+    let pushed = registry.push(&token, &image, &signature).await;
+    assert_eq!(pushed.status(), StatusCode::CREATED);
+    let blob = format!("/-/blobs/{}.aci", image.id);
+    assert_eq!(registry.get(&blob).await.bytes().await.unwrap(), image.bytes);
+    let asc = registry.get(&format!("{blob}.asc")).await;
+    assert_eq!(asc.bytes().await.unwrap(), signature);
+}
+
+#[tokio::test]
+async fn push_brings_back_files_that_were_lost() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", b"a");
+    registry.publish(&token, &image, team_key()).await;
+    let blob = format!("/-/blobs/{}.aci", image.id);
+    for lost in files_below(&registry.data().join("blobs")) {
+        fs::remove_file(lost).unwrap();
+        let signature = sign(team_key(), &image.bytes);
+        let pushed = registry.push(&token, &image, &signature).await;
+        let pushed: Pushed = pushed.json().await.unwrap();
+        assert_eq!(pushed.image_id, image.id);
+        assert_eq!(registry.get(&blob).await.bytes().await.unwrap(), image.bytes);
+        let asc = registry.get(&format!("{blob}.asc")).await;
+        assert_eq!(asc.bytes().await.unwrap(), signature);
+    }
+}
+
+#[tokio::test]
+async fn second_server_on_the_same_data_is_refused() {
+    let registry = Registry::start().await;
+    let second = config(registry.data(), &registry.time);
+    let stop = std::future::pending();
+    let error = registry::serve(second, |_| panic!("it listens"), stop).await.unwrap_err();
+    assert!(error.to_string().contains("another registry is running"), "{error}");
+    assert_eq!(registry.get("/-/healthz").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_running_push_end() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", &vec![1; 1 << 20]);
+    let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
+    let upload: aci::push::Upload = created.json().await.unwrap();
+    let (send, chunks) = futures_channel(&image.bytes);
+    let request = registry
+        .client
+        .put(registry.url(&upload.path))
+        .bearer_auth(&token)
+        .body(reqwest::Body::wrap_stream(chunks));
+    let push = tokio::spawn(request.send());
+    send.send(()).await.unwrap();
+    // The first half has been taken off the wire; now the server is told to stop.
+    let stopping = tokio::spawn(registry.stop());
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    send.send(()).await.unwrap();
+    drop(send);
+    let response = push.await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
+    drop(response);
+    stopping.await.unwrap();
+}
+
+/// A body in two halves, each sent when it is asked for.
+fn futures_channel(
+    bytes: &[u8],
+) -> (
+    tokio::sync::mpsc::Sender<()>,
+    impl futures_util::Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static + use<>,
+) {
+    let (send, receive) = tokio::sync::mpsc::channel(1);
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let halves = vec![second.to_vec(), first.to_vec()];
+    let stream =
+        futures_util::stream::unfold((receive, halves), async |(mut receive, mut halves)| {
+            receive.recv().await;
+            let half = halves.pop()?;
+            Some((Ok(half), (receive, halves)))
+        });
+    (send, stream)
+}

@@ -1,0 +1,122 @@
+//! Certificates, protocols, and clients that say nothing.
+
+use std::time::{Duration, Instant};
+
+use registry::Tls;
+use reqwest::{StatusCode, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::fixture::*;
+
+#[tokio::test]
+async fn tls_speaks_http2_and_http1() {
+    let registry = Registry::start().await;
+    let authority = registry.data().join("tls/ca.pem");
+    for (http1, version) in [(false, Version::HTTP_2), (true, Version::HTTP_11)] {
+        let client = client(registry.address, &authority, http1);
+        for host in ["example.com", "localhost", "127.0.0.1"] {
+            let url = registry.url_of(host, "/-/healthz");
+            assert_eq!(client.get(url).send().await.unwrap().version(), version, "{host}");
+        }
+        // A name that is none of ours is not vouched for.
+        assert!(client.get(registry.url_of("evil.example", "/")).send().await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn tls_authority_stays_when_domains_change() {
+    let registry = Registry::start().await;
+    let authority = registry.data().join("tls/ca.pem");
+    let before = std::fs::read(&authority).unwrap();
+    let folder = registry.stop().await;
+    let registry = Registry::start_in(folder, |config| {
+        config.domains = vec!["example.org".parse().unwrap()].try_into().unwrap();
+    })
+    .await;
+    assert_eq!(std::fs::read(&authority).unwrap(), before);
+    let url = registry.url_of("example.org", "/");
+    assert_eq!(registry.client.get(url).send().await.unwrap().status(), StatusCode::OK);
+    assert!(registry.client.get(registry.url("/")).send().await.is_err(), "no longer ours");
+}
+
+#[tokio::test]
+async fn tls_takes_certificates_from_files() {
+    let first = Registry::start().await;
+    let tls = first.data().join("tls");
+    let files =
+        Tls::Files { certificates: tls.join("server.pem"), key: tls.join("server-key.pem") };
+    let registry = Registry::start_in(tempfile::tempdir().unwrap(), |config| {
+        // The fixture's client wants an authority; it is the first registry's.
+        std::fs::create_dir_all(config.data.join("tls")).unwrap();
+        std::fs::copy(tls.join("ca.pem"), config.data.join("tls/ca.pem")).unwrap();
+        config.tls = files;
+    })
+    .await;
+    assert_eq!(registry.get("/").await.status(), StatusCode::OK);
+    assert!(!registry.data().join("tls/server.pem").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn tls_files_that_are_none_are_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pem");
+    std::fs::write(&path, "no certificate").unwrap();
+    let time = std::sync::Arc::new(std::sync::Mutex::new(std::time::SystemTime::now()));
+    let mut config = config(folder.path().join("data"), &time);
+    config.tls = Tls::Files { certificates: path.clone(), key: path };
+    let stop = std::future::pending();
+    let error = registry::serve(config, |_| panic!("it listens"), stop).await.unwrap_err();
+    assert!(error.to_string().contains("holds no certificate"), "{error}");
+}
+
+async fn ended(mut stream: impl AsyncReadExt + Unpin) -> Duration {
+    let start = Instant::now();
+    let mut sink = Vec::new();
+    let read = stream.read_to_end(&mut sink);
+    let _ = tokio::time::timeout(Duration::from_secs(20), read).await.expect("it is closed");
+    start.elapsed()
+}
+
+#[tokio::test]
+async fn silent_clients_are_let_go() {
+    let registry = Registry::start_with(|config| {
+        config.timeouts.handshake = Duration::from_millis(300);
+        config.timeouts.headers = Duration::from_millis(600);
+        config.timeouts.silence = Duration::from_millis(900);
+    })
+    .await;
+    // No handshake at all.
+    let silent = TcpStream::connect(registry.address).await.unwrap();
+    assert!(ended(silent).await >= Duration::from_millis(250));
+    for (protocol, words) in [
+        // Nothing after the handshake; half a request; half of HTTP/2's first words.
+        (&b"http/1.1"[..], &b""[..]),
+        (b"http/1.1", b"GET / HTTP/1.1\r\nHost: exam"),
+        (b"h2", b""),
+        (b"h2", b"PRI * HTTP/2.0\r\n"),
+    ] {
+        let mut stream = connect(&registry, protocol).await;
+        stream.write_all(words).await.unwrap();
+        let after = ended(stream).await;
+        assert!(after >= Duration::from_millis(500), "{protocol:?} {words:?} {after:?}");
+    }
+    assert_eq!(registry.get("/-/healthz").await.status(), StatusCode::OK);
+}
+
+async fn connect(
+    registry: &Registry,
+    protocol: &[u8],
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    use rustls::pki_types::pem::PemObject;
+    provider();
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = registry.data().join("tls/ca.pem");
+    roots.add(rustls::pki_types::CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let mut config =
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let stream = TcpStream::connect(registry.address).await.unwrap();
+    connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()
+}
