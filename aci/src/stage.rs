@@ -7,6 +7,11 @@
 //! (`.gantry-stage-…`) under an exclusive `flock` is used: the kernel releases
 //! the lock when the process dies, so [`clean`] can tell an abandoned one.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the helper that everybody else is sent to: it renames, and names by chance"
+)]
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -96,7 +96,7 @@ type Source<R> = BufReader<Chain<Cursor<Vec<u8>>, MeteredFile<R>>>;
 
 /// The archive inside a file, whatever its compression.
 pub(super) enum Decompressor<R: Read> {
-    Plain(Source<R>),
+    Plain(Box<Source<R>>),
     Gzip(Box<flate2::bufread::MultiGzDecoder<Source<R>>>),
     Bzip2(Box<bzip2::bufread::MultiBzDecoder<Source<R>>>),
     Xz(Box<liblzma::bufread::XzDecoder<Source<R>>>),
@@ -121,7 +121,7 @@ impl<R: Read> Decompressor<R> {
         }
         let file = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(file));
         let decompressor = match compression {
-            Compression::None => Self::Plain(file),
+            Compression::None => Self::Plain(Box::new(file)),
             Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(file))),
             Compression::Bzip2 => Self::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(file))),
             Compression::Xz => {
@@ -145,7 +145,7 @@ impl<R: Read> Decompressor<R> {
     /// then gives the file back.
     pub(super) fn finish(self) -> Result<MeteredFile<R>, ArchiveError> {
         let mut file = match self {
-            Self::Plain(file) => file,
+            Self::Plain(file) => *file,
             Self::Gzip(decoder) => decoder.into_inner(),
             Self::Bzip2(decoder) => decoder.into_inner(),
             Self::Xz(decoder) => decoder.into_inner(),
