@@ -38,7 +38,7 @@ pub use note::{Note, Outcome};
 
 use config::{Capabilities, DeviceRule, Linux, Namespace, Process, Resources, RootFolder, User};
 use isolators::Wishes;
-use root::Root;
+pub(crate) use root::Root;
 use users::Identity;
 
 /// Which network a container has.
@@ -229,7 +229,12 @@ fn limited(
 /// has none after `execve`.
 fn capability_sets(set: Vec<&'static str>, uid: u32) -> Capabilities {
     let held = if uid == 0 { set.clone() } else { Vec::new() };
-    Capabilities { bounding: set, effective: held.clone(), permitted: held }
+    Capabilities {
+        bounding: set,
+        effective: held.clone(),
+        inheritable: Vec::new(),
+        permitted: held,
+    }
 }
 
 fn supplementary(app: &App, host: &Host, notes: &mut Vec<Note>) -> Vec<u32> {

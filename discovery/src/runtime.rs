@@ -8,6 +8,7 @@
 //!     bundle/                 config.json, manifest, rootfs/
 //!     state/                  the runtime's own
 //!     runner.json             which runtime runs it, in which process
+//!     trial/, nspawn/         config.json, as a trial or systemd-nspawn needs it
 //!     pid                     written by the runtime when the container starts
 //!     log                     the runtime's own words
 //! ```
@@ -21,10 +22,12 @@ mod nspawn;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use aci::stage::{self, Existing};
 use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
@@ -140,8 +143,6 @@ pub struct Ended {
     pub runtime: Kind,
     /// Runtimes that were tried before and could not start a container, and why.
     pub failed: Vec<Attempt>,
-    /// What the runtime had to say that it did not print itself.
-    pub messages: Vec<String>,
 }
 
 /// A runtime that could not start a container.
@@ -251,20 +252,25 @@ pub async fn run(
     host: &Host,
 ) -> Result<Ended, RunError> {
     let mut failed = Vec::new();
-    for runtime in runtimes {
+    for (at, runtime) in runtimes.iter().enumerate() {
+        // What a runtime says of itself goes where the program's own words go. Only the
+        // last one is let loose untried.
+        let last = at + 1 == runtimes.len();
+        if !last && let Err(message) = attempt(folder, bundle, runtime, host).await? {
+            failed.push(Attempt { runtime: runtime.kind, message });
+            continue;
+        }
         let arguments = match runtime.kind {
             Kind::Nspawn => nspawn::arguments(folder, bundle)?,
-            _ => oci_arguments(runtime.kind, folder, host),
+            kind => oci_arguments(kind, "run", folder.bundle(), folder, host),
         };
         let status = child::run(runtime, &arguments, folder).await?;
-        let messages = folder.messages();
         // systemd-nspawn does not tell its own failures from the program's.
         if status.success() || runtime.kind == Kind::Nspawn || folder.has_started() {
             let code = child::code(status);
-            // runc says what it logs on stderr as well.
-            let messages = if runtime.kind == Kind::Crun { messages } else { Vec::new() };
-            return Ok(Ended { code, runtime: runtime.kind, failed, messages });
+            return Ok(Ended { code, runtime: runtime.kind, failed });
         }
+        let messages = folder.messages();
         let message = if messages.is_empty() { status.to_string() } else { messages.join("; ") };
         failed.push(Attempt { runtime: runtime.kind, message });
         folder.forget_attempt(runtime)?;
@@ -272,32 +278,53 @@ pub async fn run(
     Err(RunError::NotStarted(failed))
 }
 
+/// Creates the container with a runtime, without starting its program, and deletes it.
+async fn attempt(
+    folder: &RunFolder,
+    bundle: &Bundle,
+    runtime: &Runtime,
+    host: &Host,
+) -> Result<Result<(), String>, RunError> {
+    let trial = folder.path().join("trial");
+    fs::create_dir_all(&trial).map_err(RunError::io("create", &trial))?;
+    let mut config = bundle.config().clone();
+    // A terminal would need somebody at its other end.
+    config.process.terminal = false;
+    config.root.path = folder.bundle().join("rootfs").display().to_string();
+    let file = trial.join("config.json");
+    let written = serde_json::to_vec(&config)
+        .map_err(io::Error::from)
+        .and_then(|bytes| stage::write(&file, &bytes, 0o600, Existing::Replace));
+    written.map_err(RunError::io("write", &file))?;
+    let arguments = oci_arguments(runtime.kind, "create", trial, folder, host);
+    let result = child::attempt(runtime, &arguments, folder).await?;
+    folder.forget_attempt(runtime)?;
+    Ok(result)
+}
+
 /// What a runtime has no place for, beyond what the bundle itself could not say.
 pub fn notes(kind: Kind, bundle: &Bundle) -> Vec<Note> {
     if kind == Kind::Nspawn { nspawn::notes(bundle) } else { Vec::new() }
 }
 
-fn oci_arguments(kind: Kind, folder: &RunFolder, host: &Host) -> Vec<OsString> {
-    let mut arguments = global_arguments(folder);
-    arguments.push("--log".into());
-    arguments.push(folder.log().into());
+fn oci_arguments(
+    kind: Kind,
+    verb: &str,
+    bundle: PathBuf,
+    folder: &RunFolder,
+    host: &Host,
+) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["--root".into(), folder.state().into()];
+    arguments.extend(["--log".into(), folder.log().into()]);
     arguments.extend(["--log-format", "json"].map(OsString::from));
     // Without root there are no control groups to manage. As root they stay: they are
     // what keeps a container from the machine's devices.
     if kind == Kind::Crun && !host.is_root() {
         arguments.push("--cgroup-manager=disabled".into());
     }
-    arguments.push("run".into());
-    arguments.push("--bundle".into());
-    arguments.push(folder.bundle().into());
-    arguments.push("--pid-file".into());
-    arguments.push(folder.pid_file().into());
-    arguments.push(folder.id().into());
+    arguments.extend([verb.into(), "--bundle".into(), bundle.into()]);
+    arguments.extend(["--pid-file".into(), folder.pid_file().into(), folder.id().into()]);
     arguments
-}
-
-fn global_arguments(folder: &RunFolder) -> Vec<OsString> {
-    vec!["--root".into(), folder.state().into()]
 }
 
 #[cfg(test)]

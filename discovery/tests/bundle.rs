@@ -3,6 +3,10 @@
 //! As root, `runc` and `crun` each run every bundle; where one of the two, or root,
 //! is missing, the test says so. The program inside is `probe.c`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -13,6 +13,7 @@ mod lifetime;
 mod pack;
 mod push;
 mod registry;
+mod run;
 mod sign;
 mod trust;
 mod verify;
@@ -44,6 +45,7 @@ enum Command {
     Discover(discover::Args),
     Fetch(fetch::Args),
     Push(push::Args),
+    Run(run::Args),
     Registry(registry::Args),
     Trust(trust::Args),
     Image(image::Args),
@@ -68,6 +70,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Discover(args) => args.run(&context),
         Command::Fetch(args) => args.run(&context),
         Command::Push(args) => args.run(&context),
+        Command::Run(args) => args.run(&context),
         Command::Registry(args) => args.run(&context),
         Command::Trust(args) => args.run(&context),
         Command::Image(args) => args.run(&context),

@@ -49,11 +49,12 @@ pub(crate) struct User {
     pub(crate) additional_gids: Vec<u32>,
 }
 
-/// The three sets that matter; nothing is inheritable or ambient.
+/// Nothing is inheritable or ambient, which is said where silence would mean something else.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Capabilities {
     pub(crate) bounding: Vec<&'static str>,
     pub(crate) effective: Vec<&'static str>,
+    pub(crate) inheritable: Vec<&'static str>,
     pub(crate) permitted: Vec<&'static str>,
 }
 

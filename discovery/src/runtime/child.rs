@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{RunError, RunFolder, Runtime};
+use super::{Kind, RunError, RunFolder, Runtime, nspawn};
 
 /// How long a container has to end by itself when it is asked to. A program that
 /// handles no signals never does: as the first process of its namespace it does not
@@ -41,6 +41,10 @@ pub(super) async fn run(
     let mut signals = Signals::listen().map_err(io)?;
     let mut command = Command::new(runtime.program());
     command.args(arguments);
+    if runtime.kind() == Kind::Nspawn {
+        let (name, value) = nspawn::ENVIRONMENT;
+        command.env(name, value);
+    }
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     // The terminal sends its signals to all of its foreground group, and lets no
     // other group read. Without a terminal the group is the runtime's own, and what
@@ -71,6 +75,26 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Whether the runtime can start this container at all, tried without the caller's
+/// input and output; in its own words where it cannot.
+pub(super) async fn attempt(
+    runtime: &Runtime,
+    arguments: &[OsString],
+    folder: &RunFolder,
+) -> Result<Result<(), String>, RunError> {
+    let io = |source| RunError::Io { doing: "run", path: runtime.program().to_owned(), source };
+    folder.record(runtime, None)?;
+    let mut command = Command::new(runtime.program());
+    command.args(arguments).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status().await.map_err(io)?;
+    if status.success() {
+        return Ok(Ok(()));
+    }
+    let messages = folder.messages();
+    Ok(Err(if messages.is_empty() { status.to_string() } else { messages.join("; ") }))
 }
 
 /// The exit code that is passed on.

@@ -2,18 +2,27 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 
 use aci::stage::{self, Existing};
 
 use super::{RunError, RunFolder};
-use crate::bundle::{Bundle, Config, Note};
+use crate::bundle::{Bundle, Config, Note, Root};
+
+/// It would mount an empty file system over the image's `/tmp`.
+pub(super) const ENVIRONMENT: (&str, &str) = ("SYSTEMD_NSPAWN_TMPFS_TMP", "0");
 
 /// Writes the bundle as systemd-nspawn understands it and gives its arguments.
 pub(super) fn arguments(folder: &RunFolder, bundle: &Bundle) -> Result<Vec<OsString>, RunError> {
     let adapted = folder.path().join("nspawn");
     fs::create_dir_all(&adapted).map_err(RunError::io("create", &adapted))?;
+    let rootfs = folder.bundle().join("rootfs");
+    // It takes a rootfs without this folder for a mistake.
+    Root::open(&rootfs)
+        .and_then(|root| root.make_folder(Path::new("/usr")))
+        .map_err(RunError::io("prepare", &rootfs))?;
     let mut config = adapt(bundle);
-    config.root.path = folder.bundle().join("rootfs").display().to_string();
+    config.root.path = rootfs.display().to_string();
     let file = adapted.join("config.json");
     let written = serde_json::to_vec_pretty(&config)
         .map_err(std::io::Error::from)
@@ -43,6 +52,16 @@ fn adapt(bundle: &Bundle) -> Config {
     config.process.args[0] = bundle.program().to_owned();
     // These it makes itself, and takes no orders for.
     config.mounts.retain(|mount| mount.destination != "/dev/console");
+    config.linux.masked_paths.clear();
+    config.linux.readonly_paths.clear();
+    config.annotations.clear();
+    // It knows one error number only, EPERM, and refuses to hear of others.
+    if let Some(seccomp) = &mut config.linux.seccomp {
+        seccomp.default_errno_ret = None;
+        for rule in &mut seccomp.syscalls {
+            rule.errno_ret = None;
+        }
+    }
     for mount in &mut config.mounts {
         mount.options.retain(|option| option != "tmpcopyup");
     }
@@ -65,6 +84,17 @@ pub(super) fn notes(bundle: &Bundle) -> Vec<Note> {
     if config.process.capabilities.bounding.contains(&"CAP_MKNOD") {
         let told = "systemd-nspawn has no device rules, so no device files can be made";
         notes.push(Note::modified("CAP_MKNOD", told));
+    }
+    let told =
+        "systemd-nspawn mounts an empty file system on /run, and guards /proc and /sys its own way";
+    notes.push(Note::modified("rootfs", told));
+    let eperm = u32::try_from(rustix::io::Errno::PERM.raw_os_error()).ok();
+    let rules = config.linux.seccomp.iter().flat_map(|seccomp| {
+        seccomp.syscalls.iter().map(|rule| rule.errno_ret).chain([seccomp.default_errno_ret])
+    });
+    if rules.flatten().any(|errno| Some(errno) != eperm) {
+        let told = "systemd-nspawn answers blocked system calls with EPERM only";
+        notes.push(Note::modified("seccomp errno", told));
     }
     let copied = |option: &String| option == "tmpcopyup";
     for mount in config.mounts.iter().filter(|mount| mount.options.iter().any(copied)) {

@@ -67,7 +67,7 @@ fn run_folder_of_a_killed_process_is_cleared_and_a_living_one_stays() {
     fs::create_dir_all(dead.join("bundle/rootfs/shut")).unwrap();
     fs::write(dead.join("lock"), "").unwrap();
     fs::write(dead.join("bundle/rootfs/shut/file"), "").unwrap();
-    fs::set_permissions(dead.join("bundle/rootfs/shut"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dead.join("bundle/rootfs/shut"), fs::Permissions::from_mode(0o0)).unwrap();
     let mut sleeper = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let runtime = Runtime { kind: Kind::Nspawn, program: "/none".into() };
     living.record(&runtime, Some(sleeper.id())).unwrap();

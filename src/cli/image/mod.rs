@@ -1,8 +1,11 @@
 //! `gantry image`: the images in the store.
 
+pub(super) mod bundle;
 mod export;
+mod extract;
 mod list;
 mod manifest;
+pub(super) mod render;
 mod rm;
 mod show;
 mod verify;
@@ -26,6 +29,9 @@ enum Command {
     Show(show::Args),
     Manifest(manifest::Args),
     Export(export::Args),
+    Extract(extract::Args),
+    Render(render::Args),
+    Bundle(bundle::Args),
     Verify(verify::Args),
     Rm(rm::Args),
 }
@@ -37,6 +43,9 @@ impl Args {
             Command::Show(args) => args.run(context),
             Command::Manifest(args) => args.run(context),
             Command::Export(args) => args.run(context),
+            Command::Extract(args) => args.run(context),
+            Command::Render(args) => args.run(context),
+            Command::Bundle(args) => args.run(context),
             Command::Verify(args) => args.run(context),
             Command::Rm(args) => args.run(context),
         }
