@@ -212,7 +212,8 @@ impl Fetch<'_> {
         let FetchError::Signer { reason, .. } = error else { return error };
         // The refusal stands either way; failing to learn more must not hide it.
         let published = self.client.published_keys(name).await.ok();
-        let suggestions = published.map(|p| error::suggestions(&p, &reason)).unwrap_or_default();
+        let suggestions =
+            published.map(|p| error::suggestions(name, &p, &reason)).unwrap_or_default();
         FetchError::Signer { reason, suggestions }
     }
 

@@ -45,6 +45,15 @@ impl Registry {
         Self { child, address, data: sandbox.path("data"), token }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The token that may push anything.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub fn data(&self) -> PathBuf {
         self.data.clone()
     }

@@ -16,7 +16,7 @@ use crate::store::StoreError;
 /// A key the name's domain publishes, as something to trust after comparing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suggestion {
-    /// The names the key is published for.
+    /// The name that was asked for. What a page says its keys are for may be far wider.
     pub prefix: Name,
     /// The key.
     pub fingerprint: Fingerprint,
@@ -25,7 +25,11 @@ pub struct Suggestion {
 }
 
 /// What the domain publishes, in view of a signature that was refused.
-pub(super) fn suggestions(published: &Published, refused: &VerifyError) -> Vec<Suggestion> {
+pub(super) fn suggestions(
+    name: &Name,
+    published: &Published,
+    refused: &VerifyError,
+) -> Vec<Suggestion> {
     let issuer = match refused {
         // A fingerprint, or the key ID it ends with.
         VerifyError::SignerNotTrusted { issuer, .. } => issuer.clone(),
@@ -38,7 +42,7 @@ pub(super) fn suggestions(published: &Published, refused: &VerifyError) -> Vec<S
             let mut own = certificate.subkey_fingerprints();
             own.push(*certificate.fingerprint());
             let suggestion = Suggestion {
-                prefix: keys.location.prefix.clone(),
+                prefix: name.clone(),
                 fingerprint: *certificate.fingerprint(),
                 signed: !issuer.is_empty() && own.iter().any(|f| f.to_string().ends_with(&issuer)),
             };
@@ -245,7 +249,7 @@ fn signer_refusal(error: &VerifyError, suggestions: &[Suggestion]) -> Refusal {
         .collect();
     refusal.next = format!(
         "the domain publishes this key; compare its fingerprint with what the author tells you by \
-         another way, then: {}",
+         another way, then: {} (or with a shorter prefix, for all that is below it)",
         commands.join(" or: ")
     );
     refusal

@@ -99,14 +99,14 @@ async fn signer_the_domain_publishes_comes_with_the_command_to_trust_it() {
         "/?ac-discovery=1",
         Reply::ok(format!(
             "<meta name=ac-discovery content='example.com {template}'>\
-             <meta name=ac-discovery-pubkeys content='example.com/team https://example.com/k.asc'>"
+             <meta name=ac-discovery-pubkeys content='example.com https://example.com/k.asc'>"
         )),
     );
     scene.world.put("/k.asc", Reply::ok([other.public.clone(), publisher.public.clone()].concat()));
     let signature = publisher.sign(&scene.image);
     let error = scene.refused(&scene.image, &signature, "signer-not-trusted").await;
     let command = format!(
-        "gantry trust add --prefix example.com/team --fingerprint {}",
+        "gantry trust add --prefix example.com/team/hello --fingerprint {}",
         publisher.fingerprint()
     );
     let next = told(&error).next;
