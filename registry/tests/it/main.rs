@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod crash;
 mod files;
 mod log;
 mod pages;
