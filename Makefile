@@ -6,7 +6,7 @@ SHELL := /bin/bash
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Pack, sign, publish, find, verify and run a small program, then try a tampered one
+demo: ## Pack, sign, publish, find, verify and run a small program, then three attacks
 	@scripts/setup.sh build demo
 	@demo/demo.sh
 
