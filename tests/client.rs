@@ -1,6 +1,9 @@
 //! The client's commands against a running registry: push, discover, trust, fetch, and the
 //! store, with the exit codes and outputs scripts rely on.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+
 mod support;
 
 use std::fs;

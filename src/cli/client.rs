@@ -60,7 +60,7 @@ pub(super) fn failure(error: impl Into<discovery::Error>) -> Failure {
         discovery::Kind::Server => Kind::Server,
         discovery::Kind::Network => Kind::Network,
     };
-    Failure::Refusal(kind, error.refusal())
+    Failure::refusal(kind, error.refusal())
 }
 
 /// Runs what waits for the network.

@@ -60,7 +60,7 @@ impl Context {
                 Config::merged(paths.into_iter().filter(|path| path.is_absolute()))
             }
         };
-        self.config = read.map_err(|error| Failure::Refusal(Kind::Usage, error.refusal()))?;
+        self.config = read.map_err(|error| Failure::refusal(Kind::Usage, error.refusal()))?;
         Ok(())
     }
 

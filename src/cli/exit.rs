@@ -32,7 +32,7 @@ pub(crate) enum Failure {
     /// An error, said as its chain of causes.
     Error(Kind, anyhow::Error),
     /// A refusal, said as wanted, found, rule and next step.
-    Refusal(Kind, Refusal),
+    Refusal(Kind, Box<Refusal>),
     /// A program that was run ended with this code, which is passed on.
     Child(u8),
 }
@@ -43,9 +43,14 @@ impl Failure {
         Self::Error(kind, error.into())
     }
 
+    /// A refusal of this kind.
+    pub(crate) fn refusal(kind: Kind, refusal: Refusal) -> Self {
+        Self::Refusal(kind, Box::new(refusal))
+    }
+
     /// A refusal by trust, verification or format: exit code 5.
     pub(crate) fn refused(error: &impl Refuse) -> Self {
-        Self::Refusal(Kind::Refused, error.refusal())
+        Self::refusal(Kind::Refused, error.refusal())
     }
 }
 
@@ -80,7 +85,7 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
             };
             (kind, text, refusal)
         }
-        Failure::Refusal(kind, refusal) => (kind, refusal.to_string(), refusal),
+        Failure::Refusal(kind, refusal) => (kind, refusal.to_string(), *refusal),
     };
     let line = if context.json() {
         serde_json::json!({ "error": refusal, "exitCode": kind as u8 }).to_string()

@@ -108,7 +108,7 @@ fn check(asked: &Reference, manifest: &ImageManifest) -> Result<(), Failure> {
     } else {
         return Ok(());
     };
-    Err(Failure::Refusal(
+    Err(Failure::refusal(
         Kind::Refused,
         Refusal {
             code: code.to_owned(),

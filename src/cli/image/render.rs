@@ -80,5 +80,5 @@ pub(in crate::cli) fn refused(kind: discovery::Kind, error: &impl Refuse) -> Fai
         discovery::Kind::Server => Kind::Server,
         discovery::Kind::Network => Kind::Network,
     };
-    Failure::Refusal(kind, error.refusal())
+    Failure::refusal(kind, error.refusal())
 }

@@ -156,7 +156,7 @@ impl Revoke {
                 rule: "what is to be removed must be there".to_owned(),
                 next: "`gantry registry token list` shows the tokens".to_owned(),
             };
-            return Err(Failure::Refusal(Kind::Absent, refusal));
+            return Err(Failure::refusal(Kind::Absent, refusal));
         }
         Ok(context.print(&json!({ "revoked": id }), format_args!("revoked {id}"))?)
     }

@@ -139,7 +139,7 @@ impl Args {
                 next: "ask the author for the fingerprint, and give it with --fingerprint"
                     .to_owned(),
             };
-            return Err(Failure::Refusal(Kind::Refused, refusal));
+            return Err(Failure::refusal(Kind::Refused, refusal));
         }
         Ok(chosen)
     }
@@ -168,7 +168,7 @@ impl Args {
                     .to_owned(),
             };
             let wanted: Vec<_> = self.fingerprints.iter().map(ToString::to_string).collect();
-            return Err(Failure::Refusal(
+            return Err(Failure::refusal(
                 Kind::Refused,
                 Refusal {
                     code: "fingerprint-mismatch".to_owned(),
@@ -202,7 +202,7 @@ impl Args {
                 format!("gantry trust add {scope} --fingerprint {}{place}", c.fingerprint())
             })
             .collect();
-        Failure::Refusal(
+        Failure::refusal(
             Kind::Refused,
             Refusal {
                 code: "key-unreviewed".to_owned(),
