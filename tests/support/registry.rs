@@ -1,17 +1,14 @@
 //! A registry as its owner runs it, and requests to it as any client could make them.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 
-use super::{GANTRY, Sandbox};
+use super::Sandbox;
+use super::server::Server;
 
-/// A running `gantry registry serve` on a free port. Killed when dropped.
+/// A server for one domain, and a token to push anything to it.
 pub struct Registry {
-    child: Child,
-    address: SocketAddr,
-    data: PathBuf,
+    server: Server,
     token: String,
 }
 
@@ -25,28 +22,13 @@ pub struct Reply {
 impl Registry {
     /// Serves `domain` from the sandbox's folder `data`, with a token to push anything.
     pub fn start(sandbox: &Sandbox, domain: &str) -> Self {
-        let token = sandbox
-            .gantry([
-                "registry", "token", "create", "--data", "data", "--prefix", domain, "--allow",
-                "push",
-            ])
-            .ok();
-        let mut child = sandbox
-            .command(GANTRY)
-            .args(["--quiet", "registry", "serve", "--data", "data", "--listen", "127.0.0.1:0"])
-            .args(["--domain", domain])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit('/').next().unwrap().parse().unwrap();
-        Self { child, address, data: sandbox.path("data"), token }
+        let server = Server::start(sandbox, &[domain]);
+        let token = server.token(sandbox, domain);
+        Self { server, token }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// The token that may push anything.
@@ -55,7 +37,7 @@ impl Registry {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.data.clone()
+        self.server.data()
     }
 
     /// A request by curl, as a client of any make would send it.
@@ -64,8 +46,8 @@ impl Registry {
         command
             .args(["--silent", "--show-error", "--max-time", "60", "--path-as-is"])
             .arg("--cacert")
-            .arg(self.data.join("tls/ca.pem"))
-            .args(["--connect-to", &format!("{host}:443:{}", self.address)])
+            .arg(self.server.ca_file())
+            .args(["--connect-to", &format!("{host}:443:{}", self.address())])
             .args(["--write-out", "\n%{http_code}"])
             .args(more)
             .arg(format!("https://{host}{path}"));
@@ -95,12 +77,5 @@ impl Registry {
         let upload: serde_json::Value = serde_json::from_str(&created.body).unwrap();
         let path = upload["path"].as_str().unwrap();
         self.curl(sandbox, host, path, &["-H", &bearer, "--upload-file", image])
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
