@@ -41,6 +41,9 @@ fn sandbox_with(app: Value) -> Sandbox {
     let program = fs::read(probe()).unwrap();
     let program = sandbox.write("image/rootfs/bin/probe", program);
     fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    let open = sandbox.path("image/rootfs/open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(open, fs::Permissions::from_mode(0o1777)).unwrap();
     let mut manifest = json!({"acKind": "ImageManifest", "acVersion": "0.8.11",
         "name": "example.com/probe", "labels": [{"name": "version", "value": "1.0.0"}]});
     if !app.is_null() {
@@ -329,6 +332,37 @@ fn run_without_root_runs_as_its_caller() {
     let map: Vec<String> = ended.ok().split_whitespace().map(str::to_owned).collect();
     assert_eq!(map, ["0", "65534", "1"]);
     assert_eq!(run(&["--", "exit", "42"]).code, 42);
+    nothing_left(&sandbox);
+}
+
+#[test]
+fn run_without_root_uses_subordinate_ids_and_removes_their_files() {
+    if !containers() || !tool("setpriv") || !tool("unshare") || !tool("newuidmap") {
+        return;
+    }
+    if !Path::new("/etc/subuid").exists() || !Path::new("/etc/subgid").exists() {
+        println!("skipped: there are no files for subordinate IDs to put others in the place of");
+        return;
+    }
+    let sandbox = sandbox_with(json!({"exec": ["probe"], "user": "1000", "group": "50",
+        "supplementaryGIDs": [77], "workingDirectory": "/open"}));
+    let gantry = sandbox.path("gantry");
+    fs::copy(GANTRY, &gantry).unwrap();
+    sandbox.write("ranges", "65534:100000:65536\n");
+    sandbox.shell("chown -R 65534:65534 . && chmod 755 . && chmod 644 ranges").ok();
+    let line = "mount --bind ranges /etc/subuid && mount --bind ranges /etc/subgid && \
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups ./gantry -q run \
+        example.com/probe --runtime runc -- \"$@\"";
+    let run = |words: &[&str]| {
+        let mut command = sandbox.command("unshare");
+        command.args(["--mount", "sh", "-c", line, "sh"]).args(words);
+        Ended::of(command.output().unwrap())
+    };
+    let status = run(&["cat", "/proc/self/status", "/proc/self/uid_map"]).ok();
+    assert!(status.contains("Uid:\t1000\t1000\t1000\t1000"), "{status}");
+    assert!(status.ends_with("1     100000      65536"), "{status}");
+    // Folders of a user that the caller cannot be outside of that namespace.
+    run(&["nest", "mine"]).ok();
     nothing_left(&sandbox);
 }
 

@@ -238,22 +238,13 @@ fn capability_sets(set: Vec<&'static str>, uid: u32) -> Capabilities {
 }
 
 fn supplementary(app: &App, host: &Host, notes: &mut Vec<Note>) -> Vec<u32> {
-    let groups = &app.supplementary_gids;
-    let mapped = |gid: u32| {
-        host.gids().is_none_or(|mappings| {
-            // A namespace of one mapping may not set groups at all (user_namespaces(7)).
-            mappings.len() > 1
-                && mappings
-                    .iter()
-                    .any(|m| gid.checked_sub(m.container).is_some_and(|at| at < m.size))
-        })
-    };
-    let (set, left): (Vec<u32>, Vec<u32>) = groups.iter().partition(|gid| mapped(**gid));
-    if !left.is_empty() {
-        let told = format!("your user namespace does not have {left:?}");
-        notes.push(Note::ignored("app.supplementaryGIDs", told));
+    if host.is_root() || app.supplementary_gids.is_empty() {
+        return app.supplementary_gids.clone();
     }
-    set
+    // With one mapping the kernel forbids it (user_namespaces(7)), with more runc does.
+    let told = format!("only root can be in more groups: {:?}", app.supplementary_gids);
+    notes.push(Note::ignored("app.supplementaryGIDs", told));
+    Vec::new()
 }
 
 fn namespaces(host: &Host, network: Network) -> Vec<Namespace> {

@@ -32,7 +32,7 @@ use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, Host, Note};
-use crate::error::{Kind as ErrorKind, refusal};
+use crate::error::{Kind as ErrorKind, printable, refusal};
 
 pub use folder::RunFolder;
 
@@ -182,7 +182,8 @@ pub enum RunError {
 }
 
 fn said(attempts: &[Attempt]) -> String {
-    let one = |attempt: &Attempt| format!("{}: {}", attempt.runtime, attempt.message);
+    // A runtime may repeat what the image says.
+    let one = |attempt: &Attempt| format!("{}: {}", attempt.runtime, printable(&attempt.message));
     attempts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 

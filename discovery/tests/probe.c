@@ -58,6 +58,14 @@ int main(int count, char **words) {
         }
         return 0;
     }
+    if (strcmp(verb, "nest") == 0) {
+        /* A folder of this user's own, and something in it. */
+        if (mkdir(words[2], 0700) != 0 || chdir(words[2]) != 0 || mkdir("inner", 0700) != 0) {
+            perror(words[2]);
+            return 1;
+        }
+        return 0;
+    }
     if (strcmp(verb, "mount") == 0) {
         if (mount("none", "/", "tmpfs", 0, "") == 0)
             return 0;

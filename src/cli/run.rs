@@ -63,7 +63,9 @@ impl Args {
         for attempt in &ended.failed {
             context.note(format_args!(
                 "{} could not start the container ({}); {} did",
-                attempt.runtime, attempt.message, ended.runtime
+                attempt.runtime,
+                discovery::printable(&attempt.message),
+                ended.runtime
             ));
         }
         for note in runtime::notes(ended.runtime, &bundle) {

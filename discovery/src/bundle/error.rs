@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use aci::{Refusal, Refuse};
 
+use crate::error::refusal;
+
 /// Why no bundle was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
@@ -279,13 +281,7 @@ impl BundleError {
 impl Refuse for BundleError {
     fn refusal(&self) -> Refusal {
         let (wanted, found, rule, next) = self.told();
-        Refusal {
-            code: self.code().to_owned(),
-            message: self.to_string(),
-            wanted,
-            found,
-            rule: rule.to_owned(),
-            next: next.to_owned(),
-        }
+        // Names and paths in here are the image's.
+        refusal(self.code(), self, wanted, found, rule, next)
     }
 }

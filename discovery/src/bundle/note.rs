@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::printable;
+
 /// What became of one thing the image asked for, or of one the caller should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
@@ -56,6 +58,20 @@ impl fmt::Display for Note {
             Outcome::Modified => "modified",
             Outcome::Ignored => "ignored",
         };
-        write!(f, "{} {outcome}: {}", self.subject, self.detail)
+        // Names and paths in here are the image's.
+        let (subject, detail) = (printable(&self.subject), printable(&self.detail));
+        write!(f, "{subject} {outcome}: {detail}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn note_does_not_steer_the_terminal() {
+        let note = Note::ignored("mountPoint \u{1b}[2J", "path /\u{202e}x\r");
+        let shown = note.to_string();
+        assert!(!shown.contains(['\u{1b}', '\u{202e}', '\r']), "{shown:?}");
     }
 }

@@ -146,9 +146,12 @@ impl Drop for RunFolder {
     }
 }
 
-/// Clears away the folders whose process was killed: nobody holds their locks.
+/// Clears away the folders whose process was killed: nobody holds their locks. What
+/// cannot be removed is left for another time; it must not keep others from running.
 fn clean(runs: &Path, remover: Option<&Path>) -> Result<(), RunError> {
-    stage::clean(runs).map_err(RunError::io("clean", runs))?;
+    if let Err(error) = stage::clean(runs) {
+        tracing::warn!(%error, folder = %runs.display(), "cannot clear away all that is left of killed runs");
+    }
     for entry in fs::read_dir(runs).map_err(RunError::io("read", runs))? {
         let entry = entry.map_err(RunError::io("read", runs))?;
         let path = entry.path();
@@ -157,9 +160,14 @@ fn clean(runs: &Path, remover: Option<&Path>) -> Result<(), RunError> {
             continue;
         }
         let lock = path.join(LOCK);
-        match Lock::attempt(&lock, Hold::Exclusive).map_err(RunError::io("lock", &lock))? {
-            Some(_lock) => clear(&path, &id, remover)?,
-            None => tracing::debug!(%id, "a container that runs"),
+        let cleared = match Lock::attempt(&lock, Hold::Exclusive) {
+            Ok(Some(_lock)) => clear(&path, &id, remover),
+            // It runs.
+            Ok(None) => Ok(()),
+            Err(error) => Err(RunError::io("lock", &lock)(error)),
+        };
+        if let Err(error) = cleared {
+            tracing::warn!(%error, "cannot clear away what is left of a killed run");
         }
     }
     Ok(())
