@@ -168,6 +168,7 @@ impl fmt::Display for Action {
 
 fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "the one place where this crate draws any")]
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     // The kernel gives up to 256 bytes in one piece (getrandom(2)).
     if filled == N { Ok(bytes) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }

@@ -41,7 +41,7 @@ pub struct Written {
     pub tar_bytes: u64,
 }
 
-/// Takes the entries of one archive. Made by [`write`] alone, which ends it properly.
+/// Takes the entries of one archive. Made by [`write()`] alone, which ends it properly.
 pub struct ArchiveWriter {
     blocks: Blocks,
     number: u64,
