@@ -123,7 +123,7 @@ impl Drop for StagedFile {
 pub struct StagedFolder {
     hidden: PathBuf,
     committed: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl StagedFolder {
@@ -133,7 +133,7 @@ impl StagedFolder {
         fs::create_dir(&hidden)?;
         let lock = File::open(&hidden)?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(Self { hidden, committed: false, _lock: lock })
+        Ok(Self { hidden, committed: false, lock })
     }
 
     /// Where to write.
@@ -148,6 +148,12 @@ impl StagedFolder {
         rename(&self.hidden, target, Existing::Refuse)?;
         self.committed = true;
         sync_folder(folder_of(target))
+    }
+
+    /// Syncs a tree of files nobody has synced yet: one sync of the whole file system
+    /// stands for one of each file.
+    pub fn sync_tree(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.lock)?)
     }
 }
 

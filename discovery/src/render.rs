@@ -106,6 +106,7 @@ pub fn render(
 ) -> Result<Rendered, RenderError> {
     let staged = stage_beside(target)?;
     let rendered = fill(image, staged.path(), files, limits)?;
+    staged.sync_tree().map_err(at(target))?;
     match shape {
         Shape::Image => commit(staged, target)?,
         Shape::Rootfs => {
@@ -132,6 +133,7 @@ pub fn render_bundle(
     let rendered = fill(image, staged.path(), Files::Rendered, limits)?;
     let bundle =
         bundle::write(staged.path(), &rendered.manifest, &rendered.image_id, options, host)?;
+    staged.sync_tree().map_err(at(target))?;
     commit(staged, target)?;
     Ok((rendered, bundle))
 }

@@ -52,6 +52,7 @@ pub struct Unpacked {
 
 /// Unpacks an image file into `target`, an existing empty folder: `target/manifest`
 /// and `target/rootfs/…`. On an error the folder holds a part of the image; stage it.
+/// Nothing is synced: [`StagedFolder::sync_tree`](crate::stage::StagedFolder::sync_tree) is for that.
 pub fn unpack(
     file: impl Read,
     target: &Path,
@@ -249,8 +250,6 @@ impl Unpacker {
         let manifest = rustix::fs::openat(&self.root, "manifest", flags, mode);
         let mut manifest = File::from(manifest.map_err(io::Error::from)?);
         manifest.write_all(image.manifest_bytes())?;
-        // One sync of the file system stands for a sync of each file.
-        rustix::fs::syncfs(&self.root).map_err(io::Error::from)?;
         Ok(Unpacked {
             image,
             devices_left_out: self.devices_left_out,
