@@ -163,6 +163,7 @@ impl Context {
 }
 
 /// An XDG folder: the variable where it is an absolute path, else below the home folder.
+#[expect(clippy::disallowed_methods, reason = "the command's edge: where a user's files are")]
 pub(crate) fn home_folder(variable: &str, below_home: &str) -> PathBuf {
     match std::env::var_os(variable).map(PathBuf::from) {
         Some(path) if path.is_absolute() => path,

@@ -41,6 +41,10 @@ struct Gantry {
 }
 
 #[derive(Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a process, and it is used up at once"
+)]
 enum Command {
     Discover(discover::Args),
     Fetch(fetch::Args),

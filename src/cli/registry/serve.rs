@@ -74,9 +74,9 @@ impl Args {
         if let Some(bytes) = self.max_image_bytes {
             limits.file_bytes = bytes;
         }
-        let mut timeouts = Timeouts::default();
         // `never`: whoever stops the server decides how long it may take.
-        timeouts.drain = self.drain.duration().unwrap_or(Duration::from_secs(365 * 24 * 3600));
+        let drain = self.drain.duration().unwrap_or(Duration::from_secs(365 * 24 * 3600));
+        let timeouts = Timeouts { drain, ..Timeouts::default() };
         Ok(Config {
             data: self.data.data,
             listen: self.listen,
@@ -124,6 +124,7 @@ async fn stopped(context: Context, (mut terminate, mut interrupt): (Signal, Sign
     context.note("stopping; running requests may end first");
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;
+        #[expect(clippy::disallowed_methods, reason = "asked for twice: nothing is waited for")]
         std::process::exit(1);
     });
 }

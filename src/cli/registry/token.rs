@@ -8,6 +8,7 @@ use registry::admin::{self, NewToken, TokenInfo};
 use registry::{Action, TokenId};
 use serde_json::{Value, json};
 
+use super::super::client::now;
 use super::super::lifetime::Lifetime;
 use super::{Context, DataArgs, Failure, Kind, moment, stamp, wait};
 
@@ -65,7 +66,7 @@ impl Create {
             actions: self.actions,
             lifetime: self.expires.duration(),
         };
-        let made = admin::create_token(&self.data.data, new, SystemTime::now());
+        let made = admin::create_token(&self.data.data, new, now());
         let (token, info) = wait(made)?;
         let until =
             info.expires.map_or_else(|| "for ever".to_owned(), |t| format!("until {}", moment(t)));
@@ -92,7 +93,7 @@ struct List {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let tokens = wait(admin::tokens(&self.data.data))?;
-        let now = SystemTime::now();
+        let now = now();
         if tokens.is_empty() {
             context.note("there is no token yet: `gantry registry token create` makes one");
             if !context.json() {
@@ -147,7 +148,7 @@ struct Revoke {
 impl Revoke {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let id = self.id;
-        if !wait(admin::revoke_token(&self.data.data, &id, SystemTime::now()))? {
+        if !wait(admin::revoke_token(&self.data.data, &id, now()))? {
             let refusal = Refusal {
                 code: "token-unknown".to_owned(),
                 message: format!("there is no token {id} to revoke"),
