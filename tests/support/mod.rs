@@ -7,8 +7,10 @@
 pub mod gpg;
 pub mod hostile;
 pub mod registry;
+pub mod running;
 pub mod server;
 pub mod site;
+pub mod world;
 
 use std::ffi::OsStr;
 use std::fs;
