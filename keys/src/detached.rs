@@ -169,7 +169,8 @@ fn signature(packet: &[u8], body: &[u8]) -> Result<Signature, SignatureFormatErr
         Packet::Unknown(unknown) => return Err(fault(format!("{:#}", unknown.error()))),
         other => return Err(SignatureFormatError::OtherPacket(other.tag().to_string())),
     };
-    // Numbers with leading zeros and the like: the same signature, written otherwise.
+    // Numbers with leading zeros and the like: the same signature, written otherwise. The
+    // library refuses what is known of these; this holds whatever it comes to accept.
     if signature.to_vec().map_err(|e| fault(format!("{e:#}")))? != body {
         return Err(fault("it is not written as OpenPGP writes it".into()));
     }
