@@ -17,7 +17,7 @@ use sha2::{Digest, Sha512};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::api::Holder;
-use crate::catalog::{NewImage, Recorded, StoredImage};
+use crate::catalog::{NewImage, StoredImage};
 use crate::error::ApiError;
 use crate::state::{Shared, State};
 
@@ -115,9 +115,7 @@ async fn store_and_record(
     let blobs = state.blobs.clone();
     let image = verified.clone();
     tokio::task::spawn_blocking(move || blobs.store(&image, file, &signature)).await??;
-    if let Recorded::VersionExists(there) = state.catalog.record(&new).await? {
-        return Err(version_exists(&verified, there));
-    }
+    state.catalog.record(&new).await?;
     let stored = state.catalog.image(inspected.image_id()).await?;
     let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
     tracing::info!(

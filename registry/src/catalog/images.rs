@@ -51,15 +51,6 @@ pub(crate) struct NameSummary {
     pub(crate) pushed: SystemTime,
 }
 
-/// What recording an image came to.
-#[derive(Debug, Clone)]
-pub(crate) enum Recorded {
-    /// It is served from now on.
-    Created,
-    /// Another image has this name and these labels.
-    VersionExists(ImageId),
-}
-
 #[derive(sqlx::FromRow)]
 struct ImageRow {
     sequence: i64,
@@ -129,27 +120,16 @@ fn extra_labels(labels: &Labels) -> String {
 }
 
 impl Catalog {
-    /// Makes an image visible: one transaction, after its files are on disk.
-    pub(crate) async fn record(&self, new: &NewImage<'_>) -> Result<Recorded, CatalogError> {
+    /// Makes an image visible: one transaction, after its files are on disk. That no
+    /// other image has its name and labels is asked before (see [`Catalog::image_with`]);
+    /// the table holds to it whatever was asked.
+    pub(crate) async fn record(&self, new: &NewImage<'_>) -> Result<(), CatalogError> {
         let inspected = new.verified.inspected();
         let manifest = inspected.manifest();
         let signature = new.verified.signature();
         let labels: Vec<Label> = manifest.labels.clone().into();
         let labels = serde_json::to_string(&labels)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let other: Option<(String,)> = sqlx::query_as(
-            "SELECT image_id FROM images
-             WHERE name = $1 AND labels_canonical = $2 AND image_id <> $3",
-        )
-        .bind(manifest.name.as_str())
-        .bind(manifest.labels.canonical())
-        .bind(inspected.image_id().as_str())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if let Some((other,)) = other {
-            return Ok(Recorded::VersionExists(parsed("image ID", other)?));
-        }
         // An image that is there already gets here only where its files had been
         // lost; then these are its files and this is its signature.
         sqlx::query(
@@ -181,10 +161,9 @@ impl Catalog {
         .bind(seconds(signature.created()))
         .bind(seconds(new.pushed))
         .bind(new.pushed_by.as_str())
-        .execute(&mut *transaction)
+        .execute(&self.pool)
         .await?;
-        transaction.commit().await?;
-        Ok(Recorded::Created)
+        Ok(())
     }
 
     /// The image of this ID.

@@ -14,7 +14,7 @@ use aci::stage::{Hold, Lock};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub(crate) use images::{NameSummary, NewImage, Recorded, StoredImage};
+pub(crate) use images::{NameSummary, NewImage, StoredImage};
 pub(crate) use tokens::StoredToken;
 
 /// How long a writer waits for another one, as an admin command beside the server.

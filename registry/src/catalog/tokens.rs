@@ -34,8 +34,9 @@ impl TryFrom<TokenRow> for StoredToken {
     type Error = CatalogError;
 
     fn try_from(row: TokenRow) -> Result<Self, CatalogError> {
+        let words = row.actions.split(',').filter(|word| !word.is_empty());
         let actions: Result<Vec<Action>, _> =
-            row.actions.split(',').map(|word| parsed("list of actions", word.to_owned())).collect();
+            words.map(|word| parsed("list of actions", word.to_owned())).collect();
         Ok(Self {
             id: parsed("token ID", row.token_id)?,
             prefix: parsed("name prefix", row.prefix)?,

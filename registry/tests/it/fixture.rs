@@ -12,9 +12,14 @@ use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
 use registry::{Action, Clock, Config, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -97,6 +102,19 @@ impl Registry {
         self.folder
     }
 
+    /// A bare connection, for clients that do things their own way.
+    pub(crate) async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
+        provider();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.data().join("tls/ca.pem")).unwrap()).unwrap();
+        let mut config =
+            rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -135,8 +153,16 @@ impl Registry {
         prefix: &str,
         lifetime: Option<Duration>,
     ) -> (String, registry::TokenId) {
-        let new =
-            NewToken { prefix: prefix.parse().unwrap(), actions: vec![Action::Push], lifetime };
+        self.token_that(prefix, vec![Action::Push], lifetime).await
+    }
+
+    pub(crate) async fn token_that(
+        &self,
+        prefix: &str,
+        actions: Vec<Action>,
+        lifetime: Option<Duration>,
+    ) -> (String, registry::TokenId) {
+        let new = NewToken { prefix: prefix.parse().unwrap(), actions, lifetime };
         let (token, info) =
             admin::create_token(&self.data(), new, SystemTime::now()).await.unwrap();
         (token.reveal().to_owned(), info.id)

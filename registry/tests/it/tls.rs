@@ -96,27 +96,10 @@ async fn silent_clients_are_let_go() {
         (b"h2", b""),
         (b"h2", b"PRI * HTTP/2.0\r\n"),
     ] {
-        let mut stream = connect(&registry, protocol).await;
+        let mut stream = registry.connect(protocol).await;
         stream.write_all(words).await.unwrap();
         let after = ended(stream).await;
         assert!(after >= Duration::from_millis(500), "{protocol:?} {words:?} {after:?}");
     }
     assert_eq!(registry.get("/-/healthz").await.status(), StatusCode::OK);
-}
-
-async fn connect(
-    registry: &Registry,
-    protocol: &[u8],
-) -> tokio_rustls::client::TlsStream<TcpStream> {
-    use rustls::pki_types::pem::PemObject;
-    provider();
-    let mut roots = rustls::RootCertStore::empty();
-    let authority = registry.data().join("tls/ca.pem");
-    roots.add(rustls::pki_types::CertificateDer::from_pem_file(authority).unwrap()).unwrap();
-    let mut config =
-        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
-    let stream = TcpStream::connect(registry.address).await.unwrap();
-    connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()
 }
