@@ -23,6 +23,17 @@ pub(crate) fn read(from: &From<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     };
     let mut all = Vec::new();
     for name in names.split(|&b| b == 0).filter(|name| belongs(name)) {
+        // The key of an extended header ends at its first "=": what follows it would be read
+        // as the beginning of the value.
+        if name.contains(&b'=') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "its extended attribute \"{}\" has a \"=\" in its name, which no archive can hold",
+                    name.escape_ascii()
+                ),
+            ));
+        }
         let value = sized(|buffer| from.value(name, buffer))?;
         all.push((name.to_vec(), if name == CAPABILITY { as_version_2(value) } else { value }));
     }

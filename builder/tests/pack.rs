@@ -249,6 +249,21 @@ fn pack_refuses_a_file_that_grows_under_it() {
 }
 
 #[test]
+fn pack_refuses_an_attribute_whose_name_no_archive_can_hold() {
+    let tree = tempfile::tempdir().unwrap();
+    let path = tree.path().join("f");
+    fs::write(&path, "").unwrap();
+    if let Err(error) =
+        rustix::fs::setxattr(&path, "user.a=b", b"c", rustix::fs::XattrFlags::empty())
+    {
+        println!("skipped: no extended attributes on this file system: {error}");
+        return;
+    }
+    let Err(error) = pack(&options(tree.path())) else { panic!("it is read as another one") };
+    assert!(error.to_string().contains("user.a=b"), "{error}");
+}
+
+#[test]
 fn source_tells_a_layout_from_a_root() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("rootfs")).unwrap();
