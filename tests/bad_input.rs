@@ -1,6 +1,8 @@
 //! Every row of what must be refused: by `verify`, by `fetch` from a site that lies, and by the
 //! registry when it is pushed. Each time the refusal says why, and nothing changes anywhere.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::fs;
