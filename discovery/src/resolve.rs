@@ -107,6 +107,9 @@ pub enum ResolveError {
         /// Every page asked, and why it did not help.
         failed: Vec<FailedLevel>,
     },
+    /// This machine cannot ask anybody.
+    #[error(transparent)]
+    Setup(HttpError),
     /// The name's first segment is no host name.
     #[error("{name} cannot be found by discovery: {:?} is no host name", .name.host())]
     Host {
@@ -129,6 +132,7 @@ impl ResolveError {
                 });
                 if answered { Kind::NotFound } else { Kind::Network }
             }
+            Self::Setup(error) => error.kind(),
             Self::Host { .. } | Self::Platform(_) => Kind::Usage,
         }
     }
@@ -151,6 +155,7 @@ impl Refuse for ResolveError {
                 "the name, then each parent up to the host, is asked over https (discovery.md)",
                 "check the name and the host; an [[override]] of the configuration leads to another port or a mirror",
             ),
+            Self::Setup(error) => error.refusal(),
             Self::Host { name } => refusal(
                 "host-invalid",
                 self,
@@ -226,6 +231,7 @@ async fn walk<T>(
         let url = page_url(&level).ok_or_else(|| ResolveError::Host { name: name.clone() })?;
         let page = match http.document(route, &url, limits.page_bytes).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == Kind::Failed => return Err(ResolveError::Setup(error)),
             Err(error) => {
                 let why = LevelFault::Http(error);
                 failed_levels.push(FailedLevel { url: url.into(), why });

@@ -268,11 +268,15 @@ async fn image_larger_than_the_limit() {
     let signature = author.sign(&image);
     let (path, _) = world.paths(NAME, "1.0.0");
     world.serve(NAME, "1.0.0", &image, &signature);
-    for reply in [Reply::ok(image.clone()), Reply::Unannounced(image.clone()), Reply::Endless] {
+    // What is announced as too large is not waited for.
+    let announced = Reply::Stall { announced: 1001, body: Vec::new() };
+    for reply in
+        [announced, Reply::ok(image.clone()), Reply::Unannounced(image.clone()), Reply::Endless]
+    {
         world.put(&path, reply);
         let error = world.refused(ASKED, &trust).await;
         assert_eq!(error.kind(), Kind::Refused, "{error:?}");
-        told(&error);
+        assert_eq!(told(&error).code, "answer-too-large", "{error:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use discovery::http::{HttpError, Timeouts};
 use discovery::published::PublishedError;
 use discovery::{Client, ClientOptions, Kind};
 
-use super::support::{Author, Authority, Reply, World, told};
+use super::support::{Author, Reply, World, told};
 
 const KEYS: &str = "https://example.com/keys.asc";
 
@@ -194,6 +194,8 @@ async fn ca_file_that_holds_no_certificate_is_said() {
         assert!(matches!(error, PublishedError::Http(HttpError::CaFile { .. })), "{error:?}");
         assert_eq!(error.kind(), Kind::Failed);
         told(&error);
+        // Not one page could be asked: that is no answer of "not found".
+        let error = client.find_images(&"example.com/a".parse().unwrap()).await.unwrap_err();
+        assert_eq!((error.kind(), told(&error).code.as_str()), (Kind::Failed, "ca-file-invalid"));
     }
-    assert!(Authority::get().ca_file().exists());
 }
