@@ -2,7 +2,6 @@
 //! store, with the exit codes and outputs scripts rely on.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod support;
 

@@ -2,8 +2,7 @@
 //! gantry takes what they write, from the file to the fetch by name.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#![cfg(test)]
+#![expect(clippy::print_stdout, reason = "what cannot be tried here is told")]
 
 mod support;
 

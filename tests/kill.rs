@@ -12,13 +12,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use support::Ended;
-use support::running::Running;
+use support::running::{Running, open_bytes};
 use support::server::Server;
 use support::world::World;
+use support::{Ended, files};
 
 const NAME: &str = "example.com/team/big";
 const DOMAIN: &str = "example.com";
@@ -85,26 +85,6 @@ impl Watched {
     }
 }
 
-/// Bytes of the largest file below these folders that a process has open: files without a name
-/// too.
-fn open_bytes(process: u32, folders: &[PathBuf]) -> u64 {
-    let Ok(open) = fs::read_dir(format!("/proc/{process}/fd")) else { return 0 };
-    let ours = open.flatten().map(|entry| entry.path()).filter(|descriptor| {
-        fs::read_link(descriptor).is_ok_and(|target| folders.iter().any(|f| target.starts_with(f)))
-    });
-    ours.filter_map(|descriptor| Some(fs::metadata(descriptor).ok()?.len())).max().unwrap_or(0)
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let below = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    below.collect()
-}
-
 /// Packs and signs `big.aci`, of bytes that do not pack. Gives its image ID.
 fn big_image(world: &World) -> String {
     let mut state = 1_u64;
@@ -166,8 +146,7 @@ impl Scene {
         usual: Duration,
     ) -> (u64, Option<Duration>, Ended) {
         let mut server = self.serve(data);
-        let (id, blobs) = (server.id(), server.data().join("blobs"));
-        let folders = [blobs.clone(), server.data().join("spool")];
+        let blobs = server.data().join("blobs");
         let mut push = Watched::start(&self.world, "push big.aci --token-file token");
         let named = |suffix: &str| {
             let is_new = |path: &PathBuf| path.to_string_lossy().contains(&self.id[7..]);
@@ -177,7 +156,7 @@ impl Scene {
                 .any(|path| path.to_string_lossy().ends_with(suffix))
         };
         let total = self.image.len() as u64;
-        let bytes = push.reach(point, total, usual, || open_bytes(id, &folders), named);
+        let bytes = push.reach(point, total, usual, || server.arrived(), named);
         server.kill();
         let after = push.full.map(|full| full.elapsed());
         (bytes, after, push.command.wait())

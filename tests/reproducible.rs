@@ -81,7 +81,11 @@ fn settle(top: &Path, path: &Path) {
     } else {
         // Hard links share an inode: the time of the last path set wins, in readdir order,
         // so it must not depend on the path.
-        let time = if metadata.is_file() { SystemTime::UNIX_EPOCH + Duration::new(1_400_000_000, 700_000_000) } else { time };
+        let time = if metadata.is_file() {
+            SystemTime::UNIX_EPOCH + Duration::new(1_400_000_000, 700_000_000)
+        } else {
+            time
+        };
         File::open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
     }
 }
@@ -168,8 +172,16 @@ fn same_tree_gives_the_same_bytes_to_another_user() {
     fs::copy(GANTRY, &binary).unwrap();
     let mut command = sandbox.command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args([
-        "pack", "tree", "-o", "theirs/out.aci", "--name", "example.com/same", "--version", "1",
-        "--exec", "/usr/bin/su",
+        "pack",
+        "tree",
+        "-o",
+        "theirs/out.aci",
+        "--name",
+        "example.com/same",
+        "--version",
+        "1",
+        "--exec",
+        "/usr/bin/su",
     ]);
     Ended::of(command.output().unwrap()).ok();
     assert!(fs::read(out.join("out.aci")).unwrap() == expected);
@@ -212,7 +224,11 @@ fn every_compression_gives_the_same_image_id() {
         let one = pack(&sandbox, &tree, "", &format!("{options} --threads 1"));
         let many = pack(&sandbox, &tree, "", &format!("{options} --threads 7"));
         assert!(one == many, "{compression}");
-        ids.push(sandbox.shell("\"$GANTRY\" inspect --json out.aci | grep -o '\"imageId\":\"[^\"]*'").ok());
+        ids.push(
+            sandbox
+                .shell("\"$GANTRY\" inspect --json out.aci | grep -o '\"imageId\":\"[^\"]*'")
+                .ok(),
+        );
     }
     ids.dedup();
     assert_eq!(ids.len(), 1, "{ids:#?}");

@@ -11,29 +11,14 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
+use support::probe::probe;
 use support::{Ended, GANTRY, Sandbox, tool};
-
-fn probe() -> &'static Path {
-    static PROBE: OnceLock<PathBuf> = OnceLock::new();
-    PROBE.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let building = folder.join(format!("run-probe-{}", std::process::id()));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/discovery/tests/probe.c");
-        let mut cc = Command::new("cc");
-        let built = cc.args(["-static", "-O1", "-o"]).arg(&building).arg(source).status().unwrap();
-        assert!(built.success(), "cc -static failed: the C library's static part is needed");
-        let program = folder.join("run-probe");
-        fs::rename(building, &program).unwrap();
-        program
-    })
-}
 
 /// A sandbox with an image of this app in its store: `example.com/probe`.
 fn sandbox_with(app: Value) -> Sandbox {

@@ -153,7 +153,11 @@ impl Refuse for ResolveError {
                     .collect::<Vec<_>>()
                     .join("; "),
                 "the name, then each parent up to the host, is asked over https (discovery.md)",
-                "check the name and the host; an [[override]] of the configuration leads to another port or a mirror",
+                if self.kind() == Kind::Network {
+                    "check the connection, the host's certificate (--ca-file) and the [[override]] entries, and try again"
+                } else {
+                    "check the name and the host; an [[override]] of the configuration leads to another port or a mirror"
+                },
             ),
             Self::Setup(error) => error.refusal(),
             Self::Host { name } => refusal(

@@ -1,15 +1,14 @@
 //! `gantry push`: an image and its signature to a registry.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use aci::Reference;
 use discovery::push::{Push, Token};
 use serde_json::json;
 use url::Url;
 
 use super::client::{Watcher, wait};
+use super::files::{read_small, signature_beside};
 use super::{Context, Failure, Kind};
 
 /// Largest token file read, in bytes.
@@ -41,11 +40,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let token = token(self.token_file.as_deref())?;
-        let signature = self.signature.unwrap_or_else(|| {
-            let mut beside = self.file.clone().into_os_string();
-            beside.push(".asc");
-            beside.into()
-        });
+        let signature = self.signature.unwrap_or_else(|| signature_beside(&self.file));
         let push = Push {
             image: &self.file,
             signature: &signature,
@@ -57,10 +52,11 @@ impl Args {
         let done = wait(client.push(push, &watcher))?;
         let pushed = &done.pushed;
         let page = done.registry.join(pushed.name.path()).unwrap_or_else(|_| done.registry.clone());
+        let reference = Reference::new(pushed.name.clone(), pushed.labels.clone());
         context.note(format_args!(
             "{} {} signed by {}",
             if pushed.created { "pushed" } else { "there already:" },
-            discovery::printable(&format!("{},{}", pushed.name, pushed.labels)),
+            discovery::printable(&reference.to_string()),
             discovery::printable(&pushed.signer),
         ));
         let value = json!({ "pushed": pushed, "page": page });
@@ -73,8 +69,10 @@ fn token(file: Option<&Path>) -> Result<Token, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command reads the environment")]
     let variable = std::env::var("GANTRY_TOKEN").ok();
     let text = match (file, variable) {
-        (Some(path), _) => read_token(path)
-            .with_context(|| format!("cannot read the token file {}", path.display()))?,
+        (Some(path), _) => String::from_utf8(read_small(path, MAX_TOKEN)?).map_err(|_| {
+            let error = anyhow::anyhow!("{} holds no token: it is no text", path.display());
+            Failure::new(Kind::Usage, error)
+        })?,
         (None, Some(text)) => text,
         (None, None) => {
             let error = anyhow::anyhow!(
@@ -85,10 +83,4 @@ fn token(file: Option<&Path>) -> Result<Token, Failure> {
         }
     };
     text.parse().map_err(|error: discovery::push::TokenError| Failure::new(Kind::Usage, error))
-}
-
-fn read_token(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(MAX_TOKEN).read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -6,6 +6,7 @@
 
 pub mod gpg;
 pub mod hostile;
+pub mod probe;
 pub mod registry;
 pub mod running;
 pub mod server;
@@ -145,4 +146,14 @@ fn list(top: &Path, folder: &Path, all: &mut Vec<String>) {
             list(top, &path, all);
         }
     }
+}
+
+/// All files below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let below = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    below.collect()
 }

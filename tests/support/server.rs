@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use super::running::open_bytes;
 use super::{GANTRY, Sandbox};
 
 /// A running server. Killed when dropped, also by a panic.
@@ -60,8 +61,9 @@ impl Server {
         self.data.join("tls/ca.pem")
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Bytes of the image that is arriving, or is being stored, right now.
+    pub fn arrived(&self) -> u64 {
+        open_bytes(self.child.id(), &[self.data.join("spool"), self.data.join("blobs")])
     }
 
     /// `kill -9`, and the process is gone when this returns.

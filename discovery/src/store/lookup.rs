@@ -57,8 +57,8 @@ impl Store {
     /// By name: the labels given must all be there with the same value. Among
     /// several, images for this machine's platform come first (one without `os`
     /// and `arch` is for any), then the newest version by semantic versioning
-    /// (other versions come after), then an image made for exactly this platform,
-    /// then the one imported last.
+    /// (releases, then pre-releases, then other versions), then an image made for
+    /// exactly this platform, then the one imported last.
     ///
     /// # Errors
     /// [`StoreError::Absent`] where there is none, [`StoreError::Ambiguous`] where
@@ -120,7 +120,9 @@ fn platform(labels: &Labels) -> (bool, usize) {
     )
 }
 
+/// As a registry chooses the latest: whether it is a release, then its place among them.
 /// `None`, which no semantic version is, comes before all.
-fn version(labels: &Labels) -> Option<semver::Version> {
-    labels.value("version").and_then(|version| semver::Version::parse(version).ok())
+fn version(labels: &Labels) -> Option<(bool, semver::Version)> {
+    let version = semver::Version::parse(labels.value("version")?).ok()?;
+    Some((version.pre.is_empty(), version))
 }

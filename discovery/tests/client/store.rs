@@ -152,7 +152,9 @@ fn find_by_name_prefers_platform_then_version_then_the_newest_import() {
         ids.push(scene.import_at(image, image.as_bytes(), now).image_id);
     }
     for (wanted, at) in [
-        ("example.com/a", 3),
+        // As the registry chooses the latest: a release, where there is one.
+        ("example.com/a", 1),
+        ("example.com/a:1.11.0-rc.1", 3),
         ("example.com/a:1.10.0", 1),
         ("example.com/a:1.9.0", 0),
         ("example.com/a:weekly", 5),

@@ -10,6 +10,7 @@ use keys::Scope;
 use registry::admin;
 use serde_json::json;
 
+use super::super::files::absent;
 use super::{Context, DataArgs, Failure};
 
 /// Say whose signatures a registry takes for which names
@@ -59,8 +60,9 @@ impl Add {
         let scope = Scope::Prefix(self.prefix.clone());
         let (mut lines, mut values) = (Vec::new(), Vec::new());
         for file in &self.files {
-            let bytes =
-                read(file, &limits).with_context(|| format!("cannot read {}", file.display()))?;
+            let bytes = read(file, &limits)
+                .with_context(|| format!("cannot read {}", file.display()))
+                .map_err(absent)?;
             let added = admin::add_keys(&self.data.data, &scope, &bytes, &limits)
                 .with_context(|| file.display().to_string())?;
             for key in added {
