@@ -4,8 +4,7 @@
 //! at any moment leaves the image served or absent: the spool file has no name, and
 //! files without a row are invisible (see `blobs.rs`).
 
-use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 
 use aci::push::Pushed;
 use aci::stage::StagedFile;
@@ -62,13 +61,7 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
     tokio::task::spawn_blocking(move || {
         let limits = &state.limits;
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
-        let passed = AtomicBool::new(false);
-        let reader = Capped { reader, left: limits.file_bytes, passed: &passed };
-        let received = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits);
-        if passed.load(Ordering::Relaxed) {
-            return Err(ApiError::FileTooLarge { limit: limits.file_bytes, found: None });
-        }
-        let verified = received?;
+        let verified = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits)?;
         // Here rather than under the lock: the data of a large image takes its time.
         file.file().sync_data()?;
         Ok(Spooled { file, verified, signature })
@@ -144,26 +137,5 @@ fn pushed(image: &StoredImage, created: bool) -> Pushed {
         file_bytes: image.file_bytes,
         signer: image.signer.to_string(),
         created,
-    }
-}
-
-/// A reader that fails once it has given more than it may.
-struct Capped<'a, R> {
-    reader: R,
-    left: u64,
-    passed: &'a AtomicBool,
-}
-
-impl<R: Read> Read for Capped<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.reader.read(buffer)?;
-        match self.left.checked_sub(length as u64) {
-            Some(left) => self.left = left,
-            None => {
-                self.passed.store(true, Ordering::Relaxed);
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-        }
-        Ok(length)
     }
 }

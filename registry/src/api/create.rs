@@ -49,7 +49,7 @@ pub(super) async fn create(
     holder.may(Action::Push)?;
     let limit = state.limits.file_bytes;
     if let Some(bytes) = wanted.file_bytes.filter(|bytes| *bytes > limit) {
-        return Err(ApiError::FileTooLarge { limit, found: Some(bytes) });
+        return Err(ApiError::FileTooLarge { limit, found: bytes });
     }
     let now = state.clock.now();
     let signature = wanted.signature.into_bytes();

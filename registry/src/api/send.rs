@@ -39,7 +39,7 @@ pub(super) async fn send(
         .ok_or(ApiError::UploadUnknown)?;
     let limit = state.limits.file_bytes;
     if let Some(bytes) = announced(&headers).filter(|bytes| *bytes > limit) {
-        return Err(ApiError::FileTooLarge { limit, found: Some(bytes) });
+        return Err(ApiError::FileTooLarge { limit, found: bytes });
     }
     let arrival = Arrival { signature: upload.signature, body };
     let pushed = ingest::take_in(&state, holder, arrival).await?;

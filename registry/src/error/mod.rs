@@ -40,7 +40,7 @@ pub(crate) enum ApiError {
     #[error("{reference} is published already, as another image")]
     VersionExists { reference: Box<Reference>, there: ImageId, pushed: ImageId },
     #[error("the image file is larger than this registry takes")]
-    FileTooLarge { limit: u64, found: Option<u64> },
+    FileTooLarge { limit: u64, found: u64 },
     #[error("the request is larger than this registry reads")]
     BodyTooLarge { limit: u64 },
     #[error("the request cannot be read: {0}")]

@@ -118,7 +118,7 @@ impl ApiError {
             Self::FileTooLarge { limit, found } => parts(
                 "image-too-large",
                 format!("an image file of at most {limit} bytes"),
-                found.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes")),
+                format!("{found} bytes"),
                 "this registry's limit on image files",
                 "make the image smaller, or ask the registry's administrator to raise the limit",
             ),

@@ -342,7 +342,9 @@ async fn refused_where_it_is_larger_than_the_limit() {
     let signature = sign(team_key(), &image.bytes);
     // Said at once, where the length is known.
     let response = registry.push(&token, &image, &signature).await;
-    assert_eq!(refused(response).await, (413, "image-too-large".to_owned()));
+    let (status, refusal) = refusal(response).await;
+    assert_eq!((status, refusal.code.as_str()), (413, "image-too-large"));
+    assert_eq!(refusal.found, format!("{} bytes", image.bytes.len()));
     // And found out, where it is not.
     let upload: Upload = registry.create(&token, &signature).await.json().await.unwrap();
     let chunks: Vec<_> = image.bytes.chunks(50_000).map(|c| Ok::<_, String>(c.to_vec())).collect();

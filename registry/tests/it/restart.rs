@@ -1,9 +1,11 @@
 //! What a crash leaves, and what becomes of it.
 
 use std::fs;
+use std::time::Duration;
 
-use aci::push::Pushed;
+use aci::push::{Pushed, Upload};
 use reqwest::StatusCode;
+use tokio::io::AsyncWriteExt;
 
 use crate::fixture::*;
 
@@ -104,6 +106,42 @@ async fn push_brings_back_files_that_were_lost() {
 }
 
 #[tokio::test]
+async fn push_whose_client_leaves_at_its_end_is_whole_or_absent() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    for at in 0..24_u32 {
+        let image = image(&format!("example.com/a:{at}.0.0"), &[1; 4096]);
+        let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
+        let upload: Upload = created.json().await.unwrap();
+        let mut stream = registry.connect(b"http/1.1").await;
+        let head = format!(
+            "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {}\r\n\r\n",
+            upload.path,
+            image.bytes.len()
+        );
+        stream.write_all(&[head.as_bytes(), &image.bytes].concat()).await.unwrap();
+        stream.flush().await.unwrap();
+        // Somewhere between the last byte and the answer.
+        tokio::time::sleep(Duration::from_millis(1) * at).await;
+        drop(stream);
+        let blob = format!("/-/blobs/{}.aci", image.id);
+        let settled = async || {
+            let served = registry.get(&blob).await.status() == StatusCode::OK;
+            let files = files_below(&registry.data().join("blobs"));
+            let ours = files.iter().filter(|f| f.to_string_lossy().contains(image.id.digits()));
+            (served, ours.count())
+        };
+        let start = std::time::Instant::now();
+        while !matches!(settled().await, (true, 2) | (false, 0)) {
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", settled().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn second_server_on_the_same_data_is_refused() {
     let registry = Registry::start().await;
     let second = config(registry.data(), &registry.time);
@@ -120,7 +158,7 @@ async fn shutdown_lets_a_running_push_end() {
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", &vec![1; 1 << 20]);
     let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
-    let upload: aci::push::Upload = created.json().await.unwrap();
+    let upload: Upload = created.json().await.unwrap();
     let (send, chunks) = futures_channel(&image.bytes);
     let request = registry
         .client
@@ -131,7 +169,7 @@ async fn shutdown_lets_a_running_push_end() {
     send.send(()).await.unwrap();
     // The first half has been taken off the wire; now the server is told to stop.
     let stopping = tokio::spawn(registry.stop());
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     send.send(()).await.unwrap();
     drop(send);
     let response = push.await.unwrap().unwrap();
