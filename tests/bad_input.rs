@@ -327,7 +327,7 @@ fn truncated_download_is_refused() {
         let before = listing(&world.sandbox.path(""));
         // The connection ends before the length that was promised …
         world.site.set_cut(&path, &bytes[..cut], bytes.len() as u64);
-        world.fetch(&reference).refused(5);
+        world.fetch_refused("download-truncated");
         // … or the site says that this is all there is.
         world.site.set(&path, &bytes[..cut]);
         world.fetch(&reference).refused(5);
@@ -339,21 +339,19 @@ fn truncated_download_is_refused() {
 fn links_in_the_place_of_manifest_and_rootfs_are_refused() {
     let world = World::new();
     let manifest = support::hostile::manifest(NAME, "1");
-    for tar in [
-        Tar::default().file("manifest", &manifest).symlink("rootfs", "/tmp"),
-        Tar::default().file("manifest", &manifest).symlink("rootfs", "elsewhere"),
-        Tar::default().directory("rootfs").symlink("manifest", "/etc/passwd"),
-        Tar::default()
-            .directory("rootfs")
-            .file("rootfs/m", &manifest)
-            .symlink("manifest", "rootfs/m"),
-        Tar::default()
-            .directory("rootfs")
-            .file("rootfs/m", &manifest)
-            .hard_link("manifest", "rootfs/m"),
+    let with_manifest = || Tar::default().file("manifest", &manifest);
+    let with_rootfs = || Tar::default().directory("rootfs").file("rootfs/m", &manifest);
+    for (tar, found) in [
+        (with_manifest().symlink("rootfs", "/tmp"), "rootfs is a symlink"),
+        (with_manifest().symlink("rootfs", "elsewhere"), "rootfs is a symlink"),
+        (with_rootfs().symlink("manifest", "/etc/passwd"), "manifest is a symlink"),
+        (with_rootfs().symlink("manifest", "rootfs/m"), "manifest is a symlink"),
+        (with_rootfs().hard_link("manifest", "rootfs/m"), "manifest is a hard link"),
     ] {
         let image = world.signed("good", &tar.gzip(), "author");
         world.refused(&image, "image-layout");
+        let ended = world.gantry("verify good.aci");
+        assert!(ended.stderr.contains(found), "{found}: {ended:#?}");
     }
 }
 
