@@ -389,6 +389,9 @@ fn paths_that_leave_the_image_are_refused() {
         world.refused(&image, code);
         assert!(!Path::new(outside).exists());
     }
+    world.signed("good", &image().file("/rootfs/outside", b"x").gzip(), "author");
+    let ended = world.gantry("verify good.aci");
+    assert!(ended.stderr.contains("is absolute"), "{ended:#?}");
 }
 
 #[test]
