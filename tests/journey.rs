@@ -713,6 +713,40 @@ fn fetches_at_the_same_time_share_one_store() {
 }
 
 #[test]
+fn pushes_at_the_same_time_publish_one_image() {
+    let world = World::new(&["example.com"]);
+    let push = |file: &str| {
+        let file = format!("{file}.aci");
+        Running::start(&world.sandbox, ["--json", "push", &file, "--token-file", "token"])
+    };
+    // The same image: all are told that it is there, one that it was the one.
+    let same = world.image("same", NAME, "1.0.0", "--noarch");
+    let pushes: Vec<_> = (0..5).map(|_| push("same")).collect();
+    let ended = pushes.into_iter().map(|push| serde_json::from_str(&push.wait().ok()).unwrap());
+    let created = ended.filter(|said: &Value| said["pushed"]["created"] == true).count();
+    assert_eq!(created, 1);
+    assert_eq!(world.gantry(&format!("fetch {NAME}:1.0.0")).ok(), same);
+    // Several that want one version: one has it, the others are refused.
+    let files: Vec<String> = (0..5).map(|at| format!("other-{at}")).collect();
+    let ids: Vec<_> = files
+        .iter()
+        .map(|file| {
+            world.sandbox.write(&format!("{file}/etc/own"), file);
+            world.image(file, NAME, "2.0.0", "--noarch")
+        })
+        .collect();
+    let pushes: Vec<_> = files.iter().map(|file| push(file)).collect();
+    let codes: Vec<_> = pushes.into_iter().map(|push| push.wait().code).collect();
+    let winner = codes.iter().position(|code| *code == 0).unwrap();
+    assert!(
+        codes.iter().enumerate().all(|(at, code)| *code == if at == winner { 0 } else { 6 }),
+        "{codes:?}"
+    );
+    assert_eq!(world.gantry(&format!("fetch {NAME}:2.0.0")).ok(), ids[winner]);
+    assert_eq!(support::files(&world.server.data().join("blobs")).len(), 4);
+}
+
+#[test]
 fn server_told_to_stop_finishes_the_push_that_is_under_way() {
     let mut world = World::new(&["example.com"]);
     let id = {
