@@ -263,9 +263,15 @@ fn verify_finds_every_kind_of_damage() {
     let error = scene.verify(&id).unwrap_err();
     assert!(matches!(error, Damage::Store(StoreError::Damaged { .. })), "{error:?}");
     assert_eq!(told(&error).code, "store-damaged");
-    // And its record as well.
-    fs::copy(scene.file(&other, "record.json"), scene.file(&id, "record.json")).unwrap();
-    assert!(scene.verify(&id).is_err());
+    // And a record that fits it, but for the image ID.
+    let record = fs::read_to_string(scene.file(&other, "record.json")).unwrap();
+    restore("record.json", record.replace(other.as_str(), id.as_str()).as_bytes());
+    let error = scene.verify(&id).unwrap_err();
+    assert!(told(&error).found.contains(other.as_str()), "{error:?}");
+    // And its very record.
+    restore("record.json", record.as_bytes());
+    assert!(matches!(scene.store.record(&id), Err(StoreError::Damaged { .. })));
+    scene.verify(&id).unwrap_err();
 }
 
 #[test]
