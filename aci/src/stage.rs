@@ -27,8 +27,26 @@ const STAGE_PREFIX: &str = ".gantry-stage-";
 pub enum Existing {
     /// Fail with [`io::ErrorKind::AlreadyExists`], in one atomic step.
     Refuse,
-    /// Take its place, in one atomic step.
+    /// Take its place, in one atomic step. Only a file gives way: a device, a pipe or
+    /// a link is more than its content, and `/dev/null` must survive a privileged
+    /// `--overwrite`.
     Replace,
+}
+
+impl Existing {
+    /// Whether a file may get this name: what a commit will ask, for who would rather
+    /// know before the work.
+    pub fn check(self, target: &Path) -> io::Result<()> {
+        let Ok(metadata) = target.symlink_metadata() else { return Ok(()) };
+        match self {
+            Self::Refuse => Err(io::ErrorKind::AlreadyExists.into()),
+            Self::Replace if metadata.is_file() => Ok(()),
+            Self::Replace => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is no regular file, and nothing else is replaced", target.display()),
+            )),
+        }
+    }
 }
 
 /// A file that is being written and has no name yet. Dropped, it never was.
@@ -70,6 +88,9 @@ impl StagedFile {
 
     /// Syncs the file and gives it its name, on the same file system.
     pub fn commit(mut self, target: &Path, existing: Existing) -> io::Result<()> {
+        if existing == Existing::Replace {
+            existing.check(target)?;
+        }
         self.file.sync_all()?;
         let folder = folder_of(target);
         match (self.hidden.take(), existing) {
@@ -373,6 +394,25 @@ mod tests {
             remove(&target).unwrap();
             remove(&target).unwrap();
         }
+    }
+
+    #[test]
+    fn replace_takes_the_place_of_regular_files_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), b"kept").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for name in ["folder", "link", "socket"] {
+            let before = path(name).symlink_metadata().unwrap().file_type();
+            let error = write(&path(name), b"new", 0o644, Existing::Replace).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{name}");
+            assert_eq!(path(name).symlink_metadata().unwrap().file_type(), before, "{name}");
+        }
+        assert_eq!(fs::read(path("file")).unwrap(), b"kept");
+        assert_eq!(names(folder.path()), ["file", "folder", "link", "socket"]);
+        write(&path("file"), b"new", 0o644, Existing::Replace).unwrap();
     }
 
     #[test]

@@ -100,9 +100,11 @@ pub fn pack_file(
     options: &PackOptions<'_>,
     finish: impl FnOnce(&StagedFile, &Packed) -> Result<(), PackError>,
 ) -> Result<Packed, PackError> {
-    if existing == Existing::Refuse && target.symlink_metadata().is_ok() {
-        return Err(PackError::Exists(target.to_owned()));
-    }
+    let cannot = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
+        _ => PackError::Write(error),
+    };
+    existing.check(target).map_err(cannot)?;
     let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -115,10 +117,7 @@ pub fn pack_file(
     let mut staged = StagedFile::new_in(folder, 0o644)?;
     let packed = pack(&mut staged, options)?;
     finish(&staged, &packed)?;
-    staged.commit(target, existing).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
-        _ => PackError::Write(error),
-    })?;
+    staged.commit(target, existing).map_err(cannot)?;
     Ok(packed)
 }
 
