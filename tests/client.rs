@@ -320,3 +320,41 @@ fn fetch_of_what_is_not_there_is_not_found() {
         assert_eq!(world.gantry(&format!("fetch {bad}")).code, 3, "{bad}");
     }
 }
+
+/// A version is any text: what is printed of it neither steers a terminal nor adds a line
+/// that would read as the verification's own.
+#[test]
+fn label_of_a_stranger_stays_on_its_line() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/file", "x");
+    let forged = "1\u{1b}[31m\nsigned by:   somebody else";
+    let pack = ["pack", "tree", "-o", "a.aci", "--name", "example.com/a", "--version", forged];
+    sandbox.gantry(pack).ok();
+    sandbox.gantry("key generate --user-id a@example.com --secret k --public p".split(' ')).ok();
+    sandbox.gantry("sign a.aci --key k".split(' ')).ok();
+    sandbox.gantry("trust add --root p".split(' ')).ok();
+    let id = sandbox.gantry("fetch ./a.aci".split(' ')).ok();
+    for line in ["inspect a.aci", "verify a.aci", "image list", "image show example.com/a"] {
+        let text = sandbox.gantry(line.split(' ')).ok();
+        assert!(text.contains("somebody else") && !text.contains('\u{1b}'), "{line}: {text}");
+        assert!(!text.contains("\nsigned by:   somebody"), "{line}: {text}");
+    }
+    let refused = sandbox.gantry("verify a.aci --name example.com/a:2".split(' ')).refused(5);
+    assert!(!refused.stderr.contains('\u{1b}'), "{refused:?}");
+    let manifest = sandbox.gantry(["--json", "image", "show", id.trim()]).ok();
+    let value: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(value["labels"][0]["value"], forged);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/file", "x");
+    sandbox.gantry("pack tree -o a.aci --name example.com/a".split(' ')).ok();
+    for line in ["inspect a.aci", "inspect --manifest a.aci", "--json inspect a.aci"] {
+        let full = sandbox.shell(&format!("{GANTRY} {line} > /dev/full"));
+        assert_eq!(full.code, 1, "{line}: {full:?}");
+        let closed = sandbox.shell(&format!("({GANTRY} {line}; echo $? >&2) | true"));
+        assert_eq!(closed.stderr, "0\n", "{line}");
+    }
+}

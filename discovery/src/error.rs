@@ -129,6 +129,11 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// The same on one line: a stranger's text cannot add a line to a list or a report.
+pub fn printable_line(text: &str) -> String {
+    printable(text).replace('\n', "\u{fffd}")
+}
+
 /// An error and its causes on one line, without saying any text twice.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -18,5 +18,5 @@ pub mod store;
 
 pub use client::{Client, ClientOptions};
 pub use config::Config;
-pub use error::{Error, Kind, printable};
+pub use error::{Error, Kind, printable, printable_line};
 pub use store::Store;

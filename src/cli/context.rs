@@ -91,13 +91,16 @@ impl Context {
                 .map_err(io::Error::from)
                 .and_then(|()| writeln!(out))
         } else {
-            writeln!(out, "{text}")
+            // Names, labels and user IDs are strangers' text.
+            writeln!(out, "{}", discovery::printable(&text.to_string()))
         };
-        match written {
-            // Whoever read our output has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
+        enough(written.and_then(|()| out.flush()))
+    }
+
+    /// Writes data on stdout as it is, byte for byte.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        enough(out.write_all(bytes).and_then(|()| out.flush()))
     }
 
     /// Says something on stderr, unless `--quiet`.
@@ -159,6 +162,14 @@ impl Context {
                 home_folder("XDG_DATA_HOME", ".local/share").join("gantry")
             }
         })
+    }
+}
+
+/// Whoever reads our output may stop when they have seen enough.
+fn enough(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
     let (kind, text, refusal) = match failure {
         Failure::Child(code) => return ExitCode::from(code),
         Failure::Error(kind, error) => {
-            let text = format!("{error:#}");
+            let text = chain(&error);
             let refusal = Refusal {
                 code: kind.word().to_owned(),
                 message: text.clone(),
@@ -90,10 +90,24 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
     let line = if context.json() {
         serde_json::json!({ "error": refusal, "exitCode": kind as u8 }).to_string()
     } else {
-        format!("gantry: {text}")
+        format!("gantry: {}", discovery::printable(&text))
     };
     let _ = writeln!(std::io::stderr(), "{line}");
     ExitCode::from(kind as u8)
+}
+
+/// The error and its causes. Some errors name their cause themselves: it is said once.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 impl Kind {
@@ -107,5 +121,19 @@ impl Kind {
             Self::Server => "refused-by-server",
             Self::Network => "network",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn chain_says_no_cause_twice() {
+        let twice = builder::PackError::Write(std::io::Error::other("it burns"));
+        let error = Err::<(), _>(twice).context("no image").unwrap_err();
+        assert_eq!(chain(&error), "no image: cannot write the image: it burns");
     }
 }

@@ -39,8 +39,7 @@ impl Args {
             refused => Failure::refused(&refused),
         })?;
         if self.manifest {
-            use std::io::Write;
-            return Ok(std::io::stdout().write_all(image.manifest_bytes())?);
+            return Ok(context.write(image.manifest_bytes())?);
         }
         let manifest = image.manifest();
         let value = serde_json::json!({
@@ -59,15 +58,16 @@ impl Args {
         });
         let text = format!(
             "name:        {}\nlabels:      {}\nimage ID:    {}\nfile digest: {}\n\
-             file:        {} bytes, {}\narchive:     {} bytes, {} entries\nruns:        {exec}",
+             file:        {} bytes, {}\narchive:     {} bytes, {} entries\nruns:        {}",
             manifest.name,
-            manifest.labels,
+            discovery::printable_line(&manifest.labels.to_string()),
             image.image_id(),
             image.file_digest(),
             image.file_bytes(),
             image.compression(),
             image.tar_bytes(),
             image.entries(),
+            discovery::printable_line(exec),
         );
         Ok(context.print(&value, text)?)
     }

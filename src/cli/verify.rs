@@ -152,7 +152,7 @@ fn print(context: &Context, image: &VerifiedImage) -> Result<(), Failure> {
     let mut text = format!(
         "name:        {}\nlabels:      {}\nimage ID:    {}\nsigned by:   {}",
         manifest.name,
-        manifest.labels,
+        discovery::printable_line(&manifest.labels.to_string()),
         inspected.image_id(),
         signature.signer(),
     );
@@ -160,7 +160,7 @@ fn print(context: &Context, image: &VerifiedImage) -> Result<(), Failure> {
         text.push_str(&format!("\n  subkey:    {}", signature.signing_key()));
     }
     if let Some(user_id) = signature.user_id() {
-        text.push_str(&format!("\nuser ID:     {user_id}"));
+        text.push_str(&format!("\nuser ID:     {}", discovery::printable_line(user_id)));
     }
     text.push_str(&format!("\nsigned on:   {signed}\ntrusted for: {}", scopes.join(", ")));
     Ok(context.print(&value, text)?)

@@ -24,7 +24,7 @@ impl Args {
         }
         let mut text = String::new();
         for (at, record) in listing.images.iter().enumerate() {
-            let reference = discovery::printable(&record.reference().to_string());
+            let reference = discovery::printable_line(&record.reference().to_string());
             let line = if at == 0 { "" } else { "\n" };
             let _ = write!(text, "{line}{}  {reference}", record.image_id);
         }

@@ -1,7 +1,5 @@
 //! `gantry image manifest`.
 
-use std::io::Write;
-
 use discovery::store::Wanted;
 
 use super::super::client::wanted;
@@ -21,8 +19,6 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let image = open(context, &self.image)?;
-        let mut out = std::io::stdout().lock();
-        out.write_all(image.manifest_bytes())?;
-        Ok(out.flush()?)
+        Ok(context.write(image.manifest_bytes())?)
     }
 }

@@ -30,7 +30,7 @@ impl Args {
              file:        {} bytes, {}\narchive:     {} bytes\nsigned by:   {}\n\
              signed at:   {}\nimported at: {}\nfrom:        {origin}",
             record.name,
-            record.labels,
+            discovery::printable_line(&record.labels.to_string()),
             record.image_id,
             record.file_digest,
             record.file_bytes,
@@ -40,6 +40,6 @@ impl Args {
             record.signed_at,
             record.imported_at,
         );
-        Ok(context.print(record, discovery::printable(&text))?)
+        Ok(context.print(record, text)?)
     }
 }

@@ -38,7 +38,7 @@ impl Args {
                     Some(certificate) => certificate.user_ids().join(", "),
                     None => "not trusted here, whatever a shorter prefix says".to_owned(),
                 };
-                format!("{}  {scope}  {who}", entry.fingerprint)
+                format!("{}  {scope}  {}", entry.fingerprint, discovery::printable_line(&who))
             })
             .collect();
         let values: Vec<_> = entries.iter().map(entry_json).collect();
