@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aci::stage::{Hold, Lock};
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 
 pub(crate) use images::{NameSummary, NewImage, StoredImage};
 pub(crate) use tokens::StoredToken;
@@ -67,8 +67,16 @@ impl Catalog {
             .await
             .map_err(|error| CatalogError::Lock(error.into()))?
             .map_err(CatalogError::Lock)?;
-        let pool =
-            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            // Where the disk is full, SQLite itself rolls back. sqlx does not see it, counts
+            // the transaction as open for ever, and every later one on this connection fails.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(std::future::ready(Ok(usable)))
+            })
+            .connect_with(options)
+            .await?;
         sqlx::migrate!("src/catalog/migrations").run(&pool).await?;
         drop(held);
         Ok(Self { pool })
@@ -107,4 +115,43 @@ fn stored(bytes: u64) -> i64 {
 
 fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T, CatalogError> {
     value.parse().map_err(|_| CatalogError::Corrupt { wanted, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Action, Token, TokenId, UploadId};
+
+    #[tokio::test]
+    async fn transaction_that_sqlite_ended_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let token = StoredToken {
+            id: TokenId::generate().unwrap(),
+            prefix: "example.com".parse().unwrap(),
+            actions: vec![Action::Push],
+            created: now,
+            expires: None,
+            last_used: None,
+            revoked: None,
+        };
+        catalog.add_token(&token, &Token::generate().unwrap().hash()).await.unwrap();
+        // As a full disk does: the statement fails, and the transaction is gone with it.
+        sqlx::query(
+            "CREATE TRIGGER full BEFORE INSERT ON uploads
+             BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+        )
+        .execute(&catalog.pool)
+        .await
+        .unwrap();
+        let upload = || UploadId::generate().unwrap();
+        for _ in 0..3 {
+            let failed = catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap_err();
+            assert!(matches!(failed, CatalogError::Sql(sqlx::Error::Database(_))), "{failed:?}");
+        }
+        sqlx::query("DROP TRIGGER full").execute(&catalog.pool).await.unwrap();
+        catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap();
+    }
 }
