@@ -96,7 +96,7 @@ pub async fn create_token(
     let (token, id) = (Token::generate()?, TokenId::generate()?);
     let stored =
         StoredToken { id, prefix, actions, created: now, expires, last_used: None, revoked: None };
-    let catalog = open(data).await?;
+    let catalog = open(DataDir::open(data)?).await?;
     catalog.add_token(&stored, &token.hash()).await?;
     catalog.close().await;
     Ok((token, stored.into()))
@@ -104,7 +104,7 @@ pub async fn create_token(
 
 /// Every token, oldest first.
 pub async fn tokens(data: &Path) -> Result<Vec<TokenInfo>, AdminError> {
-    let catalog = open(data).await?;
+    let catalog = open(DataDir::open_existing(data)?).await?;
     let tokens = catalog.tokens().await?;
     catalog.close().await;
     Ok(tokens.into_iter().map(TokenInfo::from).collect())
@@ -112,14 +112,13 @@ pub async fn tokens(data: &Path) -> Result<Vec<TokenInfo>, AdminError> {
 
 /// Revokes a token from this moment; `false` where there is none, or it was revoked before.
 pub async fn revoke_token(data: &Path, id: &TokenId, now: SystemTime) -> Result<bool, AdminError> {
-    let catalog = open(data).await?;
+    let catalog = open(DataDir::open_existing(data)?).await?;
     let revoked = catalog.revoke_token(id, now).await?;
     catalog.close().await;
     Ok(revoked)
 }
 
-async fn open(data: &Path) -> Result<Catalog, AdminError> {
-    let data = DataDir::open(data)?;
+async fn open(data: DataDir) -> Result<Catalog, AdminError> {
     Ok(Catalog::open(&data.database(), &data.database_lock()).await?)
 }
 
@@ -140,6 +139,6 @@ pub fn add_keys(
 
 /// The keys that may sign, by scope, and the files that were passed over.
 pub fn keys(data: &Path, limits: &Limits) -> Result<(Vec<TrustEntry>, Vec<Warning>), AdminError> {
-    let data = DataDir::open(data)?;
+    let data = DataDir::open_existing(data)?;
     Ok(TrustStore::open(&data.trusted_keys()).list(limits)?)
 }

@@ -49,6 +49,12 @@ impl DataDir {
         Ok(data)
     }
 
+    /// Opens one that is there: who only looks at a mistyped path is told so.
+    pub(crate) fn open_existing(path: &Path) -> Result<Self, DataError> {
+        path.metadata().map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        Self::open(path)
+    }
+
     /// Takes the lock a running server holds.
     pub(crate) fn lock(&self) -> Result<Lock, DataError> {
         let path = self.0.join("lock");
