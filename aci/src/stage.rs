@@ -271,7 +271,7 @@ pub struct Lock {
 impl Lock {
     /// Waits for the lock.
     pub fn wait(path: &Path, hold: Hold) -> io::Result<Self> {
-        let file = Self::open(path)?;
+        let file = Self::open(path, hold)?;
         rustix::fs::flock(
             &file,
             match hold {
@@ -284,7 +284,7 @@ impl Lock {
 
     /// Takes the lock, or returns `None` where somebody else holds it.
     pub fn attempt(path: &Path, hold: Hold) -> io::Result<Option<Self>> {
-        let file = Self::open(path)?;
+        let file = Self::open(path, hold)?;
         let operation = match hold {
             Hold::Shared => FlockOperation::NonBlockingLockShared,
             Hold::Exclusive => FlockOperation::NonBlockingLockExclusive,
@@ -296,8 +296,21 @@ impl Lock {
         }
     }
 
-    fn open(path: &Path) -> io::Result<File> {
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)
+    fn open(path: &Path, hold: Hold) -> io::Result<File> {
+        match fs::OpenOptions::new().create(true).truncate(false).write(true).open(path) {
+            // Readers share a lock that they may read and not write: one of root's store,
+            // or of a store on a file system mounted read-only.
+            Err(error)
+                if hold == Hold::Shared
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+            {
+                File::open(path).map_err(|_| error)
+            }
+            other => other,
+        }
     }
 }
 
