@@ -358,3 +358,51 @@ fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
         assert_eq!(closed.stderr, "0\n", "{line}");
     }
 }
+
+#[test]
+fn store_that_may_only_be_read_is_read() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/file", "x");
+    sandbox.gantry("pack tree -o a.aci --name example.com/a".split(' ')).ok();
+    sandbox.gantry("key generate --user-id a@example.com --secret k --public p".split(' ')).ok();
+    sandbox.gantry("sign a.aci --key k".split(' ')).ok();
+    sandbox.gantry("trust add --root p".split(' ')).ok();
+    sandbox.gantry("--store store fetch ./a.aci".split(' ')).ok();
+    // Nobody may write to it; where root runs the tests, another user has to try.
+    fs::copy(GANTRY, sandbox.path("gantry")).unwrap();
+    let other = if rustix::process::geteuid().is_root() {
+        "setpriv --reuid=65534 --regid=65534 --clear-groups"
+    } else {
+        ""
+    };
+    let read = "mkdir -m 777 out && chmod a+rx . && chmod -R a-w,a+rX store";
+    let render = "./gantry --store store image render example.com/a out/rendered";
+    let ended = sandbox.shell(&format!("{read} && {other} {render}"));
+    sandbox.shell("chmod -R u+w store").ok();
+    ended.ok();
+    assert_eq!(fs::read(sandbox.path("out/rendered/rootfs/file")).unwrap(), b"x");
+}
+
+#[test]
+fn bad_usage_is_json_where_json_is_asked_for() {
+    let sandbox = Sandbox::new();
+    for line in ["--json nonsense", "image show --json", "--json fetch Example.com/x"] {
+        let ended = sandbox.gantry(line.split(' '));
+        let error: Value = serde_json::from_str(&ended.stderr).unwrap();
+        assert_eq!((ended.code, error["exitCode"].as_u64()), (3, Some(3)), "{line}");
+        assert_eq!(error["error"]["code"], "usage", "{line}");
+    }
+    // What follows `--` is the program's.
+    let ended = sandbox.gantry("run -- --json".split(' '));
+    assert!(ended.code == 3 && ended.stderr.starts_with("error: "), "{ended:?}");
+}
+
+#[test]
+fn registry_that_is_only_looked_at_is_not_made() {
+    let sandbox = Sandbox::new();
+    for line in ["keys list", "token list", "token revoke 00000000"] {
+        let line = format!("registry {line} --data typo");
+        assert_ne!(sandbox.gantry(line.split(' ')).code, 0, "{line}");
+        assert!(!sandbox.path("typo").exists(), "{line}");
+    }
+}

@@ -60,9 +60,15 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// Says what clap has to say: help on stdout with code 0, bad usage on stderr with code 3.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+/// Says what clap has to say: help on stdout with code 0, bad usage on stderr with code 3,
+/// as JSON where the command line asks for it before it goes wrong or after.
+pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     let wanted = !error.use_stderr();
+    if json && !wanted {
+        let text = error.to_string();
+        let message = text.trim_start_matches("error: ").trim_end();
+        return say(Kind::Usage, message, plain(Kind::Usage, message), true);
+    }
     // A closed pipe is the reader's choice.
     let _ = error.print();
     if wanted { ExitCode::SUCCESS } else { ExitCode::from(Kind::Usage as u8) }
@@ -75,25 +81,34 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
         Failure::Child(code) => return ExitCode::from(code),
         Failure::Error(kind, error) => {
             let text = chain(&error);
-            let refusal = Refusal {
-                code: kind.word().to_owned(),
-                message: text.clone(),
-                wanted: String::new(),
-                found: String::new(),
-                rule: String::new(),
-                next: String::new(),
-            };
+            let refusal = plain(kind, &text);
             (kind, text, refusal)
         }
         Failure::Refusal(kind, refusal) => (kind, refusal.to_string(), *refusal),
     };
-    let line = if context.json() {
+    say(kind, &text, refusal, context.json())
+}
+
+fn say(kind: Kind, text: &str, refusal: Refusal, json: bool) -> ExitCode {
+    let line = if json {
         serde_json::json!({ "error": refusal, "exitCode": kind as u8 }).to_string()
     } else {
-        format!("gantry: {}", discovery::printable(&text))
+        format!("gantry: {}", discovery::printable(text))
     };
     let _ = writeln!(std::io::stderr(), "{line}");
     ExitCode::from(kind as u8)
+}
+
+/// An error that is no refusal, in the form of one.
+fn plain(kind: Kind, message: &str) -> Refusal {
+    Refusal {
+        code: kind.word().to_owned(),
+        message: message.to_owned(),
+        wanted: String::new(),
+        found: String::new(),
+        rule: String::new(),
+        next: String::new(),
+    }
 }
 
 /// The error and its causes. Some errors name their cause themselves: it is said once.

@@ -33,7 +33,7 @@ impl Args {
         let (record, new) = (&fetched.imported.record, fetched.imported.new);
         context.note(format_args!(
             "{} signed by {}{}",
-            discovery::printable(&record.reference().to_string()),
+            discovery::printable_line(&record.reference().to_string()),
             record.signer,
             if new { "" } else { ", in the store already" },
         ));

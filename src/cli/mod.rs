@@ -64,7 +64,10 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let gantry = match Gantry::try_parse() {
         Ok(gantry) => gantry,
-        Err(error) => return exit::usage(&error),
+        Err(error) => {
+            let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+            return exit::usage(&error, json);
+        }
     };
     let mut context = Context::new(gantry.global);
     if let Err(failure) = context.configure() {

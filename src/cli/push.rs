@@ -56,7 +56,7 @@ impl Args {
         context.note(format_args!(
             "{} {} signed by {}",
             if pushed.created { "pushed" } else { "there already:" },
-            discovery::printable(&reference.to_string()),
+            discovery::printable_line(&reference.to_string()),
             discovery::printable(&pushed.signer),
         ));
         let value = json!({ "pushed": pushed, "page": page });
