@@ -112,8 +112,9 @@ impl<R: Read> Decompressor<R> {
             [b'B', b'Z', b'h', ..] => Compression::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-            // A tar begins with a path, and every path of an image begins so.
-            [b'm' | b'r' | b'.' | b'P', ..] => Compression::None,
+            // A tar begins with a path: every path of an image begins so, and so do the names
+            // that tools give to extended headers (`PaxHeaders…`, `pax_global_header`).
+            [b'm' | b'r' | b'.' | b'P' | b'p', ..] => Compression::None,
             other => return Err(ArchiveError::UnknownFormat(other.to_vec())),
         };
         if compression == Compression::None {

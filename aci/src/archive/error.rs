@@ -161,9 +161,12 @@ impl Refuse for ArchiveError {
     fn refusal(&self) -> Refusal {
         use ArchiveError as E;
         let (code, wanted, rule, next) = match self {
-            E::Io(_) => {
-                ("io", "a file that can be read", "reading comes before judging", "try again")
-            }
+            E::Io(_) => (
+                "io",
+                "a file that can be read, and room for what is written",
+                "reading comes before judging: nothing is said about the image",
+                "see to what the system says, then try again",
+            ),
             E::UnknownFormat(_) => (
                 "image-format",
                 "a tar, plain or compressed by gzip, bzip2, xz or zstd",
@@ -237,7 +240,10 @@ impl Refuse for ArchiveError {
         };
         Refusal {
             code: code.to_owned(),
-            message: "the image was refused".to_owned(),
+            message: match self {
+                E::Io(error) => format!("reading or writing failed: {error}"),
+                _ => "the image was refused".to_owned(),
+            },
             wanted: wanted.to_owned(),
             found: self.to_string(),
             rule: rule.to_owned(),

@@ -244,6 +244,9 @@ fn reader_takes_gnu_v7_and_padded_archives() {
         v7 = v7.block(block).content(bytes);
     }
     assert!(read(&v7.end()).is_ok());
+    let global = raw(b"pax_global_header", b'g', 12, b"");
+    let git = Tar::default().block(global).content(b"12 comment=\n");
+    assert!(read(&git.file("manifest", MANIFEST).directory("rootfs").end()).is_ok());
     assert!(
         read(&Tar::default().directory("./").file("manifest", MANIFEST).directory("rootfs").end())
             .is_ok()

@@ -44,6 +44,14 @@ pub enum CatalogError {
     },
 }
 
+impl CatalogError {
+    /// Whether the disk had no room for the database.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        // SQLITE_FULL (sqlite.org/rescode.html).
+        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.code().as_deref() == Some("13"))
+    }
+}
+
 /// The catalogue of one data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
@@ -121,6 +129,22 @@ fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T
 mod tests {
     use super::*;
     use crate::token::{Action, Token, TokenId, UploadId};
+
+    #[tokio::test]
+    async fn full_database_is_told_from_a_broken_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
+        let mut connection = catalog.pool.acquire().await.unwrap();
+        for sql in ["CREATE TABLE rows (bytes BLOB)", "PRAGMA max_page_count = 1"] {
+            sqlx::query(sql).execute(&mut *connection).await.unwrap();
+        }
+        let full = "INSERT INTO rows VALUES (zeroblob(1000000))";
+        let full = sqlx::query(full).execute(&mut *connection).await.unwrap_err();
+        assert!(CatalogError::from(full).is_full_disk());
+        let broken = sqlx::query("SELECT absent").execute(&mut *connection).await.unwrap_err();
+        assert!(!CatalogError::from(broken).is_full_disk());
+    }
 
     #[tokio::test]
     async fn transaction_that_sqlite_ended_does_not_spoil_the_next() {

@@ -74,7 +74,7 @@ pub(crate) enum ApiError {
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
     #[error("the registry's disk is full")]
-    StorageFull(#[source] std::io::Error),
+    StorageFull(#[source] Box<dyn Error + Send + Sync>),
     #[error("the registry failed")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -119,14 +119,14 @@ impl ApiError {
 
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
-        Self::internal(error)
+        if error.is_full_disk() { Self::StorageFull(error.into()) } else { Self::internal(error) }
     }
 }
 
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
-            Self::StorageFull(error)
+            Self::StorageFull(error.into())
         } else {
             Self::internal(error)
         }
