@@ -16,6 +16,9 @@ if [[ -z ${GANTRY:-} ]]; then
 fi
 
 mkdir -p "$work" "$results"
+# A second run would take the first one's cores and files.
+exec 9>"$work/lock"
+flock 9
 if [[ ! -e $work/tree.txt ]]; then
     rm -rf "$work/image"
     python3 bench/tree.py "$work/image" >"$work/tree.new"
