@@ -24,6 +24,8 @@ pub(super) enum BlockCompressor {
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
 
+/// Of libdeflate: as small as level 6 of zlib to within a hundredth, and faster than its own 6.
+const GZIP_LEVEL: i32 = 5;
 const ZSTD_LEVEL: i32 = 3;
 const XZ_PRESET: u32 = 6;
 
@@ -31,9 +33,11 @@ impl BlockCompressor {
     pub(super) fn new(compression: Compression) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::Plain,
-            Compression::Gzip => Self::Gzip(Box::new(libdeflater::Compressor::new(
-                libdeflater::CompressionLvl::default(),
-            ))),
+            Compression::Gzip => {
+                let level = libdeflater::CompressionLvl::new(GZIP_LEVEL)
+                    .map_err(|_| io::ErrorKind::InvalidInput)?;
+                Self::Gzip(Box::new(libdeflater::Compressor::new(level)))
+            }
             Compression::Bzip2 => Self::Bzip2,
             Compression::Xz => Self::Xz,
             Compression::Zstd => {
