@@ -31,7 +31,7 @@ def main():
             name, size, memory = line.rstrip("\n").split("\t")
             runs[name] = (int(size), int(memory))
 
-    print(f"{tree}; {os.cpu_count()} cores, {cpu()}, Linux {platform.release().split("-")[0]}")
+    print(f"{tree}; {os.cpu_count()} cores, {cpu()}, Linux {platform.release().split('-')[0]}")
     print()
     print("| command | best s | mean s | of actool's time | of the hash's time | MB | of actool's size | peak MiB |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
