@@ -17,6 +17,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
@@ -55,6 +57,7 @@ pub struct StagedFile {
     file: File,
     /// The hidden name, on file systems without nameless files.
     hidden: Option<PathBuf>,
+    write_back: WriteBack,
 }
 
 impl StagedFile {
@@ -64,7 +67,9 @@ impl StagedFile {
         let mode = Mode::from_raw_mode(mode);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, mode) {
-            Ok(fd) => Ok(Self { file: File::from(fd), hidden: None }),
+            Ok(fd) => {
+                Ok(Self { file: File::from(fd), hidden: None, write_back: WriteBack::default() })
+            }
             // The three ways kernels and file systems say that they cannot.
             Err(
                 rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL,
@@ -78,7 +83,7 @@ impl StagedFile {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(&path, flags, mode)?);
         rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Self { file, hidden: Some(path) })
+        Ok(Self { file, hidden: Some(path), write_back: WriteBack::default() })
     }
 
     /// The open file, for reading back what was written.
@@ -91,6 +96,7 @@ impl StagedFile {
         if existing == Existing::Replace {
             existing.check(target)?;
         }
+        self.write_back.finish()?;
         self.file.sync_all()?;
         let folder = folder_of(target);
         match (self.hidden.take(), existing) {
@@ -122,11 +128,56 @@ impl StagedFile {
 
 impl Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.write_back.advance(&self.file, written)?;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Brings a large file to the disk while it is still being written, on a thread of its
+/// own, so that the sync at the end has little left to wait for.
+#[derive(Debug, Default)]
+struct WriteBack {
+    /// Bytes written since the last step.
+    waiting: u64,
+    thread: Option<(SyncSender<()>, JoinHandle<io::Result<()>>)>,
+}
+
+impl WriteBack {
+    /// Bytes between two steps: a small file never begins one.
+    const STEP: u64 = 32 << 20;
+
+    fn advance(&mut self, file: &File, written: usize) -> io::Result<()> {
+        self.waiting += written as u64;
+        if self.waiting < Self::STEP {
+            return Ok(());
+        }
+        self.waiting = 0;
+        let (wanted, _) = match &mut self.thread {
+            Some(thread) => thread,
+            none => none.insert(Self::start(file.try_clone()?)),
+        };
+        // Where the last step still runs, the next one takes these bytes too; where it
+        // failed, `finish` says so.
+        let _ = wanted.try_send(());
+        Ok(())
+    }
+
+    fn start(file: File) -> (SyncSender<()>, JoinHandle<io::Result<()>>) {
+        let (wanted, steps) = sync_channel(1);
+        let thread = thread::spawn(move || steps.iter().try_for_each(|()| file.sync_data()));
+        (wanted, thread)
+    }
+
+    /// The kernel tells a failed write once: if a step here was told, nobody else will be.
+    fn finish(&mut self) -> io::Result<()> {
+        let Some((wanted, thread)) = self.thread.take() else { return Ok(()) };
+        drop(wanted);
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs died")))
     }
 }
 
@@ -407,6 +458,22 @@ mod tests {
             remove(&target).unwrap();
             remove(&target).unwrap();
         }
+    }
+
+    #[test]
+    fn staged_file_of_many_steps_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("large");
+        let mut staged = StagedFile::new_in(folder.path(), 0o600).unwrap();
+        let piece: Vec<u8> = (0..1_000_003_u32).map(|n| (n % 251) as u8).collect();
+        for _ in 0..(3 * WriteBack::STEP / 1_000_003) {
+            staged.write_all(&piece).unwrap();
+        }
+        assert!(staged.write_back.thread.is_some(), "the disk was kept busy");
+        staged.commit(&target, Existing::Refuse).unwrap();
+        let whole = fs::read(&target).unwrap();
+        assert_eq!(whole.len() % piece.len(), 0);
+        assert!(whole.chunks(piece.len()).all(|chunk| chunk == piece));
     }
 
     #[test]
