@@ -388,7 +388,8 @@ fn hidden_name() -> io::Result<OsString> {
     Ok(format!("{STAGE_PREFIX}{:016x}", u64::from_ne_bytes(random)).into())
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder a path is in: its parent, or the current one for a bare name.
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

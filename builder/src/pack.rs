@@ -105,10 +105,7 @@ pub fn pack_file(
         _ => PackError::Write(error),
     };
     existing.check(target).map_err(cannot)?;
-    let folder = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = aci::stage::folder_of(target);
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
     if real(folder).starts_with(real(options.rootfs)) {
         let (output, tree) = (target.to_owned(), options.rootfs.to_owned());

@@ -213,10 +213,7 @@ fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
         }
         Err(error) => return Err(at(target)(error)),
     }
-    let parent = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = stage::folder_of(target);
     stage::create_folders(parent).map_err(at(parent))?;
     StagedFolder::new_in(parent).map_err(at(parent))
 }
