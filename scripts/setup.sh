@@ -32,7 +32,8 @@ any_file() {
 }
 
 libclang_there() {
-    [[ -n ${LIBCLANG_PATH:-} ]] || any_file '/usr/lib/llvm-*/lib/libclang*.so*' '/usr/lib/*/libclang*.so*'
+    # Not libclang-cpp, which the compiler's own packages bring: bindings are read with the C library.
+    [[ -n ${LIBCLANG_PATH:-} ]] || any_file '/usr/lib/llvm-*/lib/libclang[.-][s0-9]*' '/usr/lib/*/libclang[.-][s0-9]*'
 }
 
 clang_headers_there() {
