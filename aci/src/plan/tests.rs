@@ -54,13 +54,16 @@ pub(super) fn image(
     let depends: Vec<_> = depends.iter().map(|name| json!({"imageName": name})).collect();
     let manifest = json!({
         "acKind": "ImageManifest", "acVersion": "0.8.11", "name": name,
-        "dependencies": depends, "pathWhitelist": whitelist,
+        "dependencies": depends,
     });
+    let mut manifest = ImageManifest::from_json(manifest.to_string().as_bytes()).unwrap();
+    // No manifest that was read has relative paths, but whoever makes one may.
+    manifest.path_whitelist = whitelist.iter().map(|&path| path.to_owned()).collect();
     let mut id = [0; 64];
     id[..name.len()].copy_from_slice(name.as_bytes());
     Made {
         id: ImageId::of(id),
-        manifest: ImageManifest::from_json(manifest.to_string().as_bytes()).unwrap(),
+        manifest,
         file_bytes: None,
         entries: entries.iter().map(|(path, kind)| entry(path, kind)).collect(),
     }

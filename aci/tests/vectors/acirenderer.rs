@@ -1,43 +1,36 @@
 //! The suite `acirenderer`: dependencies and path whitelists, against `aci::plan`.
 //!
-//! [`acirenderer_case`] gives what the plan says of a case, in every form that a case may ask for:
+//! [`run`] gives what the plan says of a case, in every form that a case may ask for:
 //!
 //! ```text
 //! {"listed": […], "disk": […],              `expected`
 //!  "regular_files": {…}, "dir_modes": {…}}   `spec_expected`
 //! ```
 //!
-//! A case asks for some of them, so it is compared with [`acirenderer_agrees`]. Where a case has a
-//! `spec_expected`, that is what has to agree, whatever `expect` and `expected` say: those are
-//! what the reference does.
+//! A case asks for some of them, so it is compared with [`agrees`].
 
 use aci::archive::EntryKind;
 use aci::plan::{Plan, PlanEntry, PlanImage, PlannedFile, Source, plan};
-use aci::{ImageId, ImageManifest, Limits};
+use aci::{ImageId, ImageManifest, Limits, Refuse};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha512};
 
-/// Cases in which we differ on purpose, and where the spec says so.
-pub const DIFFERENCES: &[(&str, &str)] = &[(
-    "acirenderer/probe/dependency-by-id-wrong-name",
-    "aci.md, Dependency Matching: name and labels find the image, the image ID is compared then",
-)];
+use super::{Outcome, Refused};
 
-/// Runs one case.
-pub fn acirenderer_case(op: &str, input: &Value) -> Result<Value, String> {
-    match op {
-        "render" => render(input),
-        "upper_whitelist" => upper_whitelist(input),
-        other => Err(format!("no operation {other:?}")),
-    }
+pub(super) fn run(suite: &str, op: &str, input: &Value) -> Option<Outcome> {
+    Some(match (suite, op) {
+        ("acirenderer", "render") => render(input),
+        ("acirenderer", "upper_whitelist") => upper_whitelist(input),
+        _ => return None,
+    })
 }
 
-/// Whether what [`acirenderer_case`] gave is what a case wants: the forms that it names, those
-/// that name files to the last one, but of modes only those that are given.
+/// Whether what [`run`] gave is what a case wants: the forms that it names, those that name files
+/// to the last one, but of modes only those that are given.
 ///
 /// Which image `rootfs` itself comes from is not compared: the reference lists the weakest one,
 /// and a `spec_expected` says that the strongest is right.
-pub fn acirenderer_agrees(ours: &Value, wanted: &Value) -> bool {
+pub(super) fn agrees(ours: &Value, wanted: &Value) -> bool {
     let Some(forms) = wanted.as_object() else { return ours == wanted };
     forms.iter().all(|(form, wanted)| match (form.as_str(), &ours[form]) {
         ("dir_modes", ours) => {
@@ -81,18 +74,25 @@ impl Image<'_> {
     }
 }
 
-fn render(input: &Value) -> Result<Value, String> {
-    let cases = input["images"].as_array().ok_or("no images")?;
-    let top = input["top"].as_u64().ok_or("no top")? as usize;
-    let images = images(cases)?;
+fn render(input: &Value) -> Outcome {
+    let images = images(input["images"].as_array().unwrap());
+    let top = &images[index(&input["top"])];
     // The reference prefers what was imported last.
     let others: Vec<PlanImage<'_>> = images.iter().rev().map(Image::planned).collect();
-    let top = images.get(top).ok_or("no such top")?;
-    let planned = plan(&top.planned(), &others, &Limits::default()).map_err(|e| e.to_string())?;
+    let planned = planned(&top.planned(), &others)?;
     Ok(in_all_forms(&planned, top, &images))
 }
 
-fn images(cases: &[Value]) -> Result<Vec<Image<'_>>, String> {
+fn planned<'a>(top: &PlanImage<'a>, others: &[PlanImage<'a>]) -> Result<Plan<'a>, Refused> {
+    plan(top, others, &Limits::default())
+        .map_err(|error| Refused::new(&error.refusal().code, &error))
+}
+
+fn index(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+fn images(cases: &[Value]) -> Vec<Image<'_>> {
     // No archive is made of a case's image, so its ID is that of its description.
     let id = |case: &Value| ImageId::of(Sha512::digest(case.to_string().as_bytes()).into());
     let ids: Vec<ImageId> = cases.iter().map(id).collect();
@@ -100,26 +100,26 @@ fn images(cases: &[Value]) -> Result<Vec<Image<'_>>, String> {
 }
 
 /// `ids` are those of all images of the case, which `{id:N}` in a dependency stands for.
-fn image<'c>(case: &'c Value, id: ImageId, ids: &[ImageId]) -> Result<Image<'c>, String> {
+fn image<'c>(case: &'c Value, id: ImageId, ids: &[ImageId]) -> Image<'c> {
     let mut manifest =
         json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": case["name"]});
-    for field in ["labels", "pathWhitelist", "dependencies"] {
-        if let Some(value) = case.get(field) {
-            manifest[field] = value.clone();
-        }
+    for field in ["labels", "dependencies"] {
+        manifest[field] = case[field].clone();
     }
     let mut manifest = manifest.to_string();
     for (number, id) in ids.iter().enumerate() {
         manifest = manifest.replace(&format!("{{id:{number}}}"), id.as_str());
     }
-    let manifest =
-        ImageManifest::from_json(manifest.as_bytes()).map_err(|error| error.to_string())?;
+    let mut manifest = ImageManifest::from_json(manifest.as_bytes()).unwrap();
+    // Not through the manifest's reader, which refuses the relative paths of some cases: what
+    // rendering makes of them is asked here.
+    let whitelist = case["pathWhitelist"].as_array().into_iter().flatten();
+    manifest.path_whitelist = whitelist.map(|path| path.as_str().unwrap().to_owned()).collect();
     let entries = case["entries"].as_array().into_iter().flatten();
-    let entries = entries.map(entry).collect::<Result<_, String>>()?;
-    Ok(Image { case, id, manifest, entries })
+    Image { case, id, manifest, entries: entries.map(entry).collect() }
 }
 
-fn entry(case: &Value) -> Result<PlanEntry, String> {
+fn entry(case: &Value) -> PlanEntry {
     let text = |field: &str| case[field].as_str().unwrap_or_default();
     let kind = match text("type") {
         "file" => EntryKind::File { size: text("data").len() as u64 },
@@ -129,9 +129,9 @@ fn entry(case: &Value) -> Result<PlanEntry, String> {
         "fifo" => EntryKind::Fifo,
         "char" => EntryKind::Character { device: (0, 0) },
         "block" => EntryKind::Block { device: (0, 0) },
-        other => return Err(format!("no type {other:?}")),
+        other => panic!("a kind of entry that the suite did not have: {other}"),
     };
-    Ok(PlanEntry { path: text("name").into(), kind })
+    PlanEntry { path: text("name").into(), kind }
 }
 
 fn in_all_forms(plan: &Plan<'_>, top: &Image<'_>, images: &[Image<'_>]) -> Value {
@@ -161,7 +161,7 @@ struct Forms {
 
 impl Forms {
     fn add(&mut self, file: &PlannedFile<'_>, images: &[Image<'_>]) {
-        let path = String::from_utf8_lossy(file.path).into_owned();
+        let path = text(file.path);
         let (image_id, entry, content) = match file.source {
             Source::Made => {
                 self.dir_modes.insert(path.clone(), json!("0755"));
@@ -171,7 +171,7 @@ impl Forms {
             Source::Entry { image_id, entry, content } => (image_id, entry, content),
             Source::Link { image_id, entry, .. } => (image_id, entry, entry),
         };
-        let Some(image) = images.iter().find(|image| image.id == *image_id) else { return };
+        let image = images.iter().find(|image| image.id == *image_id).unwrap();
         let mut listed = described(&path, &image.case["entries"][entry]);
         let mut disk = described(&path, &image.case["entries"][content]);
         if let Source::Link { target, .. } = file.source {
@@ -179,7 +179,7 @@ impl Forms {
             // archive and so may stand behind it here.
             let of = &image.case["entries"][self.file_of(target, image)];
             disk = described(&path, of);
-            disk["hardlink_of"] = json!(String::from_utf8_lossy(target));
+            disk["hardlink_of"] = json!(text(target));
         }
         if disk["type"] == "file" {
             self.regular_files.insert(path.clone(), disk["data"].clone());
@@ -195,14 +195,17 @@ impl Forms {
     fn file_of(&self, target: &[u8], image: &Image<'_>) -> usize {
         let mut target = aci::archive::PathBytes::from(target);
         loop {
-            let at = image.entries.iter().position(|entry| entry.path == target);
-            let at = at.unwrap_or_default();
+            let at = image.entries.iter().position(|entry| entry.path == target).unwrap();
             let EntryKind::HardLink { target: further } = &image.entries[at].kind else {
                 return at;
             };
             target = further.clone();
         }
     }
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8(path.to_vec()).unwrap()
 }
 
 /// An entry of a case as the suite lists it.
@@ -223,30 +226,25 @@ fn described(path: &str, entry: &Value) -> Value {
 
 /// The whitelists that limit an image are all of those above it; the suite asks for one, the
 /// outermost. The list is made into images that depend on each other by their levels.
-fn upper_whitelist(input: &Value) -> Result<Value, String> {
-    let list = input["list"].as_array().ok_or("no list")?;
-    let pos = input["pos"].as_u64().ok_or("no pos")? as usize;
-    let level = |at: usize| list[at]["level"].as_u64().unwrap_or_default();
+fn upper_whitelist(input: &Value) -> Outcome {
+    let list = input["list"].as_array().unwrap();
+    let pos = index(&input["pos"]);
+    let level = |at: usize| list[at]["level"].as_u64().unwrap();
     let above = |at: usize| (0..at).rev().find(|&other| level(other) < level(at));
     let name = |at: usize| format!("example.com/i{at}");
-    let cases: Vec<Value> = (0..list.len())
-        .map(|at| {
-            let below = (at + 1..list.len()).filter(|&other| above(other) == Some(at));
-            let below: Vec<Value> = below.map(|other| json!({"imageName": name(other)})).collect();
-            let whitelist = &list[at]["pathWhitelist"];
-            json!({"name": name(at), "dependencies": below, "pathWhitelist": whitelist})
-        })
-        .collect();
-    let images = images(&cases)?;
-    let others: Vec<PlanImage<'_>> = images.iter().map(Image::planned).collect();
-    let top = std::iter::successors(Some(pos), |&at| above(at)).last().unwrap_or(pos);
-    let top = images.get(top).ok_or("no such image")?.planned();
-    let planned = plan(&top, &others, &Limits::default()).map_err(|error| error.to_string())?;
-    let visit = planned.order.iter().find(|visit| visit.image_id == &images[pos].id);
-    let limiting = visit.ok_or("never visited")?.limited_by.first();
-    let whitelist = |id: &&ImageId| {
-        let image = images.iter().find(|image| image.id == **id)?;
-        Some(json!(image.manifest.path_whitelist))
+    let case = |at: usize| {
+        let below = (at + 1..list.len()).filter(|&other| above(other) == Some(at));
+        let below: Vec<Value> = below.map(|other| json!({"imageName": name(other)})).collect();
+        let whitelist = &list[at]["pathWhitelist"];
+        json!({"name": name(at), "dependencies": below, "pathWhitelist": whitelist})
     };
-    Ok(limiting.and_then(whitelist).unwrap_or(Value::Null))
+    let cases: Vec<Value> = (0..list.len()).map(case).collect();
+    let images = images(&cases);
+    let others: Vec<PlanImage<'_>> = images.iter().map(Image::planned).collect();
+    let top = std::iter::successors(Some(pos), |&at| above(at)).last().unwrap();
+    let planned = planned(&images[top].planned(), &others)?;
+    let visit = planned.order.iter().find(|visit| visit.image_id == &images[pos].id).unwrap();
+    let Some(outermost) = visit.limited_by.first() else { return Ok(Value::Null) };
+    let image = images.iter().find(|image| image.id == **outermost).unwrap();
+    Ok(json!(image.manifest.path_whitelist))
 }
