@@ -18,6 +18,7 @@ mod labels;
 mod limits;
 pub mod manifest;
 mod name;
+pub mod plan;
 pub mod push;
 mod reference;
 mod refusal;

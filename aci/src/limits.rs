@@ -24,6 +24,14 @@ pub struct Limits {
     pub path_depth: usize,
     /// Bytes of one extended header: its long names and extended attributes together.
     pub header_bytes: u64,
+    /// Images that depend on each other in one line, from the one that is rendered down.
+    pub dependency_depth: usize,
+    /// Dependencies that are looked at to render an image, one that several images name
+    /// counted as often.
+    pub dependencies: u64,
+    /// Entries that are looked at to render an image with its dependencies, and paths that
+    /// this gives.
+    pub plan_entries: u64,
     /// Bytes of a detached signature file.
     pub signature_bytes: u64,
     /// Bytes of a file of public keys.
@@ -45,6 +53,9 @@ impl Default for Limits {
             path_bytes: 4096,
             path_depth: 2048,
             header_bytes: 2 * MIB,
+            dependency_depth: 256,
+            dependencies: 1000,
+            plan_entries: 4_000_000,
             signature_bytes: 256 << 10,
             key_bytes: MIB,
             page_bytes: MIB,

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 
 use aci::archive::{ArchiveError, Ownership, UnpackOptions, Unpacked};
+use aci::plan::Whitelist;
 use aci::stage::{self, StagedFolder};
 use aci::{ImageId, ImageManifest, Limits, Refusal, Refuse};
 
@@ -165,9 +166,11 @@ fn fill(
     }
     let manifest = unpacked.image.manifest();
     let mut remarks = remarks(&unpacked, root);
-    if files == Files::Rendered && !manifest.path_whitelist.is_empty() {
+    if files == Files::Rendered
+        && let Some(whitelist) = Whitelist::new(&manifest.path_whitelist)
+    {
         let rootfs = folder.join("rootfs");
-        let removed = whitelist::apply(&rootfs, &manifest.path_whitelist).map_err(at(&rootfs))?;
+        let removed = whitelist::apply(&rootfs, &whitelist).map_err(at(&rootfs))?;
         remarks.push(format!("{removed} files and folders were left out, which the image's pathWhitelist does not name"));
     }
     Ok(Rendered {
