@@ -5,9 +5,8 @@ use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::compression::has_checksum;
 use super::hashed::HashedReader;
-use super::header::{BLOCK, CHECKSUM, checksum};
-use super::read::number;
 use super::{ArchiveError, Compression, Limited};
 use crate::limits::Limits;
 
@@ -119,22 +118,17 @@ pub(super) enum Decompressor<R: Read> {
 impl<R: Read> Decompressor<R> {
     /// Looks at the first bytes and chooses.
     pub(super) fn new(file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
-        let mut file =
-            HashedReader::begin(file, BLOCK).map_err(|error| from_io(error, Compression::None))?;
+        let mut file = HashedReader::begin(file, Compression::DETECT_BYTES)
+            .map_err(|error| from_io(error, Compression::None))?;
         let start = file.ready();
-        let compression = match magic(start) {
-            // A file that is both goes two ways in tools that believe its name.
-            Some(compression) if is_tar_header(start) => {
-                return Err(ArchiveError::Ambiguous(compression));
-            }
-            Some(compression) => compression,
-            // A tar begins with a path: every path of an image begins so, and so do the names
-            // that tools give to extended headers (`PaxHeaders…`, `pax_global_header`).
-            None if matches!(start, [b'm' | b'r' | b'.' | b'P' | b'p', ..]) => Compression::None,
-            None if is_tar_header(start) => Compression::None,
-            None => return Err(ArchiveError::UnknownFormat(start[..start.len().min(6)].to_vec())),
+        let Some(compression) = Compression::detect(start) else {
+            return Err(ArchiveError::UnknownFormat(start[..start.len().min(6)].to_vec()));
         };
         if compression != Compression::None {
+            // A file that is a tar as well goes another way in tools that believe its name.
+            if start.get(..Compression::DETECT_BYTES).is_some_and(has_checksum) {
+                return Err(ArchiveError::Ambiguous(compression));
+            }
             file.hash()?;
         }
         let decompressor = match compression {
@@ -188,21 +182,4 @@ impl<R: Read> Read for Decompressor<R> {
             Self::Zstd(decoder) => decoder.read(buffer),
         }
     }
-}
-
-/// The compression that a file beginning like this has.
-pub(super) fn magic(start: &[u8]) -> Option<Compression> {
-    match start {
-        [0x1f, 0x8b, ..] => Some(Compression::Gzip),
-        [b'B', b'Z', b'h', ..] => Some(Compression::Bzip2),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Compression::Xz),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
-        _ => None,
-    }
-}
-
-/// Whether these bytes begin with a tar header whose checksum is right.
-fn is_tar_header(start: &[u8]) -> bool {
-    let Some(block) = start.first_chunk::<BLOCK>() else { return false };
-    number(&block[CHECKSUM]) == Some(checksum(block))
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use super::decompress::{Deadline, Decompressor, MeteredFile, from_io, magic, through_io};
+use super::decompress::{Deadline, Decompressor, MeteredFile, from_io, through_io};
 use super::entry::{Entry, EntryKind};
 use super::hashed::HashedReader;
 use super::layout::{Layout, Place};
@@ -103,7 +103,9 @@ impl<R: Read> ImageReader<R> {
         });
         let start = archive.fill_buf().map_err(|error| from_io(error, compression))?;
         // `gzip` twice: it would be refused as a broken tar, which tells its author nothing.
-        if let Some(inner) = magic(start).filter(|_| compression != Compression::None) {
+        if let Some(inner) =
+            Compression::of_magic(start).filter(|_| compression != Compression::None)
+        {
             return Err(ArchiveError::Nested { outer: compression, inner });
         }
         Ok(Self {

@@ -264,7 +264,7 @@ mod tests {
 
     fn with(isolators: &str) -> App {
         let mut app = app(&["/x"]);
-        app.isolators = serde_json::from_str(isolators).unwrap();
+        app.isolators = crate::bundle::tests::isolators(isolators);
         app
     }
 
