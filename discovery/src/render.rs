@@ -156,7 +156,7 @@ fn fill(
     let root = rustix::process::geteuid().is_root();
     let ownership = if root { Ownership::Restore } else { Ownership::Caller };
     let unpacked =
-        aci::archive::unpack(image.file(), folder, &UnpackOptions { ownership }, limits)?;
+        aci::archive::unpack(image.file(), folder, &UnpackOptions::new(ownership), limits)?;
     // A file that was changed on disk since its import was never verified.
     if unpacked.image.image_id() != &image.record().image_id {
         return Err(RenderError::Altered {
@@ -190,9 +190,9 @@ fn remarks(unpacked: &Unpacked, root: bool) -> Vec<String> {
         remarks.push("all files belong to you: only root can restore their owners".to_owned());
     }
     for (count, what) in [
-        (unpacked.devices_left_out, "device files"),
-        (unpacked.set_id_left_out, "set-user-ID and set-group-ID bits"),
-        (unpacked.xattrs_left_out, "extended attributes"),
+        (unpacked.left_out.devices, "device files"),
+        (unpacked.left_out.set_id, "set-user-ID and set-group-ID bits"),
+        (unpacked.left_out.xattrs, "extended attributes"),
     ] {
         if count > 0 {
             remarks.push(format!("{count} {what} could not be restored here and were left out"));
