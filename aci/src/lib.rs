@@ -12,12 +12,14 @@
 
 pub mod archive;
 mod digest;
+pub mod isolator;
 mod json;
 mod labels;
 mod limits;
 pub mod manifest;
 mod name;
 pub mod push;
+mod quantity;
 mod reference;
 mod refusal;
 pub mod stage;
@@ -28,6 +30,7 @@ pub use labels::{Label, LabelError, Labels, host_platform};
 pub use limits::Limits;
 pub use manifest::{ImageManifest, ManifestError};
 pub use name::{Identifier, Name, NameError};
+pub use quantity::{Quantity, QuantityError, QuantityFormat, QuantityParts};
 pub use reference::{Reference, ReferenceError};
 pub use refusal::{Refusal, Refuse};
 pub use template::{Extension, Template};
