@@ -10,6 +10,7 @@
 //! it is whole. As root, files belong to whom the image says; as another user, all
 //! belongs to the caller.
 
+mod extract;
 mod whitelist;
 
 use std::fs;
@@ -26,6 +27,8 @@ use aci::{ImageId, ImageManifest, Limits, Refusal, Refuse};
 use crate::bundle::{self, Bundle, BundleError, BundleOptions, Host};
 use crate::error::{Kind, refusal};
 use crate::store::StoredImage;
+
+pub use extract::extract;
 
 /// Which files of an image are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +109,22 @@ pub fn render(
 ) -> Result<Rendered, RenderError> {
     let staged = stage_beside(target)?;
     let rendered = fill(image, staged.path(), files, limits)?;
+    place(staged, target, shape)?;
+    Ok(rendered)
+}
+
+/// Gives a filled folder its name.
+fn place(staged: StagedFolder, target: &Path, shape: Shape) -> Result<(), RenderError> {
     staged.sync_tree().map_err(at(target))?;
     match shape {
-        Shape::Image => commit(staged, target)?,
+        Shape::Image => commit(staged, target),
         Shape::Rootfs => {
             make_way(target)?;
             let rootfs = staged.path().join("rootfs");
             rustix::fs::renameat_with(CWD, &rootfs, CWD, target, RenameFlags::NOREPLACE)
-                .map_err(|error| at(target)(error.into()))?;
+                .map_err(|error| at(target)(error.into()))
         }
     }
-    Ok(rendered)
 }
 
 /// Renders an image into `target` and adds a `config.json`: an OCI bundle. The folder
@@ -199,14 +207,13 @@ fn remarks(unpacked: &Unpacked, root: bool) -> Vec<String> {
 }
 
 fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
+    // What a link leads to is not what was named.
+    if target.is_symlink() {
+        return Err(RenderError::Occupied(target.to_owned()));
+    }
     match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A symlink that leads nowhere is there all the same.
-            if target.symlink_metadata().is_ok() {
-                return Err(RenderError::Occupied(target.to_owned()));
-            }
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Ok(false) => return Err(RenderError::Occupied(target.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(RenderError::Occupied(target.to_owned()));
