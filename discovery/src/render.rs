@@ -120,11 +120,21 @@ fn place(staged: StagedFolder, target: &Path, shape: Shape) -> Result<(), Render
         Shape::Image => commit(staged, target),
         Shape::Rootfs => {
             make_way(target)?;
-            let rootfs = staged.path().join("rootfs");
-            rustix::fs::renameat_with(CWD, &rootfs, CWD, target, RenameFlags::NOREPLACE)
-                .map_err(|error| at(target)(error.into()))
+            move_out(&staged.path().join("rootfs"), target).map_err(at(target))
         }
     }
+}
+
+/// Gives a folder another name in another folder. Its own `..` changes with that, so who is
+/// not root must have the right to write in it meanwhile.
+fn move_out(folder: &Path, target: &Path) -> io::Result<()> {
+    let mode = folder.symlink_metadata()?.permissions();
+    let open = fs::Permissions::from_mode(mode.mode() | 0o700);
+    if open != mode {
+        fs::set_permissions(folder, open)?;
+    }
+    rustix::fs::renameat_with(CWD, folder, CWD, target, RenameFlags::NOREPLACE)?;
+    fs::set_permissions(target, mode)
 }
 
 /// Renders an image into `target` and adds a `config.json`: an OCI bundle. The folder
@@ -222,6 +232,8 @@ fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
     }
     let parent = stage::folder_of(target);
     stage::create_folders(parent).map_err(at(parent))?;
+    // Of a process that was killed. What cannot be removed is not this one's business.
+    let _ = stage::clean(parent);
     StagedFolder::new_in(parent).map_err(at(parent))
 }
 
