@@ -15,6 +15,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+
+mod remove;
+
+use remove::remove_tree;
 
 const STAGE_PREFIX: &str = ".gantry-stage-";
 
@@ -209,11 +214,20 @@ pub struct StagedFolder {
 impl StagedFolder {
     /// A new empty folder inside `parent`, mode 0755 less the umask.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
-        let hidden = parent.join(hidden_name()?);
-        fs::create_dir(&hidden)?;
-        let lock = File::open(&hidden)?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(Self { hidden, committed: false, lock })
+        loop {
+            let hidden = parent.join(hidden_name()?);
+            fs::create_dir(&hidden)?;
+            let staged = match File::open(&hidden) {
+                Ok(lock) => Self { hidden, committed: false, lock },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            rustix::fs::flock(&staged.lock, FlockOperation::LockExclusive)?;
+            // Before it was locked, somebody who cleans up could take it for abandoned.
+            if staged.hidden.is_dir() {
+                return Ok(staged);
+            }
+        }
     }
 
     /// Where to write.
@@ -404,31 +418,26 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// A file without a name on the file system of `folder`, to be read and written by the
+/// caller alone: what does not fit in memory for a while.
+pub(crate) fn nameless_in(folder: &OwnedFd) -> io::Result<File> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder, ".", OFlags::TMPFILE | flags, mode) {
+        Ok(file) => Ok(file.into()),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
+            let name = hidden_name()?;
+            let file =
+                rustix::fs::openat(folder, &name, OFlags::CREATE | OFlags::EXCL | flags, mode)?;
+            rustix::fs::unlinkat(folder, &name, AtFlags::empty())?;
+            Ok(file.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-/// Removes a tree in which an image may have made folders nobody may enter.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs::remove_dir_all(path)
-        }
-        other => other,
-    }
-}
-
-fn open_up(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use aci::Limits;
 use anyhow::Context as _;
 
+use super::limits::LimitArgs;
 use super::{Context, Failure, Kind};
 
 /// Read an image file to its end, check it against the spec, and say what it is.
@@ -22,6 +22,8 @@ pub(crate) struct Args {
     /// Print the manifest as it stands in the image, byte for byte
     #[arg(long)]
     manifest: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 impl Args {
@@ -32,7 +34,7 @@ impl Args {
             Failure::new(if absent { Kind::NotFound } else { Kind::Failed }, error)
         })?;
         let bar = context.progress("reading", Some(file.metadata().with_context(cannot)?.len()));
-        let image = aci::archive::inspect(bar.wrap_read(file), &Limits::default());
+        let image = aci::archive::inspect(bar.wrap_read(file), &self.limits.limits());
         bar.finish_and_clear();
         let image = image.map_err(|error| match error {
             aci::archive::ArchiveError::Io(error) => Failure::from(error),

@@ -4,12 +4,14 @@ mod client;
 mod context;
 mod discover;
 mod exit;
+mod extract;
 mod fetch;
 mod files;
 mod image;
 mod inspect;
 mod key;
 mod lifetime;
+mod limits;
 mod pack;
 mod push;
 mod registry;
@@ -55,6 +57,7 @@ enum Command {
     Image(image::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
+    Extract(extract::Args),
     Key(key::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -83,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
+        Command::Extract(args) => args.run(&context),
         Command::Key(args) => args.run(&context),
         Command::Sign(args) => args.run(&context),
         Command::Verify(args) => args.run(&context),
