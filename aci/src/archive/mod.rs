@@ -21,6 +21,8 @@ mod unpack;
 mod write;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 pub use compression::Compression;
