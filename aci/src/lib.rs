@@ -11,6 +11,7 @@
 //! ```
 
 pub mod archive;
+pub mod diff;
 mod digest;
 mod finding;
 mod json;

@@ -21,8 +21,9 @@ pub(super) enum Place {
     Rootfs,
 }
 
+/// What a path was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     /// A directory that has its own entry.
     Directory,
     /// A directory that only paths below it have named.
@@ -180,7 +181,8 @@ impl Layout {
         Err(ArchiveError::HardLink { path: path.clone(), target: target.clone(), fault })
     }
 
-    fn look(&self, path: &[u8]) -> Option<Seen> {
+    /// What an earlier entry has made of a path.
+    pub(super) fn look(&self, path: &[u8]) -> Option<Seen> {
         self.seen.get(&self.key(path)).copied()
     }
 

@@ -6,13 +6,17 @@
 mod compress;
 mod compression;
 mod decompress;
+mod describe;
 mod entry;
 mod error;
 mod header;
 mod inspect;
 mod layout;
+mod names;
 mod read;
+mod rewrite;
 mod unpack;
+mod validate;
 mod write;
 
 #[cfg(test)]
@@ -21,6 +25,8 @@ mod tests;
 pub use compression::Compression;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::ArchiveError;
-pub use inspect::{InspectedImage, inspect};
+pub use inspect::{Content, InspectedImage, inspect, read_entries};
+pub use rewrite::{RewriteOptions, Rewritten, rewrite};
 pub use unpack::{Ownership, UnpackOptions, Unpacked, unpack};
+pub use validate::{ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest};
 pub use write::{ArchiveWriter, WriteOptions, Written, write};

@@ -34,10 +34,10 @@ fn seal(block: &mut [u8; 512]) {
 
 /// A tar made entry by entry.
 #[derive(Clone, Default)]
-struct Tar(Vec<u8>);
+pub(super) struct Tar(Vec<u8>);
 
 impl Tar {
-    fn image() -> Self {
+    pub(super) fn image() -> Self {
         Self::default().file("manifest", MANIFEST).directory("rootfs")
     }
 
@@ -52,35 +52,39 @@ impl Tar {
         self
     }
 
-    fn file(self, name: &str, bytes: &[u8]) -> Self {
+    pub(super) fn file(self, name: &str, bytes: &[u8]) -> Self {
         self.block(raw(name.as_bytes(), b'0', bytes.len() as u64, b"")).content(bytes)
     }
 
-    fn directory(self, name: &str) -> Self {
+    pub(super) fn directory(self, name: &str) -> Self {
         self.block(raw(name.as_bytes(), b'5', 0, b""))
     }
 
-    fn link(self, name: &str, kind: u8, target: &str) -> Self {
+    pub(super) fn link(self, name: &str, kind: u8, target: &str) -> Self {
         self.block(raw(name.as_bytes(), kind, 0, target.as_bytes()))
     }
 
-    fn extended(self, records: &[u8]) -> Self {
+    pub(super) fn extended(self, records: &[u8]) -> Self {
         self.block(raw(b"PaxHeaders.0/1", b'x', records.len() as u64, b"")).content(records)
     }
 
-    fn end(mut self) -> Vec<u8> {
+    pub(super) fn global(self, records: &[u8]) -> Self {
+        self.block(raw(b"pax_global_header", b'g', records.len() as u64, b"")).content(records)
+    }
+
+    pub(super) fn end(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         self.0
     }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<InspectedImage, ArchiveError> {
+pub(super) fn read(bytes: &[u8]) -> Result<InspectedImage, ArchiveError> {
     inspect(bytes, &Limits::default())
 }
 
