@@ -2,7 +2,10 @@
 
 mod client;
 mod context;
+mod convert;
+mod diff;
 mod discover;
+mod entry;
 mod exit;
 mod fetch;
 mod files;
@@ -13,9 +16,11 @@ mod lifetime;
 mod pack;
 mod push;
 mod registry;
+mod rewrite;
 mod run;
 mod sign;
 mod trust;
+mod validate;
 mod verify;
 
 use std::process::ExitCode;
@@ -55,6 +60,9 @@ enum Command {
     Image(image::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
+    Validate(validate::Args),
+    Diff(diff::Args),
+    Convert(convert::Args),
     Key(key::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -83,6 +91,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
+        Command::Validate(args) => args.run(&context),
+        Command::Diff(args) => args.run(&context),
+        Command::Convert(args) => args.run(&context),
         Command::Key(args) => args.run(&context),
         Command::Sign(args) => args.run(&context),
         Command::Verify(args) => args.run(&context),
