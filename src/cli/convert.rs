@@ -37,6 +37,7 @@ impl Args {
             verb: "converting",
             input: &self.input,
             output: &self.output,
+            overwrite: self.how.overwrite,
             compression: Some(self.compression),
             how: &self.how,
         };

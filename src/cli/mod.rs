@@ -14,6 +14,7 @@ mod inspect;
 mod key;
 mod lifetime;
 mod pack;
+mod patch;
 mod push;
 mod registry;
 mod rewrite;
@@ -62,6 +63,7 @@ enum Command {
     Inspect(inspect::Args),
     Validate(validate::Args),
     Diff(diff::Args),
+    Patch(patch::Args),
     Convert(convert::Args),
     Key(key::Args),
     Sign(sign::Args),
@@ -93,6 +95,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => args.run(&context),
         Command::Validate(args) => args.run(&context),
         Command::Diff(args) => args.run(&context),
+        Command::Patch(args) => args.run(&context),
         Command::Convert(args) => args.run(&context),
         Command::Key(args) => args.run(&context),
         Command::Sign(args) => args.run(&context),

@@ -35,6 +35,8 @@ pub(super) struct Rewrite<'a> {
     pub(super) verb: &'static str,
     pub(super) input: &'a Path,
     pub(super) output: &'a Path,
+    /// Whether a file of that name gives way.
+    pub(super) overwrite: bool,
     /// That of the image read where absent.
     pub(super) compression: Option<Compression>,
     pub(super) how: &'a Output,
@@ -79,7 +81,7 @@ impl Rewrite<'_> {
         edit: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, Failure>,
     ) -> Result<Done, Failure> {
         let limits = Limits::default();
-        let existing = if self.how.overwrite { Existing::Replace } else { Existing::Refuse };
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         existing.check(self.output).map_err(|error| self.cannot_write(error))?;
         let options = self.options(context)?;
         let (file, bytes) = open(self.input)?;
