@@ -19,6 +19,7 @@ mod labels;
 mod limits;
 pub mod manifest;
 mod name;
+pub mod plan;
 pub mod push;
 mod reference;
 mod refusal;

@@ -139,7 +139,10 @@ fn bare_manifest(file: File, limits: &Limits) -> io::Result<(&'static str, Valid
     let mut found = Validated::default();
     if bytes.len() as u64 > limits.manifest_bytes {
         let allowed = limits.manifest_bytes;
-        let error = aci::archive::ArchiveError::Limit { what: "bytes in its manifest", allowed };
+        let error = aci::archive::ArchiveError::Limit {
+            what: aci::archive::Limited::ManifestBytes,
+            allowed,
+        };
         found.findings.push(error.into());
         return Ok(("manifest", found));
     }

@@ -1,16 +1,15 @@
 //! Reading an image once, from its first byte to its last.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use sha2::{Digest, Sha512};
-
-use super::decompress::{Decompressor, MeteredFile, from_io, through_io};
+use super::decompress::{Deadline, Decompressor, MeteredFile, from_io, through_io};
 use super::entry::{Entry, EntryKind};
+use super::hashed::HashedReader;
 use super::layout::{Layout, Place};
 use super::read::TarReader;
-use super::{ArchiveError, Compression};
+use super::{ArchiveError, Compression, Limited};
 use crate::digest::{FileDigest, ImageId};
 use crate::limits::Limits;
 use crate::manifest::ImageManifest;
@@ -106,7 +105,7 @@ impl Content<'_> {
 
 /// Goes through an image entry by entry: decompressed, counted, hashed and checked on the way.
 pub(super) struct ImageReader<R: Read> {
-    tar: TarReader<MeteredArchive<R>>,
+    tar: TarReader<HashedReader<MeteredArchive<R>>>,
     compression: Compression,
     layout: Layout,
     manifest: Option<(ImageManifest, Vec<u8>)>,
@@ -115,7 +114,7 @@ pub(super) struct ImageReader<R: Read> {
 
 impl<R: Read> ImageReader<R> {
     pub(super) fn new(file: R, limits: &Limits) -> Result<Self, ArchiveError> {
-        let (archive, compression) = MeteredArchive::open(file, limits)?;
+        let (archive, compression) = open(file, limits)?;
         Ok(Self {
             tar: TarReader::new(archive, limits),
             compression,
@@ -158,7 +157,7 @@ impl<R: Read> ImageReader<R> {
         let (manifest, manifest_bytes) = self.manifest.ok_or(ArchiveError::Absent("manifest"))?;
         let entries = self.layout.finish()?;
         let tar_bytes = self.tar.bytes_read();
-        let Sums { image_id, file_digest, file_bytes } = self.tar.into_inner().finish()?;
+        let Sums { image_id, file_digest, file_bytes } = close(self.tar.into_inner())?;
         Ok(InspectedImage {
             image_id,
             manifest,
@@ -180,6 +179,50 @@ impl<R: Read> ImageReader<R> {
     }
 }
 
+/// The archive of an image file, decompressed and hashed.
+pub(super) type Archive<R> = HashedReader<MeteredArchive<R>>;
+
+/// The archive inside an image file, whatever its compression.
+pub(super) fn open<R: Read>(
+    file: R,
+    limits: &Limits,
+) -> Result<(Archive<R>, Compression), ArchiveError> {
+    let file = MeteredFile::new(file, limits);
+    let packed = file.count.clone();
+    let (archive, compression) = Decompressor::new(file)?;
+    let mut archive = HashedReader::new(MeteredArchive {
+        archive,
+        packed,
+        unpacked: 0,
+        allowed: limits.tar_bytes,
+        ratio: limits.ratio,
+        ratio_floor: limits.ratio_floor,
+        deadline: Deadline::new(limits),
+    });
+    let start = archive.fill_buf().map_err(|error| from_io(error, compression))?;
+    // `gzip` twice: it would be refused as a broken tar, which tells its author nothing.
+    if let Some(inner) = Compression::of_magic(start).filter(|_| compression != Compression::None) {
+        return Err(ArchiveError::Nested { outer: compression, inner });
+    }
+    Ok((archive, compression))
+}
+
+/// What is known of a file and its archive when both were read to the end.
+pub(super) struct Sums {
+    pub(super) image_id: ImageId,
+    pub(super) file_digest: FileDigest,
+    pub(super) file_bytes: u64,
+}
+
+/// After the end of the archive: that of the file.
+pub(super) fn close<R: Read>(archive: Archive<R>) -> Result<Sums, ArchiveError> {
+    let (archive, archive_hash) = archive.finish()?;
+    let archive_hash = archive_hash.ok_or_else(|| io::Error::other("there is no hash"))?;
+    let (file_bytes, file_hash) = archive.archive.finish()?;
+    let file_digest = FileDigest::of(file_hash.unwrap_or(archive_hash));
+    Ok(Sums { image_id: ImageId::of(archive_hash), file_digest, file_bytes })
+}
+
 /// The content of the entry `manifest`, which was found just now.
 pub(super) fn manifest_bytes(
     tar: &mut TarReader<impl Read>,
@@ -190,7 +233,7 @@ pub(super) fn manifest_bytes(
         return Err(ArchiveError::Absent("manifest"));
     };
     if size > allowed {
-        return Err(ArchiveError::Limit { what: "bytes in its manifest", allowed });
+        return Err(ArchiveError::Limit { what: Limited::ManifestBytes, allowed });
     }
     let mut bytes = vec![0; size as usize];
     let mut done = 0;
@@ -200,60 +243,24 @@ pub(super) fn manifest_bytes(
     Ok(bytes)
 }
 
-/// What is known of a file and its archive when both were read to the end.
-pub(super) struct Sums {
-    pub(super) image_id: ImageId,
-    pub(super) file_digest: FileDigest,
-    pub(super) file_bytes: u64,
-}
-
-/// The uncompressed archive as it is read: counted, hashed, and judged.
+/// The uncompressed archive as it is read: counted and judged.
 pub(super) struct MeteredArchive<R: Read> {
     archive: Decompressor<R>,
-    hash: Sha512,
     packed: Rc<Cell<u64>>,
     unpacked: u64,
     allowed: u64,
     ratio: u64,
     ratio_floor: u64,
-}
-
-impl<R: Read> MeteredArchive<R> {
-    /// The archive inside an image file, whatever its compression.
-    pub(super) fn open(file: R, limits: &Limits) -> Result<(Self, Compression), ArchiveError> {
-        let file = MeteredFile::new(file, limits);
-        let packed = file.count.clone();
-        let (archive, compression) = Decompressor::new(file)?;
-        let archive = Self {
-            archive,
-            hash: Sha512::new(),
-            packed,
-            unpacked: 0,
-            allowed: limits.tar_bytes,
-            ratio: limits.ratio,
-            ratio_floor: limits.ratio_floor,
-        };
-        Ok((archive, compression))
-    }
-
-    /// After the end of the archive: that of the file.
-    pub(super) fn finish(self) -> Result<Sums, ArchiveError> {
-        let archive_hash = self.hash.finalize().into();
-        let file = self.archive.finish()?;
-        let file_bytes = file.count.get();
-        let file_digest = FileDigest::of(file.digest().unwrap_or(archive_hash));
-        Ok(Sums { image_id: ImageId::of(archive_hash), file_digest, file_bytes })
-    }
+    deadline: Deadline,
 }
 
 impl<R: Read> Read for MeteredArchive<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.archive.read(buffer)?;
-        self.hash.update(&buffer[..got]);
         self.unpacked += got as u64;
         if self.unpacked > self.allowed {
             let allowed = self.allowed;
-            return Err(through_io(ArchiveError::Limit { what: "bytes when unpacked", allowed }));
+            return Err(through_io(ArchiveError::Limit { what: Limited::TarBytes, allowed }));
         }
         // Ten megabytes that unpack to ten gigabytes fill a disk for the price of a click.
         let packed = self.packed.get();
@@ -261,6 +268,7 @@ impl<R: Read> Read for MeteredArchive<R> {
             let unpacked = self.unpacked;
             return Err(through_io(ArchiveError::Bomb { packed, unpacked }));
         }
+        self.deadline.check()?;
         Ok(got)
     }
 }

@@ -7,7 +7,8 @@ use std::hash::BuildHasher;
 use unicode_normalization::UnicodeNormalization;
 
 use super::entry::{Entry, EntryKind};
-use super::layout::{Layout, Seen};
+use super::layout::Layout;
+use super::seen::Seen;
 use super::validate::Validated;
 use crate::manifest::ImageManifest;
 
@@ -36,10 +37,6 @@ impl Names {
         if name.starts_with(b".wh.") {
             let message = format!("{}: layered formats take the name for a deletion", entry.path);
             found.warn("name-whiteout", message, OCI);
-        }
-        if entry.kind == (EntryKind::Character { device: (0, 0) }) {
-            let message = format!("{}: overlayfs takes device 0:0 for a deletion", entry.path);
-            found.warn("device-whiteout", message, OCI);
         }
         if self.collides(path, name, layout) {
             let message = format!(

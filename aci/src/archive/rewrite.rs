@@ -12,11 +12,11 @@ use std::rc::Rc;
 use super::decompress::{from_io, through_io};
 use super::entry::{Entry, EntryKind};
 use super::header::BLOCK;
-use super::inspect::{MeteredArchive, Sums, manifest_bytes};
+use super::inspect::{Archive, Sums, close, manifest_bytes, open};
 use super::layout::{Layout, Place};
 use super::read::TarReader;
 use super::write::write_stream;
-use super::{ArchiveError, ArchiveWriter, Compression, WriteOptions, Written};
+use super::{ArchiveError, ArchiveWriter, Compression, Limited, WriteOptions, Written};
 use crate::digest::{FileDigest, ImageId};
 use crate::limits::Limits;
 
@@ -63,7 +63,7 @@ where
     W: Write + Send,
     E: From<ArchiveError> + From<io::Error>,
 {
-    let (archive, was) = MeteredArchive::open(file, limits)?;
+    let (archive, was) = open(file, limits)?;
     let compression = options.compression.unwrap_or(was);
     let write_options = WriteOptions { compression, threads: options.threads };
     let mut sums = None;
@@ -108,7 +108,7 @@ impl Copy<'_> {
         // Headers that never come to an entry would fill the memory.
         if held.len() > MAX_HELD {
             let allowed = MAX_HELD as u64;
-            let what = "bytes of headers before one entry";
+            let what = Limited::HeaderBytes;
             return Err(through_io(ArchiveError::Limit { what, allowed }));
         }
         Ok(())
@@ -122,7 +122,7 @@ impl Copy<'_> {
 
 /// Lets the reader read, and the copy have it.
 struct Passing<'o, R: Read> {
-    archive: MeteredArchive<R>,
+    archive: Archive<R>,
     copy: Rc<RefCell<Copy<'o>>>,
 }
 
@@ -208,7 +208,7 @@ impl<R: Read> Pass<'_, R> {
     /// After the last entry: what only the end can tell.
     fn finish(self) -> Result<Sums, ArchiveError> {
         self.layout.finish()?;
-        self.tar.into_inner().archive.finish()
+        close(self.tar.into_inner().archive)
     }
 
     /// What an error from below really is.
@@ -341,6 +341,6 @@ mod tests {
             headers = headers.global(&body);
         }
         let error = rewritten(&headers.end(), None, None).map(|_| ()).unwrap_err();
-        assert!(error.to_string().contains("headers before one entry"), "{error}");
+        assert_eq!(crate::Refuse::refusal(&error).code, "image-header-too-large");
     }
 }

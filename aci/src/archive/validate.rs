@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use super::entry::PathBytes;
 use super::header::MAGIC;
-use super::inspect::{MeteredArchive, manifest_bytes};
+use super::inspect::{Archive, close, manifest_bytes, open};
 use super::layout::{Layout, Place};
 use super::names::Names;
 use super::read::TarReader;
-use super::{ArchiveError, Compression};
+use super::{ArchiveError, Compression, Limited};
 use crate::digest::ImageId;
 use crate::finding::{Finding, Severity};
 use crate::limits::Limits;
@@ -140,7 +140,7 @@ pub fn validate(mut file: impl Read, limits: &Limits) -> io::Result<Validated> {
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head)?;
     let unmarked = head.get(MAGIC.start..MAGIC.start + 5) != Some(b"ustar");
-    let (archive, compression) = match MeteredArchive::open(Cursor::new(head).chain(file), limits) {
+    let (archive, compression) = match open(Cursor::new(head).chain(file), limits) {
         Ok(opened) => opened,
         Err(ArchiveError::Io(error)) => return Err(error),
         Err(error) => {
@@ -173,7 +173,7 @@ pub fn validate(mut file: impl Read, limits: &Limits) -> io::Result<Validated> {
 }
 
 struct Validation<R: Read> {
-    tar: TarReader<MeteredArchive<R>>,
+    tar: TarReader<Archive<R>>,
     compression: Compression,
     layout: Layout,
     names: Names,
@@ -207,7 +207,7 @@ impl<R: Read> Validation<R> {
                     }
                 }
                 // To go on is what the limit is there to prevent.
-                Err(error @ ArchiveError::Limit { what: "entries", .. }) => {
+                Err(error @ ArchiveError::Limit { what: Limited::Entries, .. }) => {
                     return self.stop(error).map(|()| false);
                 }
                 Err(error) => {
@@ -254,7 +254,7 @@ impl<R: Read> Validation<R> {
         {
             self.found.push(error);
         }
-        match self.tar.into_inner().finish() {
+        match close(self.tar.into_inner()) {
             Ok(sums) => self.found.image_id = Some(sums.image_id),
             Err(ArchiveError::Io(error)) => return Err(error),
             Err(error) => self.found.push(error),

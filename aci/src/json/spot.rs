@@ -309,8 +309,15 @@ impl<'r, 'a> Fields<'r, 'a> {
     ) -> Option<T> {
         match self.at(key, read) {
             Some(read) => read,
+            None if self.is_misspelt(key) => None,
             None => self.spot.error("required", format!("{key} is required"), rule),
         }
+    }
+
+    /// Whether the key is there in another case, which has been told.
+    fn is_misspelt(&self, key: &str) -> bool {
+        let members = self.spot.node.members().unwrap_or_default();
+        members.iter().any(|member| member.key != key && folded(&member.key) == folded(key))
     }
 
     /// A field that may be absent: `Some(None)` then.

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::{Severity, Validated, validate_manifest};
-use crate::archive::{ArchiveError, PathBytes};
+use crate::archive::{ArchiveError, Limited, PathBytes};
 use crate::limits::Limits;
 use crate::manifest::ImageManifest;
 
@@ -73,7 +73,7 @@ fn manifest(path: &Path, limits: &Limits, found: &mut Validated) -> io::Result<O
     let allowed = limits.manifest_bytes;
     File::open(path)?.take(allowed.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > allowed {
-        found.push(ArchiveError::Limit { what: "bytes in its manifest", allowed });
+        found.push(ArchiveError::Limit { what: Limited::ManifestBytes, allowed });
         return Ok(None);
     }
     Ok(Some(bytes))
