@@ -411,6 +411,34 @@ fn reader_refuses_headers_that_read_two_ways() {
 }
 
 #[test]
+fn reader_refuses_numbers_that_other_tools_stumble_over() {
+    // In every header, of whatever kind: mode, owner, group, time, device numbers, and where
+    // star has signed it, its two times.
+    for at in [100, 108, 116, 136, 329, 337] {
+        for kind in [b'0', b'5', b'x', b'L'] {
+            let mut header = raw(b"rootfs/a", kind, 0, b"");
+            header[at..at + 7].copy_from_slice(b"00000x0");
+            seal(&mut header);
+            let bad = Tar::image().block(header).file("rootfs/b", b"");
+            assert_eq!(refusal(&bad.end()), "image-tar", "{at} {}", char::from(kind));
+        }
+    }
+    let mut star = raw(b"rootfs/a", b'0', 0, b"");
+    star[508..512].copy_from_slice(b"tar\0");
+    seal(&mut star);
+    assert!(read(&Tar::image().block(star).end()).is_ok());
+    star[476..480].copy_from_slice(b"time");
+    seal(&mut star);
+    assert_eq!(refusal(&Tar::image().block(star).end()), "image-tar");
+    for record in [&b"11 atime=x\n"[..], b"12 ctime=1e\n", b"11 uname=\0\n", b"8 k\0=v\n"] {
+        let bad = Tar::image().extended(record).file("rootfs/a", b"");
+        assert_eq!(refusal(&bad.end()), "image-tar", "{record:?}");
+    }
+    let sound = Tar::image().extended(b"13 atime=1.5\n").file("rootfs/a", b"");
+    assert!(read(&sound.end()).is_ok());
+}
+
+#[test]
 fn reader_refuses_early_ends_and_late_guests() {
     let tar = Tar::image().file("rootfs/f", b"content").end();
     for cut in [0, 1, 100, 512, 600, 1024, tar.len() - 1024, tar.len() - 512, tar.len() - 1] {

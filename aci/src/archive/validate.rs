@@ -66,6 +66,8 @@ pub struct Validated {
     pub image_id: Option<ImageId>,
 }
 
+const FORMATS: &str = "spec: aci.md, Image Archives";
+
 /// Findings that are kept: a hostile archive has as many faults as it has entries.
 const MAX_FINDINGS: usize = 500;
 
@@ -125,7 +127,8 @@ pub fn validate_manifest(bytes: &[u8]) -> (Option<ImageManifest>, Vec<ImageFindi
     let checked = ImageManifest::check(bytes);
     let findings = checked.findings.into_iter().map(|mut finding| {
         // actool refuses the whole image for an isolator that it does not know.
-        if finding.code == "isolator-unknown" {
+        // A version of the spec that nobody can know is no version of it.
+        if matches!(finding.code, "isolator-unknown" | "version-later") {
             finding.severity = Severity::Error;
         }
         finding.into()
@@ -148,7 +151,6 @@ pub fn validate(mut file: impl Read, limits: &Limits) -> io::Result<Validated> {
             return Ok(found);
         }
     };
-    const FORMATS: &str = "spec: aci.md, Image Archives";
     if compression == Compression::Zstd {
         let message =
             "compressed by zstd, which other tools cannot read: gantry convert".to_owned();
@@ -236,6 +238,10 @@ impl<R: Read> Validation<R> {
     }
 
     fn finish(mut self, whole: bool) -> io::Result<Validated> {
+        if self.tar.has_global {
+            let message = "a global header, which other tools take for a file: pack it again";
+            self.found.add(Severity::Error, "tar-global-header", message.to_owned(), FORMATS);
+        }
         let misplaced = |what: &str| self.misplaced.iter().any(|path| *path == what.into());
         if let Some(bytes) = &self.manifest {
             let (manifest, findings) = validate_manifest(bytes);

@@ -11,7 +11,13 @@ fn codes(bytes: &[u8]) -> Vec<String> {
     for finding in &found.findings {
         assert!(!finding.message.is_empty() && !finding.rule.is_empty(), "{finding:?}");
     }
-    let only_here = ["compression-outside-spec", "tar-unmarked", "isolator-unknown"];
+    let only_here = [
+        "compression-outside-spec",
+        "isolator-unknown",
+        "tar-global-header",
+        "tar-unmarked",
+        "version-later",
+    ];
     let refused = found.findings.iter().any(|finding| {
         finding.severity == Severity::Error && !only_here.contains(&finding.code.as_str())
     });
@@ -140,6 +146,11 @@ fn validate_refuses_what_other_tools_cannot_read() {
     old[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     assert_eq!(codes(&old), ["tar-unmarked!"]);
     assert_eq!(codes(&gzip(&old)), NONE);
+    let global = Tar::default().global(b"18 comment=a note\n").file("manifest", MANIFEST);
+    assert_eq!(codes(&global.directory("rootfs").end()), ["tar-global-header!"]);
+    let later = br#"{"acKind":"ImageManifest","acVersion":"9.9.9","name":"example.com/a"}"#;
+    let later = Tar::default().file("manifest", later).directory("rootfs").end();
+    assert_eq!(codes(&later), ["version-later!"]);
 }
 
 #[test]
