@@ -9,4 +9,6 @@ mod format {
     mod convert;
     mod diff;
     mod inspect;
+    mod patch;
+    mod validate;
 }

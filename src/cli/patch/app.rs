@@ -1,4 +1,4 @@
-//! Edits of how an image is run.
+//! AppEdits of how an image is run.
 
 use aci::JsonPath;
 use aci::manifest::{MountPoint, Port};
@@ -9,7 +9,7 @@ use super::{Failure, pair, path};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "The app")]
-pub(super) struct Edits {
+pub(super) struct AppEdits {
     /// The program and its arguments; write arguments that begin with a dash as --exec=-x, or after --
     #[arg(long, value_name = "ARG", num_args = 1.., conflicts_with = "command")]
     exec: Vec<String>,
@@ -72,7 +72,7 @@ pub(super) struct Edits {
     remove_user_label: Vec<String>,
 }
 
-impl Edits {
+impl AppEdits {
     pub(super) fn is_empty(&self) -> bool {
         !self.removes() && !self.puts()
     }

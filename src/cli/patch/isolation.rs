@@ -1,4 +1,4 @@
-//! Edits of an app's limits and privileges.
+//! IsolationEdits of an app's limits and privileges.
 
 use aci::Identifier;
 use anyhow::anyhow;
@@ -14,7 +14,7 @@ const SECCOMP: [&str; 2] = ["os/linux/seccomp-retain-set", "os/linux/seccomp-rem
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Limits and privileges")]
-pub(super) struct Edits {
+pub(super) struct IsolationEdits {
     /// Memory limit, as 512M: the isolator resource/memory
     #[arg(long, value_name = "QUANTITY")]
     memory: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct Edits {
     remove_isolator: Vec<String>,
 }
 
-impl Edits {
+impl IsolationEdits {
     pub(super) fn is_empty(&self) -> bool {
         !self.puts() && self.remove_isolator.is_empty()
     }

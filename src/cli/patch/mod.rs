@@ -52,11 +52,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     how: Output,
     #[command(flatten)]
-    names: names::Edits,
+    names: names::NameEdits,
     #[command(flatten)]
-    app: app::Edits,
+    app: app::AppEdits,
     #[command(flatten)]
-    isolation: isolation::Edits,
+    isolation: isolation::IsolationEdits,
     #[command(flatten)]
     any: AnyEdits,
 }

@@ -1,4 +1,4 @@
-//! Edits of what an image is called, and of what it is built on.
+//! NameEdits of what an image is called, and of what it is built on.
 
 use aci::manifest::Dependency;
 use aci::{AcVersion, Identifier, ImageId, Label, Labels, Name, Reference};
@@ -9,7 +9,7 @@ use super::{Failure, pair, path};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "The image")]
-pub(super) struct Edits {
+pub(super) struct NameEdits {
     /// The image's name
     #[arg(long)]
     name: Option<Name>,
@@ -46,7 +46,7 @@ pub(super) struct Edits {
     remove_path_whitelist: Vec<String>,
 }
 
-impl Edits {
+impl NameEdits {
     pub(super) fn is_empty(&self) -> bool {
         self.name.is_none()
             && self.ac_version.is_none()
