@@ -2,7 +2,10 @@
 
 mod client;
 mod context;
+mod convert;
+mod diff;
 mod discover;
+mod entry;
 mod exit;
 mod extract;
 mod fetch;
@@ -13,11 +16,14 @@ mod key;
 mod lifetime;
 mod limits;
 mod pack;
+mod patch;
 mod push;
 mod registry;
+mod rewrite;
 mod run;
 mod sign;
 mod trust;
+mod validate;
 mod verify;
 
 use std::process::ExitCode;
@@ -58,6 +64,10 @@ enum Command {
     Pack(pack::Args),
     Inspect(inspect::Args),
     Extract(extract::Args),
+    Validate(validate::Args),
+    Diff(diff::Args),
+    Patch(patch::Args),
+    Convert(convert::Args),
     Key(key::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -87,6 +97,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
         Command::Extract(args) => args.run(&context),
+        Command::Validate(args) => args.run(&context),
+        Command::Diff(args) => args.run(&context),
+        Command::Patch(args) => args.run(&context),
+        Command::Convert(args) => args.run(&context),
         Command::Key(args) => args.run(&context),
         Command::Sign(args) => args.run(&context),
         Command::Verify(args) => args.run(&context),

@@ -43,9 +43,19 @@ impl Tar {
         self.entry(path, b'1', target, b"")
     }
 
-    /// The archive, ended and compressed.
-    pub fn gzip(mut self) -> Vec<u8> {
+    /// The archive, ended and not compressed.
+    pub fn plain(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
+        self.0
+    }
+
+    /// The archive, ended and compressed.
+    pub fn gzip(self) -> Vec<u8> {
+        Self(self.plain()).gzip_without_end()
+    }
+
+    /// The archive, compressed as far as it goes.
+    pub fn gzip_without_end(self) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(&self.0).unwrap();
         encoder.finish().unwrap()
