@@ -116,8 +116,10 @@
 //! A name has at most 512 bytes. The specification sets no limits of its own.
 
 pub mod archive;
+pub mod diff;
 mod digest;
 mod finding;
+pub mod isolator;
 mod json;
 mod labels;
 mod limits;
@@ -125,6 +127,7 @@ pub mod manifest;
 mod name;
 pub mod plan;
 pub mod push;
+mod quantity;
 mod reference;
 mod refusal;
 pub mod stage;
@@ -138,6 +141,7 @@ pub use labels::{Label, LabelError, Labels};
 pub use limits::Limits;
 pub use manifest::{ImageManifest, ManifestError, PodManifest};
 pub use name::{Identifier, Name, NameError};
+pub use quantity::{Quantity, QuantityError, QuantityFormat, QuantityParts};
 pub use reference::{Reference, ReferenceError};
 pub use refusal::{Refusal, Refuse};
 pub use template::{Extension, Template};
