@@ -115,6 +115,9 @@ macro_rules! digest {
 digest!(ImageId, "sha512-", 64);
 digest!(FileDigest, "sha512-", 64);
 
+/// Bytes of `sha512-` and 32 digits.
+const SHORT: usize = 7 + 32;
+
 /// The beginning of an image ID, as a person types it: `sha512-` and 2 to 128 hex digits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ImageIdPrefix(String);
@@ -123,6 +126,11 @@ impl ImageIdPrefix {
     /// Whether this is the beginning of `id`.
     pub fn matches(&self, id: &ImageId) -> bool {
         id.as_str().starts_with(&self.0)
+    }
+
+    /// At most its first 32 digits, as lists show it.
+    pub fn short(&self) -> &str {
+        self.0.get(..SHORT).unwrap_or(&self.0)
     }
 }
 

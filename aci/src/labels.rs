@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Identifier, NameError};
+use crate::types::check_platform;
 
 /// One label: `version=1.0.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,77 +160,10 @@ impl fmt::Display for Labels {
     }
 }
 
-/// The pairs of `types.ValidOSArch`, the table the spec points to.
-const PLATFORMS: &[(&str, &[&str])] = &[
-    (
-        "linux",
-        &[
-            "amd64",
-            "i386",
-            "aarch64",
-            "aarch64_be",
-            "armv6l",
-            "armv7l",
-            "armv7b",
-            "ppc64",
-            "ppc64le",
-            "s390x",
-        ],
-    ),
-    ("freebsd", &["amd64", "i386", "arm"]),
-    ("darwin", &["x86_64", "i386"]),
-];
-
-fn check_platform(os: Option<&str>, arch: Option<&str>) -> Result<(), LabelError> {
-    let Some(os) = os else { return Ok(()) };
-    let Some((_, allowed)) = PLATFORMS.iter().find(|(known, _)| *known == os) else {
-        let lower = os.to_ascii_lowercase();
-        let suggest = PLATFORMS.iter().find(|(known, _)| *known == lower).map(|(known, _)| *known);
-        let suggest = if lower == "macos" { Some("darwin") } else { suggest };
-        return Err(LabelError::Os { found: os.to_owned(), suggest });
-    };
-    let Some(arch) = arch else { return Ok(()) };
-    if allowed.contains(&arch) {
-        return Ok(());
-    }
-    let suggest = alias(os, arch).filter(|name| allowed.contains(name));
-    Err(LabelError::Arch { os: os.to_owned(), found: arch.to_owned(), allowed, suggest })
-}
-
-/// The spec's word for an architecture that other tools call otherwise.
-fn alias(os: &str, arch: &str) -> Option<&'static str> {
-    Some(match (os, arch.to_ascii_lowercase().as_str()) {
-        ("darwin", "amd64" | "x86-64") => "x86_64",
-        (_, "x86_64" | "x86-64" | "x64" | "amd64") => "amd64",
-        (_, "386" | "x86" | "i486" | "i586" | "i686") => "i386",
-        (_, "arm64" | "arm64v8") => "aarch64",
-        ("freebsd", "armv6l" | "armv7l") => "arm",
-        (_, "arm" | "armhf" | "armv7" | "arm32v7") => "armv7l",
-        (_, "armel" | "armv6" | "arm32v6") => "armv6l",
-        (_, "ppc64el" | "powerpc64le") => "ppc64le",
-        (_, "powerpc64") => "ppc64",
-        _ => return None,
-    })
-}
-
-/// The `os` and `arch` labels of the machine this program was built for, in the spec's words.
-pub fn host_platform() -> (&'static str, &'static str) {
-    let os = match std::env::consts::OS {
-        "macos" => "darwin",
-        other => other,
-    };
-    let arch = match std::env::consts::ARCH {
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "aarch64" if cfg!(target_endian = "big") => "aarch64_be",
-        "arm" if cfg!(target_endian = "big") => "armv7b",
-        other => alias(os, other).unwrap_or(other),
-    };
-    (os, arch)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::host_platform;
 
     fn labels(texts: &[&str]) -> Result<Labels, LabelError> {
         texts.iter().map(|t| t.parse()).collect::<Result<Vec<Label>, _>>()?.try_into()

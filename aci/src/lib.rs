@@ -12,6 +12,7 @@
 
 pub mod archive;
 mod digest;
+mod finding;
 pub mod isolator;
 mod json;
 mod labels;
@@ -24,13 +25,20 @@ mod reference;
 mod refusal;
 pub mod stage;
 mod template;
+mod types;
 
 pub use digest::{DigestError, FileDigest, ImageId, ImageIdPrefix};
-pub use labels::{Label, LabelError, Labels, host_platform};
+pub use finding::{Checked, Finding, Severity};
+pub use json::{Document, EditError, JsonPath, PathError};
+pub use labels::{Label, LabelError, Labels};
 pub use limits::Limits;
-pub use manifest::{ImageManifest, ManifestError};
+pub use manifest::{ImageManifest, ManifestError, PodManifest};
 pub use name::{Identifier, Name, NameError};
 pub use quantity::{Quantity, QuantityError, QuantityFormat, QuantityParts};
 pub use reference::{Reference, ReferenceError};
 pub use refusal::{Refusal, Refuse};
 pub use template::{Extension, Template};
+pub use types::{
+    AcKind, AcKindError, AcName, AcNameError, AcVersion, AcVersionError, GoPlatform, Timestamp,
+    TimestampError, Uuid, UuidError, WebUrl, WebUrlError, host_platform,
+};

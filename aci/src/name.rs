@@ -114,6 +114,43 @@ impl Identifier {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The nearest identifier to any text: in lower case, `_` for each character that no
+    /// identifier has, one separator for each run of them, none at the edges. An error where
+    /// nothing is left.
+    ///
+    /// ```
+    /// let name = aci::Identifier::sanitized("Example.com/~Bob/My App")?;
+    /// assert_eq!(name.as_str(), "example.com/~bob/my_app");
+    /// # Ok::<(), aci::NameError>(())
+    /// ```
+    pub fn sanitized(text: &str) -> Result<Self, NameError> {
+        let lower = text.to_lowercase();
+        let mut name = String::with_capacity(lower.len());
+        let mut run = String::new();
+        for c in lower.chars() {
+            match c {
+                'a'..='z' | '0'..='9' => {
+                    if !name.is_empty() {
+                        name.push_str(separator(&run));
+                    }
+                    run.clear();
+                    name.push(c);
+                }
+                '-' | '.' | '_' | '~' | '/' => run.push(c),
+                _ => run.push('_'),
+            }
+        }
+        name.parse()
+    }
+}
+
+/// The one separator that stands for a run of them: the one that counts most.
+fn separator(run: &str) -> &str {
+    ["/~", "/"]
+        .into_iter()
+        .find(|most| run.contains(most))
+        .unwrap_or_else(|| run.get(..1).unwrap_or_default())
 }
 
 impl fmt::Display for Identifier {
@@ -249,6 +286,27 @@ mod tests {
             assert!(bad.parse::<Identifier>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(513).parse::<Identifier>().is_err());
+    }
+
+    #[test]
+    fn identifier_sanitized_is_one() {
+        for (text, name) in [
+            ("-/.app..", "app"),
+            ("EXAMPLE.com", "example.com"),
+            ("foo#", "foo"),
+            ("a_-_b", "a_b"),
+            ("a/../b", "a/b"),
+            ("a/ ~b", "a/b"),
+            (
+                "sub.example.com/org/~alice/release-1.0.0",
+                "sub.example.com/org/~alice/release-1.0.0",
+            ),
+        ] {
+            assert_eq!(Identifier::sanitized(text).unwrap().as_str(), name);
+        }
+        for bad in ["", "__", ".//-"] {
+            assert_eq!(Identifier::sanitized(bad), Err(NameError::Empty), "{bad:?}");
+        }
     }
 
     #[test]

@@ -296,7 +296,7 @@ fn root_app() -> App {
         ports: Vec::new(),
         user_annotations: BTreeMap::new(),
         user_labels: BTreeMap::new(),
-        extra: serde_json::Map::default(),
+        extra: Default::default(),
     }
 }
 

@@ -389,7 +389,7 @@ fn container_of_a_converted_image_finds_its_files_in_the_volume() {
     manifest.annotations.push(aci::manifest::Annotation {
         name: "appc.io/docker/repository".parse().unwrap(),
         value: "library/hello".into(),
-        extra: serde_json::Map::default(),
+        extra: Default::default(),
     });
     for runtime in runtimes() {
         let folder = folder(|rootfs| {

@@ -106,16 +106,10 @@ pub(super) enum Decompressor<R: Read> {
 impl<R: Read> Decompressor<R> {
     /// Looks at the first bytes and chooses.
     pub(super) fn new(mut file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
-        let start = first_bytes(&mut file)?;
-        let compression = match start.as_slice() {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [b'B', b'Z', b'h', ..] => Compression::Bzip2,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-            // A tar begins with a path: every path of an image begins so, and so do the names
-            // that tools give to extended headers (`PaxHeaders…`, `pax_global_header`).
-            [b'm' | b'r' | b'.' | b'P' | b'p', ..] => Compression::None,
-            other => return Err(ArchiveError::UnknownFormat(other.to_vec())),
+        let mut start = first_bytes(&mut file)?;
+        let Some(compression) = Compression::detect(&start) else {
+            start.truncate(6);
+            return Err(ArchiveError::UnknownFormat(start));
         };
         if compression == Compression::None {
             file.hash = None;
@@ -173,9 +167,18 @@ impl<R: Read> Read for Decompressor<R> {
     }
 }
 
-/// Reads the first six bytes, or as many as there are: a slow source may give them one by one.
+/// Reads the first bytes, no more than it takes to know the compression, or as many as there
+/// are: a slow source may give them one by one.
 fn first_bytes<R: Read>(file: &mut MeteredFile<R>) -> Result<Vec<u8>, ArchiveError> {
     let mut start = Vec::new();
-    file.take(6).read_to_end(&mut start).map_err(|error| from_io(error, Compression::None))?;
+    for enough in [6, Compression::DETECT_BYTES] {
+        let more = (enough - start.len()) as u64;
+        file.take(more)
+            .read_to_end(&mut start)
+            .map_err(|error| from_io(error, Compression::None))?;
+        if Compression::of_magic(&start).is_some() {
+            break;
+        }
+    }
     Ok(start)
 }

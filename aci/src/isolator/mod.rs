@@ -28,6 +28,7 @@
 //! | `os/unix/sysctl` | `{KEY: TEXT}` | [`Sysctl`] |
 
 mod capability;
+mod check;
 mod context;
 mod doubt;
 mod errno;
@@ -40,6 +41,8 @@ mod set;
 mod tests;
 
 use serde_json::Value;
+
+pub(crate) use check::read;
 
 pub use capability::{DEFAULT_CAPABILITIES, capability};
 pub use context::{ApparmorProfile, SelinuxContext};
@@ -146,20 +149,21 @@ pub fn parse(name: &str, value: &Value) -> Result<IsolatorValue, IsolatorError> 
 }
 
 /// What is wrong with a list of isolators, each of which is well by itself: names
-/// that are none of the spec's, and those that cannot stand twice or together.
-pub fn check_set(isolators: &[IsolatorValue]) -> Vec<IsolatorError> {
+/// that are none of the spec's, and those that cannot stand twice or together. Each
+/// fault comes with the index of the isolator that it is about.
+pub fn check_set(isolators: &[IsolatorValue]) -> Vec<(usize, IsolatorError)> {
     let mut faults = Vec::new();
     for (index, isolator) in isolators.iter().enumerate() {
         let before = &isolators[..index];
         let stands = |name: &str| before.iter().any(|other| other.name() == name);
         if let IsolatorValue::Unknown(name) = isolator {
-            faults.push(IsolatorError::Unknown { name: name.clone() });
+            faults.push((index, IsolatorError::Unknown { name: name.clone() }));
         } else if !isolator.can_stand_twice() && stands(isolator.name()) {
-            faults.push(IsolatorError::Repeated { name: isolator.name().to_owned() });
+            faults.push((index, IsolatorError::Repeated { name: isolator.name().to_owned() }));
         }
         if let Some(other) = isolator.excludes().filter(|other| stands(other)) {
             let name = isolator.name().to_owned();
-            faults.push(IsolatorError::Conflict { name, other });
+            faults.push((index, IsolatorError::Conflict { name, other }));
         }
     }
     faults

@@ -1,49 +1,49 @@
-//! Runs the reference cases of resource quantities against [`aci::Quantity`].
+//! The suite of resource quantities (ace.md, Resource Isolators).
 
 use std::cmp::Ordering;
 
-use aci::{Quantity, QuantityParts};
+use aci::{Quantity, QuantityError, QuantityParts};
 use serde_json::{Value, json};
 
-/// Where the specification is followed rather than the reference, by the case's id.
-pub const DIFFERENCES: &[(&str, &str)] =
-    &[("quantity/probe/10", "a number has digits: ace.md, Resource Isolators")];
+use super::{Outcome, Refused};
 
-/// What the operation gives, or why it refuses its input.
-pub fn quantity_case(op: &str, input: &Value) -> Result<Value, String> {
-    match op {
-        "parse" => parsed(text(input)?),
-        "json" => {
-            let read: Quantity = serde_json::from_str(text(input)?).map_err(told)?;
-            Ok(json!({"canonical": read.to_string()}))
-        }
-        "cmp" => {
-            let order = read(&input[0])?.cmp(&read(&input[1])?);
-            Ok(json!(match order {
+pub(super) fn run(suite: &str, op: &str, input: &Value) -> Option<Outcome> {
+    let text = input.as_str().unwrap_or_default();
+    Some(match (suite, op) {
+        ("quantity", "parse") => read(input).map(|quantity| parsed(&quantity)),
+        // The reference reads the text as it stands between the quotes.
+        ("quantity", "json") => match serde_json::from_str(text) {
+            Ok(value) => Quantity::from_json(&value)
+                .map(|read| json!({"canonical": read.to_string()}))
+                .map_err(refused),
+            Err(error) => Err(Refused::new("json-syntax", error)),
+        },
+        ("quantity", "cmp") => read(&input[0]).and_then(|a| {
+            Ok(json!(match a.cmp(&read(&input[1])?) {
                 Ordering::Less => -1,
                 Ordering::Equal => 0,
                 Ordering::Greater => 1,
             }))
+        }),
+        ("quantity", "round_up") => {
+            let scale = i8::try_from(input["scale"].as_i64().unwrap()).unwrap();
+            read(&input["quantity"]).map(|quantity| {
+                let (rounded, exact) = quantity.round_up(scale);
+                json!({"canonical": rounded.to_string(), "exact": exact})
+            })
         }
-        "round_up" => {
-            let scale = input["scale"].as_i64().and_then(|scale| i8::try_from(scale).ok());
-            let scale = scale.ok_or_else(|| format!("{input} has no scale that fits"))?;
-            let (rounded, exact) = read(&input["quantity"])?.round_up(scale);
-            Ok(json!({"canonical": rounded.to_string(), "exact": exact}))
-        }
-        "split" => {
-            let parts = QuantityParts::split(text(input)?).map_err(told)?;
-            Ok(json!({
+        ("quantity", "split") => match QuantityParts::split(text) {
+            Ok(parts) => Ok(json!({
                 "positive": parts.positive, "value": parts.value, "num": parts.numerator,
                 "denom": parts.denominator, "suffix": parts.suffix,
-            }))
-        }
-        other => Err(format!("no operation {other:?}")),
-    }
+            })),
+            Err(error) => Err(refused(error)),
+        },
+        _ => return None,
+    })
 }
 
-fn parsed(text: &str) -> Result<Value, String> {
-    let quantity: Quantity = text.parse().map_err(told)?;
+fn parsed(quantity: &Quantity) -> Value {
     let mut found = json!({
         "canonical": quantity.to_string(),
         "decimal": quantity.decimal(),
@@ -54,21 +54,17 @@ fn parsed(text: &str) -> Result<Value, String> {
         found["ceil_value"] = or_overflow(quantity.whole());
         found["ceil_milli"] = or_overflow(quantity.thousandths());
     }
-    Ok(found)
+    found
 }
 
-fn or_overflow(number: Option<i64>) -> Value {
+pub(super) fn or_overflow(number: Option<i64>) -> Value {
     number.map_or_else(|| json!("overflow"), |number| json!(number))
 }
 
-fn read(value: &Value) -> Result<Quantity, String> {
-    text(value)?.parse().map_err(told)
+fn read(value: &Value) -> Result<Quantity, Refused> {
+    value.as_str().unwrap().parse().map_err(refused)
 }
 
-fn text(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| format!("{value} is no text"))
-}
-
-fn told(error: impl std::fmt::Display) -> String {
-    error.to_string()
+fn refused(error: QuantityError) -> Refused {
+    Refused::new(error.code(), error)
 }

@@ -57,7 +57,8 @@ pub(super) fn parse(app: &App) -> Result<Vec<IsolatorValue>, BundleError> {
         .map(|isolator| isolator::parse(isolator.name.as_str(), &isolator.value))
         .collect::<Result<_, _>>()?;
     let known = |fault: &IsolatorError| !matches!(fault, IsolatorError::Unknown { .. });
-    match isolator::check_set(&isolators).into_iter().find(known) {
+    let mut faults = isolator::check_set(&isolators).into_iter().map(|(_, fault)| fault);
+    match faults.find(known) {
         Some(fault) => Err(fault.into()),
         None => Ok(isolators),
     }
@@ -192,7 +193,7 @@ mod tests {
 
     fn with(isolators: &str) -> App {
         let mut app = app(&["/x"]);
-        app.isolators = serde_json::from_str(isolators).unwrap();
+        app.isolators = crate::bundle::tests::isolators(isolators);
         app
     }
 

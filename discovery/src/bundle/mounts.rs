@@ -115,7 +115,7 @@ pub(super) fn volumes(
     let mut mounts = Vec::new();
     for point in &app.mount_points {
         let fault = |fault| BundleError::MountPath {
-            name: point.name.clone(),
+            name: point.name.to_string(),
             path: point.path.clone(),
             fault,
         };
@@ -173,7 +173,7 @@ fn check_overlap(point: &MountPoint, path: &Path, volumes: &[Volume]) -> Result<
     for other in taken {
         if path.starts_with(other) || other.starts_with(path) {
             return Err(BundleError::MountOverlap {
-                name: point.name.clone(),
+                name: point.name.to_string(),
                 path: path.display().to_string(),
                 other: other.display().to_string(),
             });
@@ -209,10 +209,10 @@ mod tests {
         let mut app = app(&["/x"]);
         for (name, path, read_only) in points {
             app.mount_points.push(MountPoint {
-                name: (*name).into(),
+                name: name.parse().unwrap(),
                 path: (*path).into(),
                 read_only: *read_only,
-                extra: serde_json::Map::default(),
+                extra: Default::default(),
             });
         }
         app

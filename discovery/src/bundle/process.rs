@@ -177,7 +177,7 @@ mod tests {
             app.environment.push(EnvironmentVariable {
                 name: (*name).into(),
                 value: (*value).into(),
-                extra: serde_json::Map::default(),
+                extra: Default::default(),
             });
         }
         app

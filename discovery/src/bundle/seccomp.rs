@@ -297,7 +297,7 @@ mod tests {
                 continue;
             }
             let mut app = app(&["/x"]);
-            app.isolators = serde_json::from_str(text).unwrap();
+            app.isolators = crate::bundle::tests::isolators(text);
             let wishes = isolators::read(&app, &mut Vec::new());
             let built =
                 wishes.and_then(|w| filter(&w.seccomp, uid, &[], &mut Vec::new()).map(|f| (w, f)));

@@ -39,6 +39,17 @@ fn manifest(app: Value) -> ImageManifest {
     ImageManifest::from_json(&serde_json::to_vec(&value).unwrap()).unwrap()
 }
 
+/// A list of isolators as it stands in a manifest, acceptable or not.
+pub(crate) fn isolators(text: &str) -> Vec<aci::manifest::Isolator> {
+    let list: Vec<Value> = serde_json::from_str(text).unwrap();
+    let isolator = |item: Value| aci::manifest::Isolator {
+        name: item["name"].as_str().unwrap().parse().unwrap(),
+        value: item["value"].clone(),
+        extra: Default::default(),
+    };
+    list.into_iter().map(isolator).collect()
+}
+
 /// A folder with a rootfs that has one program.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -130,7 +141,7 @@ fn annotations_of_the_image_never_stand_under_their_own_names() {
     manifest.annotations.push(aci::manifest::Annotation {
         name,
         value: "true".into(),
-        extra: serde_json::Map::default(),
+        extra: Default::default(),
     });
     let folder = folder();
     let options = BundleOptions::default();
