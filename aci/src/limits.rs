@@ -1,5 +1,7 @@
 //! Limits on everything that comes from outside.
 
+use std::time::Duration;
+
 /// How much of each thing an image may have. Passed in by whoever reads, never assumed.
 ///
 /// The defaults hold every image seen in the wild with room to spare; a server
@@ -14,7 +16,7 @@ pub struct Limits {
     pub ratio: u64,
     /// Uncompressed bytes up to which no ratio is judged.
     pub ratio_floor: u64,
-    /// Entries of the archive.
+    /// Entries of the archive, and folders that only the paths below them name.
     pub entries: u64,
     /// Bytes of the image manifest.
     pub manifest_bytes: u64,
@@ -22,8 +24,23 @@ pub struct Limits {
     pub path_bytes: usize,
     /// Segments of one path.
     pub path_depth: usize,
+    /// Bytes of one segment of a path.
+    pub name_bytes: usize,
     /// Bytes of one extended header: its long names and extended attributes together.
     pub header_bytes: u64,
+    /// Images that depend on each other in one line, from the one that is rendered down.
+    pub dependency_depth: usize,
+    /// Dependencies that are looked at to render an image, one that several images name
+    /// counted as often.
+    pub dependencies: u64,
+    /// Entries that are looked at to render an image with its dependencies, and paths that
+    /// this gives.
+    pub plan_entries: u64,
+    /// Bytes of one extended attribute's value.
+    pub xattr_bytes: usize,
+    /// How long reading an image may take, where somebody set a limit: a slow line is no
+    /// fault of the image. Looked at between two reads.
+    pub time: Option<Duration>,
     /// Bytes of a detached signature file.
     pub signature_bytes: u64,
     /// Bytes of a file of public keys.
@@ -42,9 +59,16 @@ impl Default for Limits {
             ratio_floor: 64 * MIB,
             entries: 2_000_000,
             manifest_bytes: MIB,
-            path_bytes: 4096,
+            // What Linux takes: PATH_MAX less its NUL, NAME_MAX, XATTR_SIZE_MAX.
+            path_bytes: 4095,
             path_depth: 2048,
+            name_bytes: 255,
             header_bytes: 2 * MIB,
+            dependency_depth: 256,
+            dependencies: 1000,
+            plan_entries: 4_000_000,
+            xattr_bytes: 64 << 10,
+            time: None,
             signature_bytes: 256 << 10,
             key_bytes: MIB,
             page_bytes: MIB,

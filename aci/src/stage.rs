@@ -15,12 +15,17 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+
+mod remove;
+
+use remove::remove_tree;
 
 const STAGE_PREFIX: &str = ".gantry-stage-";
 
@@ -396,31 +401,26 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// A file without a name on the file system of `folder`, to be read and written by the
+/// caller alone: what does not fit in memory for a while.
+pub(crate) fn nameless_in(folder: &OwnedFd) -> io::Result<File> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder, ".", OFlags::TMPFILE | flags, mode) {
+        Ok(file) => Ok(file.into()),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
+            let name = hidden_name()?;
+            let file =
+                rustix::fs::openat(folder, &name, OFlags::CREATE | OFlags::EXCL | flags, mode)?;
+            rustix::fs::unlinkat(folder, &name, AtFlags::empty())?;
+            Ok(file.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-/// Removes a tree in which an image may have made folders nobody may enter.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs::remove_dir_all(path)
-        }
-        other => other,
-    }
-}
-
-fn open_up(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 
 use aci::archive::{ArchiveError, Ownership, UnpackOptions, Unpacked};
+use aci::plan::Whitelist;
 use aci::stage::{self, StagedFolder};
 use aci::{ImageId, ImageManifest, Limits, Refusal, Refuse};
 
@@ -155,7 +156,7 @@ fn fill(
     let root = rustix::process::geteuid().is_root();
     let ownership = if root { Ownership::Restore } else { Ownership::Caller };
     let unpacked =
-        aci::archive::unpack(image.file(), folder, &UnpackOptions { ownership }, limits)?;
+        aci::archive::unpack(image.file(), folder, &UnpackOptions::new(ownership), limits)?;
     // A file that was changed on disk since its import was never verified.
     if unpacked.image.image_id() != &image.record().image_id {
         return Err(RenderError::Altered {
@@ -165,9 +166,11 @@ fn fill(
     }
     let manifest = unpacked.image.manifest();
     let mut remarks = remarks(&unpacked, root);
-    if files == Files::Rendered && !manifest.path_whitelist.is_empty() {
+    if files == Files::Rendered
+        && let Some(whitelist) = Whitelist::new(&manifest.path_whitelist)
+    {
         let rootfs = folder.join("rootfs");
-        let removed = whitelist::apply(&rootfs, &manifest.path_whitelist).map_err(at(&rootfs))?;
+        let removed = whitelist::apply(&rootfs, &whitelist).map_err(at(&rootfs))?;
         remarks.push(format!("{removed} files and folders were left out, which the image's pathWhitelist does not name"));
     }
     Ok(Rendered {
@@ -187,9 +190,9 @@ fn remarks(unpacked: &Unpacked, root: bool) -> Vec<String> {
         remarks.push("all files belong to you: only root can restore their owners".to_owned());
     }
     for (count, what) in [
-        (unpacked.devices_left_out, "device files"),
-        (unpacked.set_id_left_out, "set-user-ID and set-group-ID bits"),
-        (unpacked.xattrs_left_out, "extended attributes"),
+        (unpacked.left_out.devices, "device files"),
+        (unpacked.left_out.set_id, "set-user-ID and set-group-ID bits"),
+        (unpacked.left_out.xattrs, "extended attributes"),
     ] {
         if count > 0 {
             remarks.push(format!("{count} {what} could not be restored here and were left out"));

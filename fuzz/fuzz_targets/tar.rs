@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     let target = folder.join("target");
     fs::create_dir_all(&target).expect("a folder can be made");
     if let Ok(unpacked) =
-        unpack(&*tar, &target, &UnpackOptions { ownership: Ownership::Caller }, &limits)
+        unpack(&*tar, &target, &UnpackOptions::new(Ownership::Caller), &limits)
     {
         assert_eq!(unpacked.image.image_id(), inspected.image_id());
     }

@@ -64,7 +64,7 @@ impl Compression {
 
 /// Whether a tar header holds the sum of its own bytes, the sum's field counted as spaces.
 /// A block of zeros is the end of an archive, never its beginning.
-fn has_checksum(header: &[u8]) -> bool {
+pub(super) fn has_checksum(header: &[u8]) -> bool {
     let text = std::str::from_utf8(&header[148..156]).unwrap_or_default();
     let field = u32::from_str_radix(text.trim_matches([' ', '\0']), 8);
     let sum = |at: usize| if (148..156).contains(&at) { 32 } else { u32::from(header[at]) };

@@ -1,38 +1,51 @@
 //! Telling a file's compression by its first bytes, and undoing it within limits.
 
 use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufRead, Read};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha512};
-
-use super::{ArchiveError, Compression};
+use super::compression::has_checksum;
+use super::hashed::HashedReader;
+use super::{ArchiveError, Compression, Limited};
 use crate::limits::Limits;
 
 /// An xz file may ask for a dictionary of 4 GiB; this much is what `xz -9` needs and more.
 const XZ_MEMORY: u64 = 128 << 20;
 /// The window zstd itself accepts without being told otherwise: 128 MiB.
 const ZSTD_WINDOW_LOG: u32 = 27;
-const BUFFER: usize = 256 << 10;
 
-/// The file as it comes in: counted, hashed and capped.
+/// The file as it comes in: counted and capped.
 pub(super) struct MeteredFile<R> {
     file: R,
-    /// Absent where the file is the archive itself, which has a hash of its own.
-    hash: Option<Sha512>,
     /// Shared with the reader of the archive, which judges the ratio.
     pub(super) count: Rc<Cell<u64>>,
     allowed: u64,
+    deadline: Deadline,
 }
 
 impl<R: Read> MeteredFile<R> {
     pub(super) fn new(file: R, limits: &Limits) -> Self {
-        Self { file, hash: Some(Sha512::new()), count: Rc::default(), allowed: limits.file_bytes }
+        let deadline = Deadline::new(limits);
+        Self { file, count: Rc::default(), allowed: limits.file_bytes, deadline }
+    }
+}
+
+/// When reading has taken too long.
+pub(super) struct Deadline(Option<(Instant, Duration)>);
+
+impl Deadline {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self(limits.time.map(|allowed| (Instant::now(), allowed)))
     }
 
-    /// SHA-512 of the file, where it is not that of the archive.
-    pub(super) fn digest(self) -> Option<[u8; 64]> {
-        self.hash.map(|hash| hash.finalize().into())
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.0 {
+            Some((start, allowed)) if start.elapsed() > allowed => {
+                Err(through_io(ArchiveError::Time { allowed }))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -78,21 +91,20 @@ impl<R: Read> Read for MeteredFile<R> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             other => other.map_err(source_error)?,
         };
-        if let Some(hash) = &mut self.hash {
-            hash.update(&buffer[..got]);
-        }
         let count = self.count.get() + got as u64;
         self.count.set(count);
         if count > self.allowed {
             let allowed = self.allowed;
-            return Err(through_io(ArchiveError::Limit { what: "bytes in its file", allowed }));
+            return Err(through_io(ArchiveError::Limit { what: Limited::FileBytes, allowed }));
         }
+        self.deadline.check()?;
         Ok(got)
     }
 }
 
-/// The file from its first byte on: those that told its format, then the rest.
-type Source<R> = BufReader<Chain<Cursor<Vec<u8>>, MeteredFile<R>>>;
+/// The file from its first byte on. It is hashed, but where it is the archive itself, which
+/// has a hash of its own.
+type Source<R> = HashedReader<MeteredFile<R>>;
 
 /// The archive inside a file, whatever its compression.
 pub(super) enum Decompressor<R: Read> {
@@ -105,16 +117,20 @@ pub(super) enum Decompressor<R: Read> {
 
 impl<R: Read> Decompressor<R> {
     /// Looks at the first bytes and chooses.
-    pub(super) fn new(mut file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
-        let mut start = first_bytes(&mut file)?;
-        let Some(compression) = Compression::detect(&start) else {
-            start.truncate(6);
-            return Err(ArchiveError::UnknownFormat(start));
+    pub(super) fn new(file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
+        let mut file = HashedReader::begin(file, Compression::DETECT_BYTES)
+            .map_err(|error| from_io(error, Compression::None))?;
+        let start = file.ready();
+        let Some(compression) = Compression::detect(start) else {
+            return Err(ArchiveError::UnknownFormat(start[..start.len().min(6)].to_vec()));
         };
-        if compression == Compression::None {
-            file.hash = None;
+        if compression != Compression::None {
+            // A file that is a tar as well goes another way in tools that believe its name.
+            if start.get(..Compression::DETECT_BYTES).is_some_and(has_checksum) {
+                return Err(ArchiveError::Ambiguous(compression));
+            }
+            file.hash()?;
         }
-        let file = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(file));
         let decompressor = match compression {
             Compression::None => Self::Plain(Box::new(file)),
             Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(file))),
@@ -136,9 +152,9 @@ impl<R: Read> Decompressor<R> {
         Ok((decompressor, compression))
     }
 
-    /// Reads what may follow the compressed stream, and refuses anything that does;
-    /// then gives the file back.
-    pub(super) fn finish(self) -> Result<MeteredFile<R>, ArchiveError> {
+    /// Reads what may follow the compressed stream, and refuses anything that does; then
+    /// gives the bytes of the file and its SHA-512, where it is not that of the archive.
+    pub(super) fn finish(self) -> Result<(u64, Option<[u8; 64]>), ArchiveError> {
         let mut file = match self {
             Self::Plain(file) => *file,
             Self::Gzip(decoder) => decoder.into_inner(),
@@ -146,12 +162,13 @@ impl<R: Read> Decompressor<R> {
             Self::Xz(decoder) => decoder.into_inner(),
             Self::Zstd(decoder) => decoder.finish(),
         };
-        let rest = file.fill_buf().map_err(|error| from_io(error, Compression::None))?;
-        if rest.is_empty() {
-            return Ok(file.into_inner().into_inner().1);
+        let left = file.fill_buf().map_err(|error| from_io(error, Compression::None))?.len();
+        let (metered, hash) = file.finish()?;
+        let count = metered.count.get();
+        if left > 0 {
+            return Err(ArchiveError::TrailingData { at: count - left as u64 });
         }
-        let left = rest.len() as u64;
-        Err(ArchiveError::TrailingData { at: file.get_ref().get_ref().1.count.get() - left })
+        Ok((count, hash))
     }
 }
 
@@ -165,20 +182,4 @@ impl<R: Read> Read for Decompressor<R> {
             Self::Zstd(decoder) => decoder.read(buffer),
         }
     }
-}
-
-/// Reads the first bytes, no more than it takes to know the compression, or as many as there
-/// are: a slow source may give them one by one.
-fn first_bytes<R: Read>(file: &mut MeteredFile<R>) -> Result<Vec<u8>, ArchiveError> {
-    let mut start = Vec::new();
-    for enough in [6, Compression::DETECT_BYTES] {
-        let more = (enough - start.len()) as u64;
-        file.take(more)
-            .read_to_end(&mut start)
-            .map_err(|error| from_io(error, Compression::None))?;
-        if Compression::of_magic(&start).is_some() {
-            break;
-        }
-    }
-    Ok(start)
 }

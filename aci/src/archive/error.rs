@@ -1,6 +1,8 @@
 //! Everything that can be wrong with an image archive.
 
+use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::{Compression, PathBytes};
 use crate::manifest::ManifestError;
@@ -15,6 +17,17 @@ pub enum ArchiveError {
     /// The first bytes are those of no format an image may have.
     #[error("the file is no image: it begins with {}", hex(.0))]
     UnknownFormat(Vec<u8>),
+    /// A compressed stream inside a compressed stream.
+    #[error("the {outer} stream holds a {inner} stream, not a tar")]
+    Nested {
+        /// The compression of the file.
+        outer: Compression,
+        /// What was found inside.
+        inner: Compression,
+    },
+    /// The first bytes are those of two formats.
+    #[error("the file begins both as {0} and as a plain tar")]
+    Ambiguous(Compression),
     /// The compressed stream is broken.
     #[error("the {compression} stream is broken: {source}")]
     Compressed {
@@ -27,8 +40,8 @@ pub enum ArchiveError {
     /// A limit was passed.
     #[error("the image has more than {allowed} {what}")]
     Limit {
-        /// What there is too much of, with its unit.
-        what: &'static str,
+        /// What there is too much of.
+        what: Limited,
         /// The limit.
         allowed: u64,
     },
@@ -39,6 +52,12 @@ pub enum ArchiveError {
         packed: u64,
         /// Bytes of the archive they gave.
         unpacked: u64,
+    },
+    /// Reading took too long.
+    #[error("reading the image took longer than {} seconds", .allowed.as_secs_f64())]
+    Time {
+        /// The limit.
+        allowed: Duration,
     },
     /// The archive ends before it is complete.
     #[error("the archive ends early, at byte {at}, in {within}")]
@@ -84,6 +103,12 @@ pub enum ArchiveError {
         /// Its type flag.
         kind: u8,
     },
+    /// A character device 0:0, which overlay file systems take for "removed".
+    #[error("{path} is the character device 0:0: an overlay's mark for a removed file")]
+    Whiteout {
+        /// Which entry.
+        path: PathBytes,
+    },
     /// A size on an entry that has no content.
     #[error("{path} has no content, but its header says {size} bytes")]
     SizeWithoutContent {
@@ -124,6 +149,14 @@ pub enum ArchiveError {
         /// What is wrong with the target.
         fault: &'static str,
     },
+    /// A hard link to a file that is to be left out.
+    #[error("{path} is a hard link to {target}, which is to be left out")]
+    ExcludedTarget {
+        /// The link.
+        path: PathBytes,
+        /// The file that is left out.
+        target: PathBytes,
+    },
     /// A top-level entry besides `manifest` and `rootfs`.
     #[error("{path} is neither \"manifest\" nor in \"rootfs\"")]
     TopLevel {
@@ -148,6 +181,61 @@ pub enum ArchiveError {
     Manifest(#[from] ManifestError),
 }
 
+/// What there can be too much of. Each has a code of its own in a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// Bytes of the file.
+    FileBytes,
+    /// Bytes of the uncompressed archive.
+    TarBytes,
+    /// Entries, and folders that only paths name.
+    Entries,
+    /// Bytes of the manifest.
+    ManifestBytes,
+    /// Bytes of one path or link target.
+    PathBytes,
+    /// Segments of one path.
+    PathDepth,
+    /// Bytes of one segment of a path.
+    NameBytes,
+    /// Bytes of one extended header.
+    HeaderBytes,
+    /// Bytes of one extended attribute's value.
+    XattrBytes,
+}
+
+impl Limited {
+    fn code(self) -> &'static str {
+        match self {
+            Self::FileBytes => "image-too-large",
+            Self::TarBytes => "image-unpacked-too-large",
+            Self::Entries => "image-too-many-entries",
+            Self::ManifestBytes => "manifest-too-large",
+            Self::PathBytes => "image-path-too-long",
+            Self::PathDepth => "image-path-too-deep",
+            Self::NameBytes => "image-name-too-long",
+            Self::HeaderBytes => "image-header-too-large",
+            Self::XattrBytes => "image-xattr-too-large",
+        }
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FileBytes => "bytes in its file",
+            Self::TarBytes => "bytes when unpacked",
+            Self::Entries => "entries, folders that only paths name included",
+            Self::ManifestBytes => "bytes in its manifest",
+            Self::PathBytes => "bytes in one path",
+            Self::PathDepth => "segments in one path",
+            Self::NameBytes => "bytes in one segment of a path",
+            Self::HeaderBytes => "bytes in one extended header",
+            Self::XattrBytes => "bytes in one extended attribute",
+        })
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "nothing at all".to_owned();
@@ -167,7 +255,7 @@ impl Refuse for ArchiveError {
                 "reading comes before judging: nothing is said about the image",
                 "see to what the system says, then try again",
             ),
-            E::UnknownFormat(_) => (
+            E::UnknownFormat(_) | E::Nested { .. } | E::Ambiguous(_) => (
                 "image-format",
                 "a tar, plain or compressed by gzip, bzip2, xz or zstd",
                 "the first bytes tell the format, never the name (spec: aci.md, Image Archives)",
@@ -179,8 +267,8 @@ impl Refuse for ArchiveError {
                 "an image is read to its end before any of it is used",
                 "fetch it again; if it stays so, ask its author for a sound one",
             ),
-            E::Limit { .. } => (
-                "image-too-large",
+            E::Limit { what, .. } => (
+                what.code(),
                 "an image within the limits of whoever reads it",
                 "everything from outside has a limit",
                 "make the image smaller, or raise the limit where you trust the author",
@@ -190,6 +278,12 @@ impl Refuse for ArchiveError {
                 "an archive that unpacks to a sensible size",
                 "the ratio of unpacked to packed bytes is limited",
                 ASK_AUTHOR,
+            ),
+            E::Time { .. } => (
+                "image-time",
+                "an image that can be read in the time given",
+                "who reads an image may say how long it may take",
+                "allow more time where the line or the disk is slow",
             ),
             E::TrailingData { .. }
             | E::Checksum { .. }
@@ -201,11 +295,11 @@ impl Refuse for ArchiveError {
                 "what two tools read differently is refused (POSIX pax; spec: aci.md)",
                 ASK_AUTHOR,
             ),
-            E::EntryType { .. } => (
+            E::EntryType { .. } | E::Whiteout { .. } => (
                 "image-entry-type",
                 "files, directories, links, devices and pipes",
-                "other tar types have no meaning in an image",
-                "pack the tree again, without sparse or multi-volume options",
+                "other tar types, and an overlay's marks, have no meaning in an image",
+                "pack the tree again: mounted, without sparse or multi-volume options",
             ),
             E::Path { .. } | E::ThroughNonDirectory { .. } => (
                 "image-path",
@@ -224,6 +318,12 @@ impl Refuse for ArchiveError {
                 "hard links to earlier files of the same image",
                 "no link of an image may lead out of it",
                 ASK_AUTHOR,
+            ),
+            E::ExcludedTarget { .. } => (
+                "excluded-link-target",
+                "patterns that leave out all names of a file or none",
+                "the content stands in the archive once, at the name that is left out",
+                "exclude the link as well, or neither",
             ),
             E::TopLevel { .. } | E::LayoutType { .. } | E::Absent(_) => (
                 "image-layout",

@@ -1,16 +1,15 @@
 //! Reading an image once, from its first byte to its last.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use sha2::{Digest, Sha512};
-
-use super::decompress::{Decompressor, MeteredFile, from_io, through_io};
+use super::decompress::{Deadline, Decompressor, MeteredFile, from_io, through_io};
 use super::entry::{Entry, EntryKind};
+use super::hashed::HashedReader;
 use super::layout::{Layout, Place};
 use super::read::TarReader;
-use super::{ArchiveError, Compression};
+use super::{ArchiveError, Compression, Limited};
 use crate::digest::{FileDigest, ImageId};
 use crate::limits::Limits;
 use crate::manifest::ImageManifest;
@@ -81,7 +80,7 @@ pub fn inspect(file: impl Read, limits: &Limits) -> Result<InspectedImage, Archi
 
 /// Goes through an image entry by entry: decompressed, counted, hashed and checked on the way.
 pub(super) struct ImageReader<R: Read> {
-    tar: TarReader<MeteredArchive<R>>,
+    tar: TarReader<HashedReader<MeteredArchive<R>>>,
     compression: Compression,
     layout: Layout,
     manifest: Option<(ImageManifest, Vec<u8>)>,
@@ -93,15 +92,22 @@ impl<R: Read> ImageReader<R> {
         let file = MeteredFile::new(file, limits);
         let packed = file.count.clone();
         let (archive, compression) = Decompressor::new(file)?;
-        let archive = MeteredArchive {
+        let mut archive = HashedReader::new(MeteredArchive {
             archive,
-            hash: Sha512::new(),
             packed,
             unpacked: 0,
             allowed: limits.tar_bytes,
             ratio: limits.ratio,
             ratio_floor: limits.ratio_floor,
-        };
+            deadline: Deadline::new(limits),
+        });
+        let start = archive.fill_buf().map_err(|error| from_io(error, compression))?;
+        // `gzip` twice: it would be refused as a broken tar, which tells its author nothing.
+        if let Some(inner) =
+            Compression::of_magic(start).filter(|_| compression != Compression::None)
+        {
+            return Err(ArchiveError::Nested { outer: compression, inner });
+        }
         Ok(Self {
             tar: TarReader::new(archive, limits),
             compression,
@@ -138,7 +144,7 @@ impl<R: Read> ImageReader<R> {
         };
         if size > self.max_manifest {
             let allowed = self.max_manifest;
-            return Err(ArchiveError::Limit { what: "bytes in its manifest", allowed });
+            return Err(ArchiveError::Limit { what: Limited::ManifestBytes, allowed });
         }
         let mut bytes = vec![0; size as usize];
         let mut done = 0;
@@ -154,16 +160,15 @@ impl<R: Read> ImageReader<R> {
         let (manifest, manifest_bytes) = self.manifest.ok_or(ArchiveError::Absent("manifest"))?;
         let entries = self.layout.finish()?;
         let tar_bytes = self.tar.bytes_read();
-        let archive = self.tar.into_inner();
-        let archive_hash = archive.hash.finalize().into();
-        let file = archive.archive.finish()?;
-        let file_bytes = file.count.get();
+        let (archive, archive_hash) = self.tar.into_inner().finish()?;
+        let archive_hash = archive_hash.ok_or_else(|| io::Error::other("there is no hash"))?;
+        let (file_bytes, file_hash) = archive.archive.finish()?;
         Ok(InspectedImage {
             image_id: ImageId::of(archive_hash),
             manifest,
             manifest_bytes,
             compression: self.compression,
-            file_digest: FileDigest::of(file.digest().unwrap_or(archive_hash)),
+            file_digest: FileDigest::of(file_hash.unwrap_or(archive_hash)),
             file_bytes,
             tar_bytes,
             entries,
@@ -179,25 +184,24 @@ impl<R: Read> ImageReader<R> {
     }
 }
 
-/// The uncompressed archive as it is read: counted, hashed, and judged.
+/// The uncompressed archive as it is read: counted and judged.
 struct MeteredArchive<R: Read> {
     archive: Decompressor<R>,
-    hash: Sha512,
     packed: Rc<Cell<u64>>,
     unpacked: u64,
     allowed: u64,
     ratio: u64,
     ratio_floor: u64,
+    deadline: Deadline,
 }
 
 impl<R: Read> Read for MeteredArchive<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.archive.read(buffer)?;
-        self.hash.update(&buffer[..got]);
         self.unpacked += got as u64;
         if self.unpacked > self.allowed {
             let allowed = self.allowed;
-            return Err(through_io(ArchiveError::Limit { what: "bytes when unpacked", allowed }));
+            return Err(through_io(ArchiveError::Limit { what: Limited::TarBytes, allowed }));
         }
         // Ten megabytes that unpack to ten gigabytes fill a disk for the price of a click.
         let packed = self.packed.get();
@@ -205,6 +209,7 @@ impl<R: Read> Read for MeteredArchive<R> {
             let unpacked = self.unpacked;
             return Err(through_io(ArchiveError::Bomb { packed, unpacked }));
         }
+        self.deadline.check()?;
         Ok(got)
     }
 }

@@ -2,12 +2,9 @@
 //! checked as the entries come. This is the one place they stand: inspecting and
 //! unpacking both read through it.
 
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
-use super::ArchiveError;
 use super::entry::{Entry, EntryKind, PathBytes};
+use super::seen::{PathHash, Seen, SeenPaths};
+use super::{ArchiveError, Limited};
 use crate::limits::Limits;
 
 /// Where an entry belongs.
@@ -21,38 +18,28 @@ pub(super) enum Place {
     Rootfs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// A directory that has its own entry.
-    Directory,
-    /// A directory that only paths below it have named.
-    Implied,
-    /// Anything else.
-    Other,
-}
-
 /// What was seen so far.
 pub(super) struct Layout {
-    /// Paths, as two keyed hashes each: a million paths would not fit in memory, and
-    /// nobody outside this process can make two that collide.
-    seen: HashMap<(u64, u64), Seen>,
-    keys: (RandomState, RandomState),
-    /// The directory the last entry was in: most entries share it with their neighbour.
-    last_parent: Vec<u8>,
+    seen: SeenPaths,
+    /// The directory the last entry was in, and its hash: most entries share it with their
+    /// neighbour.
+    last_parent: (Vec<u8>, PathHash),
     entries: u64,
     max_entries: u64,
     max_depth: usize,
+    max_name: usize,
 }
 
 impl Layout {
     pub(super) fn new(limits: &Limits) -> Self {
+        let seen = SeenPaths::new();
         Self {
-            seen: HashMap::new(),
-            keys: (RandomState::new(), RandomState::new()),
-            last_parent: Vec::new(),
+            last_parent: (Vec::new(), seen.top()),
+            seen,
             entries: 0,
             max_entries: limits.entries,
             max_depth: limits.path_depth,
+            max_name: limits.name_bytes,
         }
     }
 
@@ -61,7 +48,7 @@ impl Layout {
         self.entries += 1;
         // Millions of empty files cost the reader more than the attacker.
         if self.entries > self.max_entries {
-            return Err(ArchiveError::Limit { what: "entries", allowed: self.max_entries });
+            return Err(ArchiveError::Limit { what: Limited::Entries, allowed: self.max_entries });
         }
         let directory = entry.kind == EntryKind::Directory;
         let Some(path) = self.plain(&entry.path, directory)? else {
@@ -85,7 +72,7 @@ impl Layout {
     /// Checks what can only be known at the end.
     pub(super) fn finish(&self) -> Result<u64, ArchiveError> {
         // Paths below it imply the folder; its own entry is what says mode and owner.
-        if self.look(b"rootfs") != Some(Seen::Directory) {
+        if self.seen.look(&self.seen.key(b"rootfs")) != Some(Seen::Directory) {
             return Err(ArchiveError::Absent("rootfs"));
         }
         Ok(self.entries - 1)
@@ -115,28 +102,39 @@ impl Layout {
                 b"" => return fault("is empty, or has an empty segment"),
                 b"." => return fault("has a \".\" segment"),
                 _ if segment.contains(&0) => return fault("holds a NUL byte"),
+                // No file system of Linux takes it.
+                _ if segment.len() > self.max_name => {
+                    let allowed = self.max_name as u64;
+                    return Err(ArchiveError::Limit { what: Limited::NameBytes, allowed });
+                }
                 _ => depth += 1,
             }
         }
         // Deep paths overflow the stacks and buffers of tools that recurse.
         if depth > self.max_depth {
             let allowed = self.max_depth as u64;
-            return Err(ArchiveError::Limit { what: "segments in one path", allowed });
+            return Err(ArchiveError::Limit { what: Limited::PathDepth, allowed });
         }
         Ok(Some(PathBytes(bytes.to_vec())))
     }
 
     fn record(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
-        self.record_parents(&entry.path)?;
+        let name = self.record_parents(&entry.path)?;
         let kind = match &entry.kind {
             EntryKind::Directory => Seen::Directory,
             EntryKind::HardLink { target } => {
                 self.check_hard_link(&entry.path, target)?;
                 Seen::Other
             }
+            // An overlay file system above the unpacked tree would remove a file for it.
+            EntryKind::Character { device: (0, 0) } => {
+                return Err(ArchiveError::Whiteout { path: entry.path.clone() });
+            }
             _ => Seen::Other,
         };
-        let before = self.seen.insert(self.key(&entry.path.0), kind);
+        let mut hash = self.last_parent.1.clone();
+        hash.push(name);
+        let before = self.seen.set(hash.key(), kind);
         match before {
             None => Ok(()),
             Some(Seen::Implied) if kind == Seen::Directory => Ok(()),
@@ -147,45 +145,54 @@ impl Layout {
     }
 
     /// Every parent must be a directory, or absent so far and thus implied to be one.
-    fn record_parents(&mut self, path: &PathBytes) -> Result<(), ArchiveError> {
-        let Some(end) = path.0.iter().rposition(|&b| b == b'/') else { return Ok(()) };
-        let parent = &path.0[..end];
-        if parent == self.last_parent {
-            return Ok(());
+    /// Gives the last segment.
+    fn record_parents<'p>(&mut self, path: &'p PathBytes) -> Result<&'p [u8], ArchiveError> {
+        let (parent, name) = match path.0.iter().rposition(|&b| b == b'/') {
+            Some(slash) => (&path.0[..slash], &path.0[slash + 1..]),
+            None => (&[][..], path.0.as_slice()),
+        };
+        if parent == self.last_parent.0 {
+            return Ok(name);
         }
-        let slashes = parent.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
-        for end in slashes.chain([parent.len()]) {
-            let ancestor = &parent[..end];
-            let key = self.key(ancestor);
-            // `rootfs/link/passwd` after a symlink `rootfs/link → /etc` is written to /etc.
-            if *self.seen.entry(key).or_insert(Seen::Implied) == Seen::Other {
-                let through = ancestor.into();
-                return Err(ArchiveError::ThroughNonDirectory { path: path.clone(), through });
+        let mut hash = self.seen.top();
+        let mut end = 0;
+        for segment in parent.split(|&b| b == b'/').filter(|_| !parent.is_empty()) {
+            hash.push(segment);
+            end += segment.len();
+            let key = hash.key();
+            match self.seen.look(&key) {
+                // `rootfs/link/passwd` after a symlink `rootfs/link → /etc` is written to /etc.
+                Some(Seen::Other) => {
+                    let through = parent[..end].into();
+                    return Err(ArchiveError::ThroughNonDirectory { path: path.clone(), through });
+                }
+                Some(Seen::Directory | Seen::Implied) => {}
+                None => {
+                    self.seen.set(key, Seen::Implied);
+                }
             }
+            end += 1;
         }
-        self.last_parent.clear();
-        self.last_parent.extend_from_slice(parent);
-        Ok(())
+        // One path of a header's size can name two thousand folders.
+        if self.seen.len() > self.max_entries {
+            return Err(ArchiveError::Limit { what: Limited::Entries, allowed: self.max_entries });
+        }
+        self.last_parent.0.clear();
+        self.last_parent.0.extend_from_slice(parent);
+        self.last_parent.1 = hash;
+        Ok(name)
     }
 
     /// A hard link may name an earlier file of the rootfs and nothing else: one to
     /// `../../etc/shadow` would give the image a file of the host.
     fn check_hard_link(&self, path: &PathBytes, target: &PathBytes) -> Result<(), ArchiveError> {
-        let fault = match self.look(&target.0) {
+        let fault = match self.seen.look(&self.seen.key(&target.0)) {
             Some(Seen::Other) if target.0.starts_with(b"rootfs/") => return Ok(()),
             Some(Seen::Other) => "is not in the rootfs",
             Some(_) => "is a directory",
             None => "is not in the archive before it",
         };
         Err(ArchiveError::HardLink { path: path.clone(), target: target.clone(), fault })
-    }
-
-    fn look(&self, path: &[u8]) -> Option<Seen> {
-        self.seen.get(&self.key(path)).copied()
-    }
-
-    fn key(&self, path: &[u8]) -> (u64, u64) {
-        (self.keys.0.hash_one(path), self.keys.1.hash_one(path))
     }
 }
 

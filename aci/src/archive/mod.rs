@@ -6,12 +6,17 @@
 mod compress;
 mod compression;
 mod decompress;
+mod directories;
 mod entry;
 mod error;
+mod hashed;
 mod header;
 mod inspect;
 mod layout;
+mod owner;
 mod read;
+mod record;
+mod seen;
 mod unpack;
 mod write;
 
@@ -20,7 +25,8 @@ mod tests;
 
 pub use compression::Compression;
 pub use entry::{Entry, EntryKind, PathBytes};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, Limited};
 pub use inspect::{InspectedImage, inspect};
-pub use unpack::{Ownership, UnpackOptions, Unpacked, unpack};
+pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
+pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
 pub use write::{ArchiveWriter, WriteOptions, Written, write};

@@ -4,14 +4,15 @@
 //! are known to disagree about, for there lies the attack: an archive that is one
 //! thing to whoever checks it and another to whoever unpacks it.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 
-use super::ArchiveError;
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::header::{
     BLOCK, CHECKSUM, DEVICE_MAJOR, DEVICE_MINOR, GID, LINK, MAGIC, MAX_OCTAL_11, MODE, MTIME, NAME,
     PREFIX, SIZE, TYPE, UID, checksum,
 };
+use super::{ArchiveError, Limited};
 use crate::limits::Limits;
 
 /// Reads the entries of a tar archive.
@@ -25,6 +26,7 @@ pub(super) struct TarReader<R> {
     padding: u64,
     header_bytes: u64,
     path_bytes: usize,
+    xattr_bytes: usize,
 }
 
 /// What extended headers say of the entry that follows them.
@@ -52,6 +54,7 @@ impl<R: Read> TarReader<R> {
             padding: 0,
             header_bytes: limits.header_bytes,
             path_bytes: limits.path_bytes,
+            xattr_bytes: limits.xattr_bytes,
         }
     }
 
@@ -83,6 +86,10 @@ impl<R: Read> TarReader<R> {
                     }
                     let body = self.header_content(size)?;
                     extended.read_posix(&body, at)?;
+                    if extended.xattrs.iter().any(|(_, value)| value.len() > self.xattr_bytes) {
+                        let allowed = self.xattr_bytes as u64;
+                        return Err(ArchiveError::Limit { what: Limited::XattrBytes, allowed });
+                    }
                 }
                 b'g' => {
                     let body = self.header_content(size)?;
@@ -117,7 +124,15 @@ impl<R: Read> TarReader<R> {
         let narrow = |value: u64, field| {
             u32::try_from(value).map_err(|_| ArchiveError::Number { at, field })
         };
-        let path = PathBytes(extended.path.unwrap_or_else(|| header_path(block)));
+        // To chown(2) the last number is "leave it as it is": the file would stay root's.
+        let id = |id: u32| match id {
+            u32::MAX => Err(ArchiveError::Number { at, field: "owner or group" }),
+            id => Ok(id),
+        };
+        let path = match extended.path {
+            Some(path) => PathBytes(path),
+            None => PathBytes(header_path(block, at)?),
+        };
         let target = || PathBytes(extended.link.unwrap_or_else(|| until_nul(&block[LINK]).into()));
         self.check_length(&path)?;
         let size = match extended.size {
@@ -165,8 +180,8 @@ impl<R: Read> TarReader<R> {
             path,
             kind,
             mode: (field(MODE, "mode")? & 0o7777) as u32,
-            uid: extended.uid.map_or_else(|| narrow(field(UID, "owner")?, "owner"), Ok)?,
-            gid: extended.gid.map_or_else(|| narrow(field(GID, "group")?, "group"), Ok)?,
+            uid: id(extended.uid.map_or_else(|| narrow(field(UID, "owner")?, "owner"), Ok)?)?,
+            gid: id(extended.gid.map_or_else(|| narrow(field(GID, "group")?, "group"), Ok)?)?,
             mtime: extended.mtime.map_or_else(
                 || signed_number(&block[MTIME]).ok_or(ArchiveError::Number { at, field: "time" }),
                 Ok,
@@ -178,7 +193,7 @@ impl<R: Read> TarReader<R> {
     fn check_length(&self, path: &PathBytes) -> Result<(), ArchiveError> {
         if path.0.len() > self.path_bytes {
             let allowed = self.path_bytes as u64;
-            return Err(ArchiveError::Limit { what: "bytes in one path", allowed });
+            return Err(ArchiveError::Limit { what: Limited::PathBytes, allowed });
         }
         Ok(())
     }
@@ -205,7 +220,7 @@ impl<R: Read> TarReader<R> {
     fn header_content(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
         if size > self.header_bytes {
             let allowed = self.header_bytes;
-            return Err(ArchiveError::Limit { what: "bytes in one extended header", allowed });
+            return Err(ArchiveError::Limit { what: Limited::HeaderBytes, allowed });
         }
         let mut body = vec![0; size.next_multiple_of(BLOCK as u64) as usize];
         self.exactly(&mut body, "an extended header")?;
@@ -278,13 +293,16 @@ impl Extended {
     fn read_posix(&mut self, body: &[u8], at: u64) -> Result<(), ArchiveError> {
         self.posix = true;
         self.at = at;
-        let mut seen: Vec<&[u8]> = Vec::new();
+        let mut seen: HashSet<&[u8]> = HashSet::new();
         for record in records(body, at) {
             let (key, value) = record?;
             let fault = |fault| ArchiveError::ExtendedHeader { at, fault };
             // A later record overrides an earlier one in some readers only.
-            if seen.contains(&key) {
+            if !seen.insert(key) {
                 return Err(fault("has a record twice"));
+            }
+            if seen.len() > MAX_RECORDS {
+                return Err(fault("has too many records"));
             }
             match key {
                 b"path" | b"linkpath" => {
@@ -316,11 +334,6 @@ impl Extended {
                     // The rest (atime, uname, comment, other vendors') is no part of an image.
                 }
             }
-            // Linear, and bounded: only keys that matter to us, or attributes, get here in numbers.
-            if seen.len() >= MAX_RECORDS {
-                return Err(fault("has too many records"));
-            }
-            seen.push(key);
         }
         Ok(())
     }
@@ -438,15 +451,22 @@ fn until_nul(field: &[u8]) -> &[u8] {
 }
 
 /// Name, with the prefix where the header is POSIX's; GNU keeps other things there.
-fn header_path(block: &[u8; BLOCK]) -> Vec<u8> {
+fn header_path(block: &[u8; BLOCK], at: u64) -> Result<Vec<u8>, ArchiveError> {
     let name = until_nul(&block[NAME]);
     let prefix = until_nul(&block[PREFIX]);
-    if block[MAGIC].starts_with(b"ustar\0") && !prefix.is_empty() {
-        [prefix, name].join(&b'/')
-    } else {
-        name.to_vec()
+    if !block[MAGIC].starts_with(b"ustar\0") || prefix.is_empty() {
+        return Ok(name.to_vec());
     }
+    // star keeps two times in the end of the field, which others read as a part of the path.
+    if block[STAR] == *b"tar\0" && prefix.len() > STAR_PREFIX {
+        return Err(ArchiveError::Number { at, field: "prefix that star and POSIX read alike" });
+    }
+    Ok([prefix, name].join(&b'/'))
 }
+
+/// Where star signs its headers, and the bytes it leaves of the prefix.
+const STAR: std::ops::Range<usize> = 508..512;
+const STAR_PREFIX: usize = 131;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
@@ -16,25 +16,31 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::ArchiveError;
+use super::directories::Directories;
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::inspect::{ImageReader, InspectedImage};
+use super::owner::Ownership;
+use super::record::Record;
 use crate::limits::Limits;
 
-/// Whose the unpacked files are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ownership {
-    /// Owners, device files and privileged attributes as the image says. Needs root.
-    Restore,
-    /// All belongs to the caller. Owners, devices, set-user-ID bits and privileged
-    /// attributes are left out, and counted.
-    Caller,
-}
+/// Says which entries to leave out: asked with a path below the rootfs (`usr/bin/su`) and
+/// whether it is a directory. A directory's content is asked for one by one.
+pub type Exclude<'a> = &'a dyn Fn(&[u8], bool) -> bool;
 
 /// How an image is unpacked.
-#[derive(Debug, Clone)]
-pub struct UnpackOptions {
+#[derive(Clone)]
+pub struct UnpackOptions<'a> {
     /// Whose the files are.
     pub ownership: Ownership,
+    /// What is left out, if anything is.
+    pub exclude: Option<Exclude<'a>>,
+}
+
+impl UnpackOptions<'_> {
+    /// All files, belonging to whom `ownership` says.
+    pub fn new(ownership: Ownership) -> Self {
+        Self { ownership, exclude: None }
+    }
 }
 
 /// What was unpacked, and what was left out.
@@ -42,12 +48,21 @@ pub struct UnpackOptions {
 pub struct Unpacked {
     /// The image, as reading it to its end has shown it.
     pub image: InspectedImage,
-    /// Device files left out.
-    pub devices_left_out: u64,
-    /// Extended attributes left out, as the file system or the caller's rights do not allow them.
-    pub xattrs_left_out: u64,
-    /// Set-user-ID and set-group-ID bits left out.
-    pub set_id_left_out: u64,
+    /// What is not on disk as the image has it.
+    pub left_out: LeftOut,
+}
+
+/// How much is not on disk as the image has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Entries that were to be excluded.
+    pub excluded: u64,
+    /// Device files.
+    pub devices: u64,
+    /// Extended attributes, as the file system or the caller's rights do not allow them.
+    pub xattrs: u64,
+    /// Set-user-ID and set-group-ID bits.
+    pub set_id: u64,
 }
 
 /// Unpacks an image file into `target`, an existing empty folder: `target/manifest`
@@ -56,69 +71,89 @@ pub struct Unpacked {
 pub fn unpack(
     file: impl Read,
     target: &Path,
-    options: &UnpackOptions,
+    options: &UnpackOptions<'_>,
     limits: &Limits,
 ) -> Result<Unpacked, ArchiveError> {
-    let root = rustix::fs::open(
-        target,
-        OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(io::Error::from)?;
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::open(target, flags, Mode::empty()).map_err(io::Error::from)?;
+    refuse_full(&root)?;
     let mut unpacker = Unpacker {
         parent: (Vec::new(), root.try_clone()?),
+        directories: Directories::new(&root)?,
+        record: (options.ownership == Ownership::Record).then(|| Record::new(&root)).transpose()?,
         root,
-        restore: options.ownership == Ownership::Restore,
-        directories: Vec::new(),
-        devices_left_out: 0,
-        xattrs_left_out: 0,
-        set_id_left_out: 0,
+        options,
+        restore: matches!(options.ownership, Ownership::Restore | Ownership::Mapped(_)),
+        caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        left_out: LeftOut::default(),
         buffer: vec![0; 256 << 10],
     };
     let mut image = ImageReader::new(file, limits)?;
     while let Some(entry) = image.next()? {
-        unpacker.entry(entry, &mut image)?;
+        unpacker.entry(&entry, &mut image)?;
     }
     let image = image.finish()?;
     unpacker.finish(image)
 }
 
-struct Unpacker {
+/// What lies in a folder already is not the image's, and could lead elsewhere.
+fn refuse_full(folder: &OwnedFd) -> io::Result<()> {
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+    }
+    Ok(())
+}
+
+struct Unpacker<'a> {
     root: OwnedFd,
     /// The folder the last entry was put in: most entries share it with their neighbour.
     parent: (Vec<u8>, OwnedFd),
+    options: &'a UnpackOptions<'a>,
     restore: bool,
-    /// Folders get their mode and time last: a read-only one could not be filled.
-    directories: Vec<Entry>,
-    devices_left_out: u64,
-    xattrs_left_out: u64,
-    set_id_left_out: u64,
+    /// The caller's user and group.
+    caller: (u32, u32),
+    directories: Directories,
+    record: Option<Record>,
+    left_out: LeftOut,
     buffer: Vec<u8>,
 }
 
-impl Unpacker {
+impl Unpacker<'_> {
     fn entry<R: Read>(
         &mut self,
-        entry: Entry,
+        entry: &Entry,
         image: &mut ImageReader<R>,
     ) -> Result<(), ArchiveError> {
+        if self.excluded(&entry.path, entry.kind == EntryKind::Directory) {
+            self.left_out.excluded += 1;
+            return Ok(());
+        }
         let name = self.enter_parent(&entry.path).map_err(|e| at(&entry.path, e))?.to_vec();
         let placed = match &entry.kind {
-            EntryKind::File { .. } => return self.file(&entry, &name, image),
-            EntryKind::Directory => self.directory(&entry, &name),
-            EntryKind::Symlink { target } => self.symlink(&entry, &name, target),
-            EntryKind::HardLink { target } => self.hard_link(&name, target),
-            EntryKind::Fifo => self.node(&entry, &name, FileType::Fifo, (0, 0)),
-            EntryKind::Character { device } => {
-                self.node(&entry, &name, FileType::CharacterDevice, *device)
+            EntryKind::File { .. } => return self.file(entry, &name, image),
+            EntryKind::HardLink { target } if self.excluded(target, false) => {
+                let (path, target) = (entry.path.clone(), target.clone());
+                return Err(ArchiveError::ExcludedTarget { path, target });
             }
-            EntryKind::Block { device } => self.node(&entry, &name, FileType::BlockDevice, *device),
+            EntryKind::Directory => {
+                self.directory(&name).and_then(|()| self.directories.push(entry))
+            }
+            EntryKind::Symlink { target } => self.symlink(entry, &name, target),
+            EntryKind::HardLink { target } => self.hard_link(entry, &name, target),
+            EntryKind::Fifo => self.node(entry, &name, FileType::Fifo, (0, 0)),
+            EntryKind::Character { device } => {
+                self.node(entry, &name, FileType::CharacterDevice, *device)
+            }
+            EntryKind::Block { device } => self.node(entry, &name, FileType::BlockDevice, *device),
         };
-        placed.map_err(|error| at(&entry.path, error))?;
-        if entry.kind == EntryKind::Directory {
-            self.directories.push(entry);
-        }
-        Ok(())
+        placed.map_err(|error| at(&entry.path, error))
+    }
+
+    fn excluded(&self, path: &PathBytes, directory: bool) -> bool {
+        let inside = path.0.strip_prefix(b"rootfs/");
+        inside.is_some_and(|path| self.options.exclude.is_some_and(|out| out(path, directory)))
     }
 
     /// Opens the folder an entry belongs in, making it where the image has no entry
@@ -154,23 +189,20 @@ impl Unpacker {
         self.properties(&file, entry).map_err(|error| at(&entry.path, error))
     }
 
-    fn directory(&mut self, entry: &Entry, name: &[u8]) -> io::Result<()> {
+    fn directory(&mut self, name: &[u8]) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.parent.1, name, Mode::RWXU) {
             // A path below it came first; the layout rules have seen to it that it is a folder.
-            Err(Errno::EXIST) if entry.kind == EntryKind::Directory => Ok(()),
+            Err(Errno::EXIST) => Ok(()),
             other => Ok(other?),
         }
     }
 
     fn symlink(&mut self, entry: &Entry, name: &[u8], target: &PathBytes) -> io::Result<()> {
-        let parent = &self.parent.1;
-        rustix::fs::symlinkat(target.0.as_slice(), parent, name)?;
-        self.own_by_name(entry, name)?;
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(rustix::fs::utimensat(&self.parent.1, name, &times(entry), flags)?)
+        rustix::fs::symlinkat(target.0.as_slice(), &self.parent.1, name)?;
+        self.properties_by_name(entry, name)
     }
 
-    fn hard_link(&mut self, name: &[u8], target: &PathBytes) -> io::Result<()> {
+    fn hard_link(&mut self, entry: &Entry, name: &[u8], target: &PathBytes) -> io::Result<()> {
         let (folder, file) = match target.0.iter().rposition(|&b| b == b'/') {
             Some(slash) => (&target.0[..slash], &target.0[slash + 1..]),
             None => (&[][..], target.0.as_slice()),
@@ -179,8 +211,8 @@ impl Unpacker {
         match rustix::fs::linkat(&folder, file, &self.parent.1, name, AtFlags::empty()) {
             // The target is a device file that was left out: so is its other name.
             Err(Errno::NOENT) if !self.restore => {
-                self.devices_left_out += 1;
-                Ok(())
+                self.left_out.devices += 1;
+                self.note(entry, &[])
             }
             other => Ok(other?),
         }
@@ -194,68 +226,115 @@ impl Unpacker {
         device: (u32, u32),
     ) -> io::Result<()> {
         if kind != FileType::Fifo && !self.restore {
-            self.devices_left_out += 1;
-            return Ok(());
+            self.left_out.devices += 1;
+            let xattrs: Vec<_> = entry.xattrs.iter().collect();
+            return self.note(entry, &xattrs);
         }
         let device = rustix::fs::makedev(device.0, device.1);
         let mode = Mode::from_raw_mode(entry.mode & 0o777);
         rustix::fs::mknodat(&self.parent.1, name, kind, mode, device)?;
-        self.own_by_name(entry, name)?;
-        // The mode again, for the umask took from it. Nothing else can be in this
-        // folder's place: it was made here, and the name with it.
+        // The mode again, for the umask took from it. Nothing else can be in its place: only
+        // the caller may write in this folder until all is unpacked.
         rustix::fs::chmodat(&self.parent.1, name, mode, AtFlags::empty())?;
-        Ok(rustix::fs::utimensat(&self.parent.1, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)?)
+        self.properties_by_name(entry, name)
     }
 
-    fn own_by_name(&self, entry: &Entry, name: &[u8]) -> io::Result<()> {
-        if self.restore {
-            let (uid, gid) = owner(entry);
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(&self.parent.1, name, uid, gid, flags)?;
+    /// Owner, attributes and time of what cannot be opened: links, pipes and devices.
+    fn properties_by_name(&mut self, entry: &Entry, name: &[u8]) -> io::Result<()> {
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        if let Some((uid, gid)) = self.owner(entry)? {
+            rustix::fs::chownat(&self.parent.1, name, Some(uid), Some(gid), nofollow)
+                .map_err(|error| no_owner(error, uid, gid))?;
         }
-        Ok(())
+        let mut path = format!("/proc/self/fd/{}/", self.parent.1.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        self.attributes(entry, entry.mode, |name, value| {
+            rustix::fs::lsetxattr(path.as_slice(), name, value, XattrFlags::empty())
+        })?;
+        Ok(rustix::fs::utimensat(&self.parent.1, name, &times(entry), nofollow)?)
     }
 
     /// Owner, then mode, then attributes, then time: each undoes a part of the one after it.
     fn properties(&mut self, file: impl AsFd, entry: &Entry) -> io::Result<()> {
         let mut mode = entry.mode & 0o7777;
-        if self.restore {
-            let (uid, gid) = owner(entry);
-            rustix::fs::fchown(&file, uid, gid)?;
+        if let Some((uid, gid)) = self.owner(entry)? {
+            rustix::fs::fchown(&file, Some(uid), Some(gid))
+                .map_err(|error| no_owner(error, uid, gid))?;
         } else if mode & 0o6000 != 0 {
             mode &= 0o1777;
-            self.set_id_left_out += 1;
+            self.left_out.set_id += 1;
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-        for (name, value) in &entry.xattrs {
-            match rustix::fs::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()) {
-                Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => self.xattrs_left_out += 1,
-                other => other?,
-            }
-        }
+        self.attributes(entry, mode, |name, value| {
+            rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())
+        })?;
         Ok(rustix::fs::futimens(&file, &times(entry))?)
     }
 
+    /// Sets the extended attributes, and writes down what is not as the image has it.
+    fn attributes(
+        &mut self,
+        entry: &Entry,
+        mode: u32,
+        set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>,
+    ) -> io::Result<()> {
+        let mut lost = Vec::new();
+        for xattr in &entry.xattrs {
+            let (name, value) = xattr;
+            // An overlay above this tree would take such a mark for its own, and show
+            // another folder in the place of this one.
+            let overlay =
+                name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+            match if overlay { Err(Errno::PERM) } else { set(name, value) } {
+                Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => lost.push(xattr),
+                other => other?,
+            }
+        }
+        self.left_out.xattrs += lost.len() as u64;
+        let same_owner = self.restore || self.caller == (entry.uid, entry.gid);
+        if !lost.is_empty() || !same_owner || mode != entry.mode & 0o7777 {
+            self.note(entry, &lost)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, entry: &Entry, xattrs: &[&(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+        self.record.as_mut().map_or(Ok(()), |record| record.note(entry, xattrs))
+    }
+
+    /// Whom an entry is to belong to; nobody in particular where all is the caller's.
+    fn owner(&self, entry: &Entry) -> io::Result<Option<(Uid, Gid)>> {
+        let (uid, gid) = match &self.options.ownership {
+            Ownership::Caller | Ownership::Record => return Ok(None),
+            Ownership::Restore => (Some(entry.uid), Some(entry.gid)),
+            Ownership::Mapped(map) => (map.uid(entry.uid), map.gid(entry.gid)),
+        };
+        let (Some(uid), Some(gid)) = (uid, gid) else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no range of the owner map holds its owner {}:{}", entry.uid, entry.gid),
+            ));
+        };
+        Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
+    }
+
     fn finish(mut self, image: InspectedImage) -> Result<Unpacked, ArchiveError> {
-        // What is below a folder first: its time changes with them, and its mode may shut them off.
-        let mut directories = std::mem::take(&mut self.directories);
-        directories.sort_by(|one, other| other.path.cmp(&one.path));
-        for entry in &directories {
+        // What is below a folder first: its mode may shut it off, and its owner may be somebody
+        // who would change what is not done yet.
+        for entry in self.directories.deepest_first()? {
+            let entry = entry?;
             let folder = open_folder(&self.root, &entry.path.0, Missing::Refuse);
             let folder = folder.map_err(|error| at(&entry.path, error))?;
-            self.properties(folder, entry).map_err(|error| at(&entry.path, error))?;
+            self.properties(folder, &entry).map_err(|error| at(&entry.path, error))?;
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
         let manifest = rustix::fs::openat(&self.root, "manifest", flags, mode);
         let mut manifest = File::from(manifest.map_err(io::Error::from)?);
         manifest.write_all(image.manifest_bytes())?;
-        Ok(Unpacked {
-            image,
-            devices_left_out: self.devices_left_out,
-            xattrs_left_out: self.xattrs_left_out,
-            set_id_left_out: self.set_id_left_out,
-        })
+        rustix::fs::fchmod(&manifest, mode).map_err(io::Error::from)?;
+        self.record.map_or(Ok(()), Record::finish)?;
+        Ok(Unpacked { image, left_out: self.left_out })
     }
 }
 
@@ -263,8 +342,10 @@ fn at(path: &PathBytes, error: io::Error) -> ArchiveError {
     ArchiveError::Io(io::Error::new(error.kind(), format!("unpacking {path}: {error}")))
 }
 
-fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
-    (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+fn no_owner(error: Errno, uid: Uid, gid: Gid) -> io::Error {
+    let (uid, gid) = (uid.as_raw(), gid.as_raw());
+    let text = format!("it cannot be given to its owner {uid}:{gid}: {}", io::Error::from(error));
+    io::Error::new(io::Error::from(error).kind(), text)
 }
 
 fn times(entry: &Entry) -> Timestamps {
@@ -301,13 +382,17 @@ fn walk(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
         if segment == b".." || segment == b"." || segment.is_empty() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        if missing == Missing::Make {
-            match rustix::fs::mkdirat(&folder, segment, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+        let made = missing == Missing::Make
+            && match rustix::fs::mkdirat(&folder, segment, Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
                 Err(error) => return Err(error.into()),
-            }
-        }
+            };
         folder = rustix::fs::openat(&folder, segment, flags, Mode::empty())?;
+        if made {
+            // Neither the umask nor a set-group-ID bit of the folder above may decide it.
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o755))?;
+        }
     }
     Ok(folder)
 }

@@ -88,13 +88,17 @@ impl<'a> Node<'a> {
                 message: "a byte order mark, which JSON cannot begin with (RFC 8259)".to_owned(),
             });
         }
+        if let Some(at) = too_deep(text) {
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(Fault { at, path: String::new(), code: "json-depth", message });
+        }
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| Fault {
             at: offset(text, error.line(), error.column()),
             path: String::new(),
             code: "json-syntax",
             message: without_position(&error),
         })?;
-        Tree { text }.node(raw, &Path::Root, 0)
+        Tree { text }.node(raw, &Path::Root)
     }
 
     /// The members, where it is an object.
@@ -123,19 +127,32 @@ impl<'a> Node<'a> {
     }
 }
 
+/// Where nesting gets too deep. Asked first, in one pass: `[[[[…` overflows the stack of
+/// whoever recurses, and is read again at each level by whoever does not.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    text.bytes().position(|b| {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
+}
+
 struct Tree<'a> {
     text: &'a str,
 }
 
 impl<'a> Tree<'a> {
-    fn node(&self, raw: &'a RawValue, path: &Path<'_>, depth: usize) -> Result<Node<'a>, Fault> {
+    fn node(&self, raw: &'a RawValue, path: &Path<'_>) -> Result<Node<'a>, Fault> {
         let raw = raw.get();
         let at = self.at(raw);
         let fault = |code, message| Fault { at, path: path.to_string(), code, message };
-        // `[[[[…`: a few kilobytes overflow the stack of whoever recurses.
-        if depth > MAX_DEPTH {
-            return Err(fault("json-depth", format!("nested deeper than {MAX_DEPTH} levels")));
-        }
         let inner = |error: serde_json::Error| fault("json-syntax", without_position(&error));
         let kind = match raw.as_bytes().first() {
             Some(b'n') => Kind::Null,
@@ -144,21 +161,16 @@ impl<'a> Tree<'a> {
             Some(b'"') => Kind::Text(text(raw).map_err(inner)?),
             Some(b'[') => {
                 let Items(items) = serde_json::from_str(raw).map_err(inner)?;
-                let node = |(index, raw)| self.node(raw, &Path::Index(path, index), depth + 1);
+                let node = |(index, raw)| self.node(raw, &Path::Index(path, index));
                 Kind::List(items.into_iter().enumerate().map(node).collect::<Result<_, _>>()?)
             }
-            Some(b'{') => Kind::Object(self.members(raw, path, depth)?),
+            Some(b'{') => Kind::Object(self.members(raw, path)?),
             _ => Kind::Number,
         };
         Ok(Node { raw, at, kind })
     }
 
-    fn members(
-        &self,
-        raw: &'a str,
-        path: &Path<'_>,
-        depth: usize,
-    ) -> Result<Vec<Member<'a>>, Fault> {
+    fn members(&self, raw: &'a str, path: &Path<'_>) -> Result<Vec<Member<'a>>, Fault> {
         let fault = |at, code, message| Fault { at, path: path.to_string(), code, message };
         let inner = |e: serde_json::Error| fault(self.at(raw), "json-syntax", without_position(&e));
         let Members(found) = serde_json::from_str(raw).map_err(inner)?;
@@ -172,7 +184,7 @@ impl<'a> Tree<'a> {
                 let message = format!("the key {key:?} is given twice");
                 return Err(fault(key_at, "key-duplicate", message));
             }
-            let value = self.node(value, &Path::Key(path, &key), depth + 1)?;
+            let value = self.node(value, &Path::Key(path, &key))?;
             members.push(Member { key, key_at, value });
         }
         Ok(members)
@@ -322,6 +334,8 @@ mod tests {
         assert_eq!((lone.0, lone.1.as_str()), ("json-syntax", "a[0]"));
         let deep = "[".repeat(200_000) + &"]".repeat(200_000);
         assert_eq!(fault(deep.as_bytes()).0, "json-depth");
+        let quoted = format!("{{\"a\": \"\\\"{}\"}}", "[".repeat(300));
+        assert!(Node::parse(quoted.as_bytes()).is_ok());
         let objects = "{\"a\":".repeat(300) + "1" + &"}".repeat(300);
         assert_eq!(fault(objects.as_bytes()).0, "json-depth");
     }

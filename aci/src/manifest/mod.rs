@@ -26,6 +26,9 @@ mod parts;
 mod pod;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 use crate::finding::{Checked, Finding};
 
 pub use app::{App, EnvironmentVariable, EventHandler, Isolator, MountPoint, Port};

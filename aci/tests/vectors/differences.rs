@@ -65,6 +65,11 @@ const DIFFERENCES: &[(&str, Ours, &str)] = &[
         Refusal("archive"),
         "aci.md, Image Layout: manifest and rootfs, each once, and nothing else",
     ),
+    (
+        "acirenderer/probe/dependency-by-id",
+        Refusal("dependency-missing"),
+        "aci.md, Dependency Matching: name and labels first, then the image ID",
+    ),
     ("aci_layout/detect", Answer, "zstd is an extension of ours, outside aci.md, Image Archives"),
 ];
 

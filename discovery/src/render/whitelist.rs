@@ -1,40 +1,27 @@
-//! The path whitelist (spec: aci.md, "pathWhitelist"): every path it does not name is
-//! removed. A folder on it stands for itself, not for what is in it; the folders
-//! above a path on it stay.
+//! The path whitelist on a folder that was unpacked: what the rule of [`aci::plan`] leaves out
+//! is removed.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-/// Removes from `rootfs` what is neither on the whitelist nor above something that
-/// is. Gives the number of files and folders removed.
-pub(super) fn apply(rootfs: &Path, whitelist: &[String]) -> io::Result<u64> {
-    let mut kept = HashSet::new();
-    for path in whitelist {
-        let path = cleaned(path);
-        // The ancestors of a relative path end with the empty one, which is the rootfs.
-        kept.extend(path.ancestors().map(Path::to_owned));
-    }
-    prune(rootfs, Path::new(""), &kept)
+use aci::plan::Whitelist;
+
+/// Removes from `rootfs` what is not on the whitelist, but for folders with something in them
+/// that is. Gives the number of files and folders removed.
+pub(super) fn apply(rootfs: &Path, whitelist: &Whitelist) -> io::Result<u64> {
+    Ok(prune(rootfs, Path::new(""), whitelist)?.removed)
 }
 
-/// Below the root, `..` resolved by its text as rkt does: `/x/../f`, `./f` and `f` are one.
-fn cleaned(path: &str) -> PathBuf {
-    let mut parts: Vec<OsString> = Vec::new();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => parts.push(name.to_owned()),
-            Component::ParentDir => drop(parts.pop()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    parts.iter().collect()
+#[derive(Default)]
+struct Pruned {
+    removed: u64,
+    remaining: u64,
 }
 
-fn prune(folder: &Path, inside: &Path, kept: &HashSet<PathBuf>) -> io::Result<u64> {
+fn prune(folder: &Path, inside: &Path, whitelist: &Whitelist) -> io::Result<Pruned> {
     let before = fs::symlink_metadata(folder)?;
     let mode = before.permissions().mode();
     // An image may have folders that not even their owner may write to or search.
@@ -42,29 +29,32 @@ fn prune(folder: &Path, inside: &Path, kept: &HashSet<PathBuf>) -> io::Result<u6
     if shut {
         fs::set_permissions(folder, Permissions::from_mode(mode | 0o700))?;
     }
-    let mut removed = 0;
+    let mut pruned = Pruned::default();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = inside.join(entry.file_name());
-        let wanted = kept.contains(&path);
+        let mut wanted = whitelist.names(path.as_os_str().as_bytes());
         // A link to a folder is a file here: what it leads to is judged by its own path.
         if entry.file_type()?.is_dir() {
-            removed += prune(&entry.path(), &path, kept)?;
+            let below = prune(&entry.path(), &path, whitelist)?;
+            pruned.removed += below.removed;
+            wanted |= below.remaining > 0;
             if !wanted {
                 fs::remove_dir(entry.path())?;
             }
         } else if !wanted {
             fs::remove_file(entry.path())?;
         }
-        removed += u64::from(!wanted);
+        pruned.removed += u64::from(!wanted);
+        pruned.remaining += u64::from(wanted);
     }
-    if removed > 0 {
+    if pruned.removed > 0 {
         File::open(folder)?.set_modified(before.modified()?)?;
     }
     if shut {
         fs::set_permissions(folder, before.permissions())?;
     }
-    Ok(removed)
+    Ok(pruned)
 }
 
 #[cfg(test)]
@@ -105,7 +95,8 @@ mod tests {
     fn kept(list: &[&str]) -> (u64, Vec<String>) {
         let rootfs = tree();
         let list: Vec<String> = list.iter().map(|&path| path.to_owned()).collect();
-        let removed = apply(rootfs.path(), &list).unwrap();
+        let whitelist = Whitelist::new(&list).unwrap();
+        let removed = apply(rootfs.path(), &whitelist).unwrap();
         (removed, names(rootfs.path()))
     }
 
@@ -116,6 +107,8 @@ mod tests {
             ["a", "a/1", "d", "d/deep", "d/deep/1", "f"]
         );
         assert_eq!(kept(&["/link"]).1, ["link"]);
+        // A folder stays for what is in it, not for what could be.
+        assert_eq!(kept(&["/a/1", "/b/none", "/d/deep/none"]).1, ["a", "a/1"]);
     }
 
     #[test]
