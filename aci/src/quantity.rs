@@ -48,6 +48,10 @@ pub enum QuantityError {
     /// Not a number and a suffix.
     #[error("{0:?} is no quantity such as 500m, 128974848 or 1.5Gi")]
     Form(String),
+    /// A sign, a point or a suffix without any digit, which is zero to the reference
+    /// implementation: a limit that nobody wrote.
+    #[error("{0:?} has no digit, so it is no quantity")]
+    NoDigit(String),
     /// There is no such suffix. They are case-sensitive: it is `k` and `Ki`.
     #[error("{text:?} ends in {suffix:?}, which is none of n u m k M G T P E Ki Mi Gi Ti Pi Ei eN")]
     Suffix {
@@ -65,6 +69,20 @@ pub enum QuantityError {
     /// A JSON value that is neither text nor number.
     #[error("{0} is neither a text nor a number")]
     Type(&'static str),
+}
+
+impl QuantityError {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Form(_) => "quantity-form",
+            Self::NoDigit(_) => "quantity-no-digit",
+            Self::Suffix { .. } => "quantity-suffix",
+            Self::Great(_) => "quantity-great",
+            Self::Digits(_) => "quantity-rounded",
+            Self::Type(_) => "quantity-type",
+        }
+    }
 }
 
 /// How a quantity was written, and is written again.
@@ -188,10 +206,9 @@ impl FromStr for Quantity {
         }
         let form = || QuantityError::Form(text.to_owned());
         let parts = QuantityParts::split(text)?;
-        // "+", "." and "Ki" are zero to the reference implementation: a limit nobody wrote.
         let number = text.strip_suffix(parts.suffix).unwrap_or(text);
         if !number.contains(|c: char| c.is_ascii_digit()) {
-            return Err(form());
+            return Err(QuantityError::NoDigit(text.to_owned()));
         }
         let (factor, mut format) = Factor::read(parts.suffix).ok_or_else(|| {
             let suffix = parts.suffix.to_owned();
@@ -514,10 +531,14 @@ mod tests {
 
     #[test]
     fn quantity_that_is_malformed_is_refused() {
-        for text in ["", "+", "-", ".", "-.", "Ki", "e3", " 1", "1 ", "1,5", "1.2.3", "1b", "1GB"] {
+        for text in ["", "+", "-", ".", "-.", "Ki", "e3", "+m", "--1"] {
+            let read = text.parse::<Quantity>();
+            assert!(matches!(read, Err(QuantityError::NoDigit(_))), "{text:?}");
+        }
+        for text in [" 1", "1 ", "1,5", "1.2.3", "1b", "1GB"] {
             assert!(matches!(text.parse::<Quantity>(), Err(QuantityError::Form(_))), "{text:?}");
         }
-        for text in ["NaN", "inf", "0x10", "1_000", "٣", "1+1.0M", "1e1.5", "--1", "1KI"] {
+        for text in ["NaN", "inf", "0x10", "1_000", "٣", "1+1.0M", "1e1.5", "1-2-3", "1KI"] {
             assert!(matches!(text.parse::<Quantity>(), Err(QuantityError::Form(_))), "{text:?}");
         }
         for text in ["1K", "1ki", "1e", "1e+", "1Ee3", "0.1mi", "1i", "1Ki3", "1-", "1k3"] {

@@ -3,6 +3,7 @@
 use super::IsolatorValue;
 use super::capability::{DEFAULT_CAPABILITIES, capability};
 use super::errno::errno;
+use super::error::section;
 use super::name;
 use super::resource::Resource;
 use super::set::{CapabilitySet, SeccompSet};
@@ -98,6 +99,27 @@ pub enum IsolatorDoubt {
 }
 
 impl IsolatorDoubt {
+    /// The isolator it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Scope { name, .. }
+            | Self::Repeated { name }
+            | Self::RequestAboveLimit { name, .. }
+            | Self::NoLimit { name }
+            | Self::Negative { name, .. }
+            | Self::Capability { name, .. }
+            | Self::NotDefault { name, .. }
+            | Self::Errno { name, .. }
+            | Self::Wildcard { name, .. }
+            | Self::EmptyCall { name } => name,
+        }
+    }
+
+    /// The part of the specification about that isolator.
+    pub fn section(&self) -> &'static str {
+        section(self.name())
+    }
+
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -115,41 +137,46 @@ impl IsolatorDoubt {
     }
 }
 
-/// What deserves a warning about a list of isolators that stands in `scope`, each with the
-/// index of its isolator.
+/// What deserves a warning about a list of isolators that stands in `scope`, each with
+/// the index of its isolator.
 pub fn doubts(isolators: &[IsolatorValue], scope: Scope) -> Vec<(usize, IsolatorDoubt)> {
+    let of_one =
+        |index: usize| of_one(isolators, index, scope).into_iter().map(move |d| (index, d));
+    (0..isolators.len()).flat_map(of_one).collect()
+}
+
+fn of_one(isolators: &[IsolatorValue], index: usize, scope: Scope) -> Vec<IsolatorDoubt> {
+    let isolator = &isolators[index];
     let mut doubts = Vec::new();
-    for (index, isolator) in isolators.iter().enumerate() {
-        let name = isolator.name();
-        let owned = || name.to_owned();
-        match isolator {
-            IsolatorValue::BlockBandwidth(resource)
-            | IsolatorValue::BlockIops(resource)
-            | IsolatorValue::Cpu(resource)
-            | IsolatorValue::Memory(resource)
-            | IsolatorValue::NetworkBandwidth(resource) => {
-                if isolators[..index].iter().any(|other| other.name() == name) {
-                    doubts.push((index, IsolatorDoubt::Repeated { name: owned() }));
-                }
-                doubts.extend(of_resource(name, resource).into_iter().map(|doubt| (index, doubt)));
+    let name = isolator.name();
+    let owned = || name.to_owned();
+    match isolator {
+        IsolatorValue::BlockBandwidth(resource)
+        | IsolatorValue::BlockIops(resource)
+        | IsolatorValue::Cpu(resource)
+        | IsolatorValue::Memory(resource)
+        | IsolatorValue::NetworkBandwidth(resource) => {
+            if isolators[..index].iter().any(|other| other.name() == name) {
+                doubts.push(IsolatorDoubt::Repeated { name: owned() });
             }
-            IsolatorValue::CapabilitiesRetain(set) | IsolatorValue::CapabilitiesRemove(set) => {
-                doubts.extend(of_capabilities(name, set).into_iter().map(|doubt| (index, doubt)));
-            }
-            IsolatorValue::SeccompRetain(set) | IsolatorValue::SeccompRemove(set) => {
-                doubts.extend(of_seccomp(name, set).into_iter().map(|doubt| (index, doubt)));
-            }
-            _ => {}
+            doubts.extend(of_resource(name, resource));
         }
-        match (only(isolator), scope) {
-            (Some(Scope::Pod), Scope::App) => {
-                doubts.push((index, IsolatorDoubt::Scope { name: owned(), scope: "pods" }));
-            }
-            (Some(Scope::App), Scope::Pod) => {
-                doubts.push((index, IsolatorDoubt::Scope { name: owned(), scope: "apps" }));
-            }
-            _ => {}
+        IsolatorValue::CapabilitiesRetain(set) | IsolatorValue::CapabilitiesRemove(set) => {
+            doubts.extend(of_capabilities(name, set));
         }
+        IsolatorValue::SeccompRetain(set) | IsolatorValue::SeccompRemove(set) => {
+            doubts.extend(of_seccomp(name, set));
+        }
+        _ => {}
+    }
+    match (only(isolator), scope) {
+        (Some(Scope::Pod), Scope::App) => {
+            doubts.push(IsolatorDoubt::Scope { name: owned(), scope: "pods" });
+        }
+        (Some(Scope::App), Scope::Pod) => {
+            doubts.push(IsolatorDoubt::Scope { name: owned(), scope: "apps" });
+        }
+        _ => {}
     }
     doubts
 }

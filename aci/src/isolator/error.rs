@@ -155,9 +155,16 @@ impl IsolatorError {
     pub fn section(&self) -> &'static str {
         match self.name() {
             _ if matches!(self, Self::Unknown { .. }) => "spec: ace.md, Isolators",
-            name if name.starts_with("resource/") => "spec: ace.md, Resource Isolators",
-            name if name.starts_with("os/unix/") => "spec: ace.md, Unix Isolators",
-            _ => "spec: ace.md, Linux Isolators",
+            name => section(name),
         }
+    }
+}
+
+/// The part of the specification about the isolator `name`.
+pub(super) fn section(name: &str) -> &'static str {
+    match name {
+        name if name.starts_with("resource/") => "spec: ace.md, Resource Isolators",
+        name if name.starts_with("os/unix/") => "spec: ace.md, Unix Isolators",
+        _ => "spec: ace.md, Linux Isolators",
     }
 }

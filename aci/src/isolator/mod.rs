@@ -28,6 +28,7 @@
 //! | `os/unix/sysctl` | `{KEY: TEXT}` | [`Sysctl`] |
 
 mod capability;
+mod check;
 mod context;
 mod doubt;
 mod errno;
@@ -40,6 +41,8 @@ mod set;
 mod tests;
 
 use serde_json::Value;
+
+pub(crate) use check::read;
 
 pub use capability::{DEFAULT_CAPABILITIES, capability};
 pub use context::{ApparmorProfile, SelinuxContext};
@@ -146,8 +149,8 @@ pub fn parse(name: &str, value: &Value) -> Result<IsolatorValue, IsolatorError> 
 }
 
 /// What is wrong with a list of isolators, each of which is well by itself: names
-/// that are none of the spec's, and those that cannot stand twice or together.
-/// Each fault with the index of the isolator that it is about, the later of two.
+/// that are none of the spec's, and those that cannot stand twice or together. Each
+/// fault comes with the index of the isolator that it is about.
 pub fn check_set(isolators: &[IsolatorValue]) -> Vec<(usize, IsolatorError)> {
     let mut faults = Vec::new();
     for (index, isolator) in isolators.iter().enumerate() {

@@ -179,9 +179,9 @@ fn isolator_nobody_knows_is_read_and_told_by_the_list() {
     let odd = read("os/linux/ponies", json!(null));
     assert!(!odd.is_known());
     let faults = check_set(&[odd.clone(), odd]);
-    let faults: Vec<_> = faults.into_iter().map(|(_, fault)| fault).collect();
-    assert_eq!(faults.iter().map(IsolatorError::code).collect::<Vec<_>>(), ["isolator-unknown"; 2]);
-    assert_eq!(faults[0].section(), "spec: ace.md, Isolators");
+    let codes: Vec<_> = faults.iter().map(|(index, fault)| (*index, fault.code())).collect();
+    assert_eq!(codes, [(0, "isolator-unknown"), (1, "isolator-unknown")]);
+    assert_eq!(faults[0].1.section(), "spec: ace.md, Isolators");
     // The spec's name is remove; the word of its reference implementation's types is no name.
     assert!(!read("os/linux/capabilities-revoke-set", json!({"set": ["a"]})).is_known());
 }
@@ -228,8 +228,7 @@ fn doubts_are_told_about_what_no_rule_forbids() {
         read(name::SYSCTL, json!({})),
         read(name::MEMORY, json!({"request": "1G", "limit": "1G"})),
     ];
-    let codes =
-        |scope| doubts(&list, scope).iter().map(|(_, doubt)| doubt.code()).collect::<Vec<_>>();
+    let codes = |scope| doubts(&list, scope).iter().map(|(_, d)| d.code()).collect::<Vec<_>>();
     let both = [
         "isolator-request-above-limit",
         "isolator-overridden",
@@ -245,7 +244,8 @@ fn doubts_are_told_about_what_no_rule_forbids() {
     assert_eq!(told, [&both[..], &["isolator-scope"]].concat());
     let told = codes(Scope::Pod);
     assert_eq!(told.iter().filter(|code| **code == "isolator-scope").count(), 2);
-    for (_, doubt) in doubts(&list, Scope::App) {
+    for (index, doubt) in doubts(&list, Scope::App) {
+        assert_eq!(doubt.name(), list[index].name());
         assert!(doubt.to_string().contains('/'), "{doubt}");
     }
 }
@@ -257,4 +257,35 @@ fn error_repeats_only_a_piece_of_what_it_found() {
     assert!(error.to_string().len() < 300, "{error}");
     let error = parse(name::MEMORY, &json!({"limit": "9".repeat(100_000)})).unwrap_err();
     assert!(error.to_string().len() < 300, "{error}");
+}
+
+#[test]
+fn manifest_tells_everything_about_its_isolators_with_the_place() {
+    let text = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a",
+"app":{"user":"0","group":"0","isolators":[
+{"name":"resource/memory","value":{"limit":"1K"}},
+{"name":"os/linux/cpu-shares","value":4},
+{"name":"os/linux/cpu-shares","value":4},
+{"name":"example.com/odd","value":[]},
+{"name":"os/unix/sysctl","value":{}}]}}"#;
+    let checked = crate::ImageManifest::check(text.as_bytes());
+    let told: Vec<_> = checked.findings.iter().map(|f| (f.line, f.code, f.path.as_str())).collect();
+    assert_eq!(told, [(3, "isolator-quantity", "app.isolators[0].value")]);
+    assert_eq!(checked.findings[0].rule, "spec: ace.md, Resource Isolators");
+
+    let checked = crate::ImageManifest::check(text.replace("1K", "1k").as_bytes());
+    assert!(checked.value.is_none());
+    let told: Vec<_> = checked.findings.iter().map(|f| (f.line, f.code, f.path.as_str())).collect();
+    let wanted = [
+        (5, "isolator-repeated", "app.isolators[2]"),
+        (6, "isolator-unknown", "app.isolators[3]"),
+        (7, "isolator-scope", "app.isolators[4]"),
+    ];
+    assert_eq!(told, wanted);
+
+    let sound =
+        text.replace("1K", "1k").replacen("{\"name\":\"os/linux/cpu-shares\",\"value\":4},", "", 1);
+    let checked = crate::ImageManifest::check(sound.as_bytes());
+    let app = checked.value.unwrap().app.unwrap();
+    assert_eq!((app.isolators.len(), checked.findings.len()), (4, 2));
 }

@@ -6,12 +6,12 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 
 use super::ManifestError;
-use super::app::{App, Isolator, Port, isolators};
+use super::app::{App, Isolator, Port};
 use super::image::{Annotation, annotations};
 use super::parts::{TYPES, absolute, kind, labels, unclean, version};
 use crate::digest::ImageId;
 use crate::finding::Checked;
-use crate::isolator::Scope;
+use crate::isolator::{self, Scope};
 use crate::json::{Extra, Reader, Spot};
 use crate::labels::Labels;
 use crate::name::Name;
@@ -223,7 +223,7 @@ impl PodManifest {
             spot.unique(&apps, "app", |app| &app.name, APPS);
             Some(apps)
         });
-        let isolators = fields.optional("isolators", |spot| isolators(spot, Scope::Pod));
+        let isolators = fields.optional("isolators", |spot| isolator::read(spot, Scope::Pod));
         let annotations = fields.optional("annotations", annotations);
         let ports = fields.optional("ports", |spot| {
             let ports = spot.list(ExposedPort::read)?;

@@ -56,10 +56,10 @@ pub(super) fn parse(app: &App) -> Result<Vec<IsolatorValue>, BundleError> {
         .iter()
         .map(|isolator| isolator::parse(isolator.name.as_str(), &isolator.value))
         .collect::<Result<_, _>>()?;
-    let known =
-        |(_, fault): &(usize, IsolatorError)| !matches!(fault, IsolatorError::Unknown { .. });
-    match isolator::check_set(&isolators).into_iter().find(known) {
-        Some((_, fault)) => Err(fault.into()),
+    let known = |fault: &IsolatorError| !matches!(fault, IsolatorError::Unknown { .. });
+    let mut faults = isolator::check_set(&isolators).into_iter().map(|(_, fault)| fault);
+    match faults.find(known) {
+        Some(fault) => Err(fault.into()),
         None => Ok(isolators),
     }
 }
