@@ -36,7 +36,10 @@ run() {
     log=$(mktemp)
     mkdir -p "corpus/$target" "artifacts/$target"
     [[ ! -d seeds/$target ]] || folders+=("seeds/$target")
-    case $target in names | labels | parts | quantities | reference | template) longest=2048 ;; esac
+    case $target in
+        names | labels | parts | quantities | reference | template) longest=2048 ;;
+        plan) longest=1024 ;;
+    esac
     exec 3>&1
     TIMEFORMAT='%U %S'
     local cpu
