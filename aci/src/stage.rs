@@ -206,11 +206,20 @@ pub struct StagedFolder {
 impl StagedFolder {
     /// A new empty folder inside `parent`, mode 0755 less the umask.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
-        let hidden = parent.join(hidden_name()?);
-        fs::create_dir(&hidden)?;
-        let lock = File::open(&hidden)?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(Self { hidden, committed: false, lock })
+        loop {
+            let hidden = parent.join(hidden_name()?);
+            fs::create_dir(&hidden)?;
+            let staged = match File::open(&hidden) {
+                Ok(lock) => Self { hidden, committed: false, lock },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            rustix::fs::flock(&staged.lock, FlockOperation::LockExclusive)?;
+            // Before it was locked, somebody who cleans up could take it for abandoned.
+            if staged.hidden.is_dir() {
+                return Ok(staged);
+            }
+        }
     }
 
     /// Where to write.

@@ -11,7 +11,6 @@
 //! What an image asks for and a runtime has no place for is not dropped in
 //! silence: every such thing is a [`Note`].
 
-mod capabilities;
 mod config;
 mod error;
 mod host;
@@ -19,7 +18,6 @@ mod isolators;
 mod mounts;
 mod note;
 mod process;
-mod quantity;
 mod root;
 mod seccomp;
 mod users;

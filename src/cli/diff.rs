@@ -10,6 +10,7 @@ use aci::{ImageId, Limits};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::limits::LimitArgs;
 use super::{Context, Failure, Kind, entry};
 
 /// Say what differs between two images: their manifests, and their files one by one.
@@ -36,12 +37,15 @@ pub(crate) struct Args {
     /// Do not compare these: mtime, owner, mode, xattrs
     #[arg(long, value_name = "FIELD", value_delimiter = ',', value_parser = ignored)]
     ignore: Vec<Ignore>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let old = tree(context, &self.old)?;
-        let new = tree(context, &self.new)?;
+        let limits = self.limits.limits();
+        let old = tree(context, &self.old, &limits)?;
+        let new = tree(context, &self.new, &limits)?;
         let (old_id, new_id) = (old.image.image_id().clone(), new.image.image_id().clone());
         let manifest = diff::manifests(old.image.manifest_bytes(), new.image.manifest_bytes())
             .map_err(failure)?;
@@ -78,13 +82,13 @@ impl Args {
 }
 
 /// Reads one of the two images.
-fn tree(context: &Context, path: &Path) -> Result<Tree, Failure> {
+fn tree(context: &Context, path: &Path, limits: &Limits) -> Result<Tree, Failure> {
     let cannot = || format!("cannot read {}", path.display());
     let open = || Ok::<_, anyhow::Error>((File::open(path)?, path.metadata()?.len()));
     let (file, bytes) =
         open().with_context(cannot).map_err(|error| Failure::new(Kind::NotFound, error))?;
     let bar = context.progress("reading", Some(bytes));
-    let tree = Tree::read(bar.wrap_read(file), &Limits::default(), &work_folder());
+    let tree = Tree::read(bar.wrap_read(file), limits, &work_folder());
     bar.finish_and_clear();
     tree.map_err(|error| match error {
         DiffError::Archive(ArchiveError::Io(error)) => {

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use aci::Limits;
 use aci::archive::{ArchiveError, InspectedImage};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::context::enough;
 use super::files::{absent, signature_beside};
+use super::limits::LimitArgs;
 use super::{Context, Failure, entry};
 
 /// Read an image file to its end, check it against the spec, and say what it is.
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     /// as they are read: the exit code says whether the image is sound to its end
     #[arg(long)]
     entries: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 impl Args {
@@ -43,7 +45,7 @@ impl Args {
             return self.list(context, file);
         }
         let bar = context.progress("reading", Some(bytes));
-        let image = aci::archive::inspect(bar.wrap_read(file), &Limits::default());
+        let image = aci::archive::inspect(bar.wrap_read(file), &self.limits.limits());
         bar.finish_and_clear();
         let image = image.map_err(failure)?;
         if self.manifest {
@@ -56,7 +58,7 @@ impl Args {
     fn list(&self, context: &Context, file: impl Read) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut between = if context.json() { "{\"list\":[" } else { "" };
-        let read = aci::archive::read_entries(file, &Limits::default(), |one, _| {
+        let read = aci::archive::read_entries(file, &self.limits.limits(), |one, _| {
             if context.json() {
                 write!(out, "{between}{}", entry::json(&one))?;
                 between = ",";

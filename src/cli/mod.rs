@@ -7,12 +7,14 @@ mod diff;
 mod discover;
 mod entry;
 mod exit;
+mod extract;
 mod fetch;
 mod files;
 mod image;
 mod inspect;
 mod key;
 mod lifetime;
+mod limits;
 mod pack;
 mod patch;
 mod push;
@@ -61,6 +63,7 @@ enum Command {
     Image(image::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
+    Extract(extract::Args),
     Validate(validate::Args),
     Diff(diff::Args),
     Patch(patch::Args),
@@ -93,6 +96,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
+        Command::Extract(args) => args.run(&context),
         Command::Validate(args) => args.run(&context),
         Command::Diff(args) => args.run(&context),
         Command::Patch(args) => args.run(&context),

@@ -14,6 +14,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::files::{absent, signature_beside};
+use super::limits::LimitArgs;
 use super::{Context, Failure, Kind};
 
 /// How the new file is written.
@@ -28,6 +29,8 @@ pub(super) struct Output {
     /// Replace the image file if it exists
     #[arg(long)]
     pub(super) overwrite: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// One image file to read, and one to write.
@@ -80,7 +83,7 @@ impl Rewrite<'_> {
         context: &Context,
         edit: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, Failure>,
     ) -> Result<Done, Failure> {
-        let limits = Limits::default();
+        let limits = self.how.limits.limits();
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         existing.check(self.output).map_err(|error| self.cannot_write(error))?;
         let options = self.options(context)?;

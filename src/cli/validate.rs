@@ -9,6 +9,7 @@ use aci::{Document, Limits, PodManifest, Severity};
 use anyhow::anyhow;
 use serde_json::json;
 
+use super::limits::LimitArgs;
 use super::{Context, Failure, Kind};
 
 /// Check image files, image layouts and manifests, and tell everything that is wrong at once.
@@ -33,6 +34,8 @@ pub(crate) struct Args {
     /// What the files are; told by their content if not given
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     what: Option<Type>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// What a file is taken for.
@@ -93,7 +96,7 @@ impl Args {
 
     /// What a file is, and what is to be said about it.
     fn look(&self, context: &Context, path: &Path) -> io::Result<(&'static str, Validated)> {
-        let limits = Limits::default();
+        let limits = self.limits.limits();
         let folder = path.metadata()?.is_dir();
         if folder || self.what == Some(Type::Layout) {
             return match self.what {

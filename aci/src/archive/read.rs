@@ -169,7 +169,8 @@ impl<R: Read> TarReader<R> {
         match &kind {
             EntryKind::File { .. } => {
                 self.content = size;
-                self.padding = size.next_multiple_of(BLOCK as u64) - size;
+                // Not by rounding up: the largest size of all has nothing above it.
+                self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
             }
             // What follows would be content to one reader and headers to another.
             _ if size != 0 => return Err(ArchiveError::SizeWithoutContent { path, size }),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::parts::{absolute, unclean};
+use crate::isolator::{self, IsolatorError, IsolatorValue, Scope};
 use crate::json::{Extra, Spot};
 use crate::name::Identifier;
 use crate::types::AcName;
@@ -189,7 +190,8 @@ impl App {
             _ => absolute(spot, APP),
         });
         let environment = fields.at("environment", environment).unwrap_or(Some(Vec::new()));
-        let isolators = fields.at("isolators", isolators).unwrap_or(Some(Vec::new()));
+        let isolators =
+            fields.at("isolators", |spot| isolators(spot, Scope::App)).unwrap_or(Some(Vec::new()));
         let mount_points = fields.at("mountPoints", mount_points).unwrap_or(Some(Vec::new()));
         let ports = fields.at("ports", ports).unwrap_or(Some(Vec::new()));
         let user_annotations = fields.at("userAnnotations", |spot| spot.strings());
@@ -285,14 +287,42 @@ pub(crate) fn environment(spot: &Spot<'_, '_>) -> Option<Vec<EnvironmentVariable
     Some(variables)
 }
 
-/// A list of isolators.
-pub(crate) fn isolators(spot: &Spot<'_, '_>) -> Option<Vec<Isolator>> {
-    spot.list(|spot| {
-        let fields = spot.fields(&["name", "value"])?;
-        let name = fields.required("name", ISOLATORS, |name| name.parsed("identifier", ISOLATORS));
-        let value = fields.required("value", ISOLATORS, |spot| spot.value());
-        Some(Isolator { name: name?, value: value?, extra: fields.extra() })
-    })
+/// A list of isolators, each read into its type and judged beside the others.
+pub(super) fn isolators(spot: &Spot<'_, '_>, scope: Scope) -> Option<Vec<Isolator>> {
+    let read = spot.list(isolator)?;
+    let (isolators, values): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    for (index, fault) in isolator::check_set(&values) {
+        spot.item(index, |item| match (&fault, scope) {
+            // The spec lets an executor go on without it; the reference tools do not.
+            (IsolatorError::Unknown { .. }, Scope::App) => {
+                item.warn(fault.code(), &fault, fault.section());
+            }
+            (IsolatorError::Unknown { .. }, Scope::Pod) => {
+                item.warn("isolator-ignored", &fault, fault.section());
+            }
+            _ => {
+                item.error::<()>(fault.code(), &fault, fault.section());
+            }
+        });
+    }
+    for (index, doubt) in isolator::doubts(&values, scope) {
+        spot.item(index, |item| item.warn(doubt.code(), &doubt, ISOLATORS));
+    }
+    Some(isolators)
+}
+
+fn isolator(spot: &Spot<'_, '_>) -> Option<(Isolator, IsolatorValue)> {
+    let fields = spot.fields(&["name", "value"])?;
+    let name: Option<Identifier> =
+        fields.required("name", ISOLATORS, |name| name.parsed("identifier", ISOLATORS));
+    let read = fields.required("value", ISOLATORS, |spot| {
+        let value = spot.value()?;
+        let parsed = isolator::parse(name.as_ref()?.as_str(), &value);
+        let parsed = parsed.or_else(|e| spot.error(e.code(), &e, e.section()).ok_or(())).ok()?;
+        Some((value, parsed))
+    });
+    let (value, parsed) = read?;
+    Some((Isolator { name: name?, value, extra: fields.extra() }, parsed))
 }
 
 /// A list of mount points.

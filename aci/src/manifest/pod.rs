@@ -11,6 +11,7 @@ use super::image::{Annotation, annotations};
 use super::parts::{TYPES, absolute, kind, labels, unclean, version};
 use crate::digest::ImageId;
 use crate::finding::Checked;
+use crate::isolator::Scope;
 use crate::json::{Extra, Reader, Spot};
 use crate::labels::Labels;
 use crate::name::Name;
@@ -222,7 +223,7 @@ impl PodManifest {
             spot.unique(&apps, "app", |app| &app.name, APPS);
             Some(apps)
         });
-        let isolators = fields.optional("isolators", isolators);
+        let isolators = fields.optional("isolators", |spot| isolators(spot, Scope::Pod));
         let annotations = fields.optional("annotations", annotations);
         let ports = fields.optional("ports", |spot| {
             let ports = spot.list(ExposedPort::read)?;
@@ -344,7 +345,7 @@ impl Volume {
         if kind == Some(VolumeKind::Host) {
             for key in ["mode", "uid", "gid"] {
                 let message = format!("{key} means nothing to a volume of kind host");
-                fields.at(key, |spot| spot.warn("volume-field", message, VOLUMES));
+                fields.at(key, |spot| spot.error::<()>("volume-field", message, VOLUMES));
             }
             if source == Some(None) {
                 return spot.error("required", "source is required of kind host", VOLUMES);

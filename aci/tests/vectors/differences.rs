@@ -40,6 +40,12 @@ const DIFFERENCES: &[(&str, Ours, &str)] = &[
     ("", Refusal("date"), "types.md, Timestamps Type: RFC 3339, section 5.6"),
     ("", Refusal("url"), "aci.md, annotations; RFC 3986, section 2"),
     ("", Refusal("path-relative"), "aci.md, pathWhitelist: absolute paths"),
+    (
+        "",
+        Refusal("isolator-conflict"),
+        "ace.md, os/linux/capabilities-remove-set: one set or the other",
+    ),
+    ("quantity/", Refusal("quantity"), "ace.md, Resource Isolators: a quantity has digits"),
     ("", Refusal("nul"), "POSIX exec: arguments end at a NUL"),
     ("acname/sanitize", Answer, "types.md, AC Name Type: the regular expression"),
     ("acidentifier/sanitize", Answer, "types.md, AC Identifier Type: the regular expression"),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use aci::isolator::IsolatorError;
 use aci::{Refusal, Refuse};
 
 use crate::error::refusal;
@@ -95,21 +96,17 @@ pub enum BundleError {
         /// The number.
         id: u32,
     },
-    /// An isolator whose value is not what the spec describes.
-    #[error("the isolator {name} is not acceptable: {fault}")]
-    Isolator {
+    /// An isolator whose value is not what the spec describes, or that cannot stand
+    /// beside another.
+    #[error("the isolator {0}")]
+    Isolator(#[from] IsolatorError),
+    /// An isolator that the spec allows and no kernel can enforce.
+    #[error("the isolator {name} cannot be enforced: {fault}")]
+    Unenforceable {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// Why not.
         fault: String,
-    },
-    /// Two isolators that exclude each other.
-    #[error("the isolators {first} and {second} cannot stand together")]
-    Conflict {
-        /// One.
-        first: &'static str,
-        /// The other.
-        second: &'static str,
     },
     /// A mount point whose path cannot be used.
     #[error("the mount point {name:?} has the path {path:?}, which {fault}")]
@@ -153,7 +150,7 @@ impl BundleError {
                 "user-unknown"
             }
             Self::OwnerLost { .. } | Self::Unmapped { .. } => "needs-root",
-            Self::Isolator { .. } | Self::Conflict { .. } => "isolator-malformed",
+            Self::Isolator(_) | Self::Unenforceable { .. } => "isolator-malformed",
             Self::MountPath { .. } | Self::MountOverlap { .. } => "mount-point-malformed",
         }
     }
@@ -250,16 +247,16 @@ impl BundleError {
 
     fn told_of_limits(&self) -> Told {
         match self {
-            Self::Isolator { name, fault } => (
-                format!("a value of {name} as the spec describes it"),
-                fault.clone(),
+            Self::Isolator(error) => (
+                format!("isolators as the spec describes them ({})", error.section()),
+                error.to_string(),
                 "isolators must be understood to be enforced (ace.md, \"Isolators\")",
                 ASK_AUTHOR,
             ),
-            Self::Conflict { first, second } => (
-                format!("{first} or {second}, once"),
-                format!("{first} and {second}"),
-                "the spec allows one of the two for each app (ace.md, \"Linux Isolators\")",
+            Self::Unenforceable { name, fault } => (
+                format!("a value of {name} that the kernel can enforce"),
+                fault.clone(),
+                "isolators must be understood to be enforced (ace.md, \"Isolators\")",
                 ASK_AUTHOR,
             ),
             Self::MountOverlap { path, other, .. } => (

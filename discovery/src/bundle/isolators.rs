@@ -1,19 +1,17 @@
 //! Reading an app's isolators (spec: ace.md, "Isolators").
 
-use aci::manifest::{App, Isolator};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use aci::Quantity;
+use aci::isolator::{
+    self, CapabilitySet, DEFAULT_CAPABILITIES, IsolatorError, IsolatorValue, Resource, capability,
+    name,
+};
+use aci::manifest::App;
 
 use super::BundleError;
-use super::capabilities;
 use super::config::{Cpu, Memory};
 use super::note::Note;
-use super::quantity::Quantity;
 use super::seccomp;
 
-const CAPABILITIES_RETAIN: &str = "os/linux/capabilities-retain-set";
-const CAPABILITIES_REMOVE: &str = "os/linux/capabilities-remove-set";
 /// Microseconds of a period of the scheduler, the kernel's default.
 const PERIOD: u64 = 100_000;
 
@@ -31,40 +29,11 @@ pub(super) struct Wishes {
     pub(super) selinux_label: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Set {
-    set: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    #[serde(default)]
-    request: Option<Value>,
-    #[serde(default)]
-    limit: Option<Value>,
-    #[serde(default)]
-    default: bool,
-}
-
-#[derive(Deserialize)]
-struct AppArmor {
-    profile: String,
-}
-
-#[derive(Deserialize)]
-struct SeLinux {
-    user: String,
-    role: String,
-    #[serde(rename = "type")]
-    kind: String,
-    level: String,
-}
-
 /// Reads the app's isolators. What no OCI runtime has a place for is noted.
 pub(super) fn read(app: &App, notes: &mut Vec<Note>) -> Result<Wishes, BundleError> {
-    check_repeats(app)?;
+    let isolators = parse(app)?;
     let mut wishes = Wishes {
-        capabilities: capability_set(app, notes)?,
+        capabilities: capability_set(&isolators, notes),
         no_new_privileges: false,
         seccomp: seccomp::Wish::Nothing,
         memory: None,
@@ -73,141 +42,125 @@ pub(super) fn read(app: &App, notes: &mut Vec<Note>) -> Result<Wishes, BundleErr
         apparmor_profile: None,
         selinux_label: None,
     };
-    for isolator in &app.isolators {
-        read_one(isolator, &mut wishes, notes)?;
+    for isolator in isolators {
+        take(isolator, &mut wishes, notes)?;
     }
     Ok(wishes)
 }
 
-fn read_one(
-    isolator: &Isolator,
+/// The app's isolators, each well by itself and with the others. The spec lets
+/// an executor run an app without those that it does not know.
+pub(super) fn parse(app: &App) -> Result<Vec<IsolatorValue>, BundleError> {
+    let isolators: Vec<_> = app
+        .isolators
+        .iter()
+        .map(|isolator| isolator::parse(isolator.name.as_str(), &isolator.value))
+        .collect::<Result<_, _>>()?;
+    let known =
+        |(_, fault): &(usize, IsolatorError)| !matches!(fault, IsolatorError::Unknown { .. });
+    match isolator::check_set(&isolators).into_iter().find(known) {
+        Some((_, fault)) => Err(fault.into()),
+        None => Ok(isolators),
+    }
+}
+
+fn take(
+    isolator: IsolatorValue,
     wishes: &mut Wishes,
     notes: &mut Vec<Note>,
 ) -> Result<(), BundleError> {
-    let name = isolator.name.as_str();
-    match name {
+    match isolator {
         // Read together: see `capability_set`.
-        CAPABILITIES_RETAIN | CAPABILITIES_REMOVE => {}
-        "os/linux/no-new-privileges" => wishes.no_new_privileges |= value::<bool>(isolator)?,
-        seccomp::RETAIN => {
-            wishes.seccomp = seccomp::Wish::Retain(full(isolator, value(isolator)?)?)
-        }
-        seccomp::REMOVE => {
-            wishes.seccomp = seccomp::Wish::Remove(full(isolator, value(isolator)?)?)
-        }
-        "resource/memory" => wishes.memory = Some(memory(isolator)?),
-        "resource/cpu" => {
-            let wanted = cpu(isolator)?;
+        IsolatorValue::CapabilitiesRetain(_) | IsolatorValue::CapabilitiesRemove(_) => {}
+        IsolatorValue::NoNewPrivileges(wanted) => wishes.no_new_privileges |= wanted,
+        IsolatorValue::SeccompRetain(set) => wishes.seccomp = seccomp::Wish::Retain(set),
+        IsolatorValue::SeccompRemove(set) => wishes.seccomp = seccomp::Wish::Remove(set),
+        IsolatorValue::Memory(resource) => wishes.memory = Some(memory(&resource)?),
+        IsolatorValue::Cpu(resource) => {
+            let wanted = cpu(&resource)?;
             let cpu = wishes.cpu.get_or_insert_default();
             // Shares that were given as such count for more than a request.
             *cpu = Cpu { shares: cpu.shares.or(wanted.shares), ..wanted };
         }
-        "os/linux/cpu-shares" => {
-            let shares = ranged(isolator, 2, 262_144)?;
-            wishes.cpu.get_or_insert_default().shares = u64::try_from(shares).ok();
+        IsolatorValue::CpuShares(shares) => {
+            wishes.cpu.get_or_insert_default().shares = Some(shares.as_u64());
         }
-        "os/linux/oom-score-adj" => {
-            wishes.oom_score_adj = i32::try_from(ranged(isolator, -1000, 1000)?).ok();
+        IsolatorValue::OomScoreAdj(adjustment) => {
+            wishes.oom_score_adj = i32::try_from(adjustment.as_i64()).ok();
         }
-        "os/linux/apparmor-profile" => {
-            wishes.apparmor_profile = Some(value::<AppArmor>(isolator)?.profile);
+        IsolatorValue::ApparmorProfile(profile) => {
+            wishes.apparmor_profile = Some(profile.as_str().to_owned());
         }
-        "os/linux/selinux-context" => {
-            let SeLinux { user, role, kind, level } = value(isolator)?;
-            wishes.selinux_label = Some(format!("{user}:{role}:{kind}:{level}"));
+        IsolatorValue::SelinuxContext(context) => wishes.selinux_label = Some(context.to_string()),
+        IsolatorValue::Sysctl(_) => {
+            let told = "it is for pods; an image's own is not applied";
+            notes.push(Note::ignored(name::SYSCTL, told));
         }
-        "os/unix/sysctl" => {
-            notes.push(Note::ignored(name, "it is for pods; an image's own is not applied"));
+        IsolatorValue::BlockBandwidth(_)
+        | IsolatorValue::BlockIops(_)
+        | IsolatorValue::NetworkBandwidth(_) => {
+            let told = "OCI runtimes have no limit for all devices at once";
+            notes.push(Note::ignored(isolator.name(), told));
         }
-        "resource/block-bandwidth" | "resource/block-iops" | "resource/network-bandwidth" => {
-            notes.push(Note::ignored(name, "OCI runtimes have no limit for all devices at once"));
+        IsolatorValue::Unknown(name) => {
+            notes.push(Note::ignored(&name, "it is not one of the spec's"));
         }
-        _ => notes.push(Note::ignored(name, "it is not one of the spec's")),
     }
     Ok(())
 }
 
 /// The default set, the union of the retain sets, or the default set less the remove sets.
 pub(super) fn capability_set(
-    app: &App,
+    isolators: &[IsolatorValue],
     notes: &mut Vec<Note>,
-) -> Result<Vec<&'static str>, BundleError> {
-    let union = |wanted: &str| -> Result<Option<Vec<String>>, BundleError> {
-        let mut names = None::<Vec<String>>;
-        for isolator in app.isolators.iter().filter(|i| i.name.as_str() == wanted) {
-            let Set { set } = value(isolator)?;
-            if set.is_empty() {
-                return Err(fault(isolator, "its set is empty".to_owned()));
-            }
-            names.get_or_insert_default().extend(set);
-        }
-        Ok(names)
-    };
-    match (union(CAPABILITIES_RETAIN)?, union(CAPABILITIES_REMOVE)?) {
-        (None, None) => Ok(capabilities::DEFAULT.to_vec()),
-        (None, Some(removed)) => {
-            let kept = |name: &&str| !removed.iter().any(|removed| removed == name);
-            Ok(capabilities::DEFAULT.into_iter().filter(kept).collect())
-        }
-        (Some(retained), None) => {
-            let mut set = Vec::new();
-            for name in retained {
-                match capabilities::known(&name) {
-                    Some(known) if set.contains(&known) => {}
-                    Some(known) => {
-                        if !capabilities::DEFAULT.contains(&known) {
-                            let told =
-                                format!("{known} is granted, which images do not have by default");
-                            notes.push(Note::enforced(CAPABILITIES_RETAIN, told));
-                        }
-                        set.push(known);
-                    }
-                    None => {
-                        let told = format!("{name:?} is no capability that Linux has");
-                        notes.push(Note::ignored(CAPABILITIES_RETAIN, told));
-                    }
+) -> Vec<&'static str> {
+    let retained: Vec<&CapabilitySet> = isolators
+        .iter()
+        .filter_map(|isolator| match isolator {
+            IsolatorValue::CapabilitiesRetain(set) => Some(set),
+            _ => None,
+        })
+        .collect();
+    if retained.is_empty() {
+        let removed = |name: &str| {
+            isolators.iter().any(|isolator| match isolator {
+                IsolatorValue::CapabilitiesRemove(set) => set.names().iter().any(|n| n == name),
+                _ => false,
+            })
+        };
+        return DEFAULT_CAPABILITIES.into_iter().filter(|name| !removed(name)).collect();
+    }
+    let mut set = Vec::new();
+    for found in retained.into_iter().flat_map(CapabilitySet::names) {
+        match capability(found) {
+            Some(known) if set.contains(&known) => {}
+            Some(known) => {
+                if !DEFAULT_CAPABILITIES.contains(&known) {
+                    let told = format!("{known} is granted, which images do not have by default");
+                    notes.push(Note::enforced(name::CAPABILITIES_RETAIN, told));
                 }
+                set.push(known);
             }
-            Ok(set)
-        }
-        (Some(_), Some(_)) => {
-            Err(BundleError::Conflict { first: CAPABILITIES_RETAIN, second: CAPABILITIES_REMOVE })
-        }
-    }
-}
-
-/// Isolators of which the spec allows one for each app.
-const ALONE: [&str; 6] = [
-    seccomp::RETAIN,
-    seccomp::REMOVE,
-    "os/linux/selinux-context",
-    "os/linux/apparmor-profile",
-    "os/linux/cpu-shares",
-    "os/linux/oom-score-adj",
-];
-
-fn check_repeats(app: &App) -> Result<(), BundleError> {
-    let count = |name: &str| app.isolators.iter().filter(|i| i.name.as_str() == name).count();
-    for name in ALONE {
-        if count(name) > 1 {
-            return Err(BundleError::Conflict { first: name, second: name });
+            None => {
+                let told = format!("{found:?} is no capability that Linux has");
+                notes.push(Note::ignored(name::CAPABILITIES_RETAIN, told));
+            }
         }
     }
-    if count(seccomp::RETAIN) + count(seccomp::REMOVE) > 1 {
-        return Err(BundleError::Conflict { first: seccomp::RETAIN, second: seccomp::REMOVE });
-    }
-    Ok(())
+    set
 }
 
-fn memory(isolator: &Isolator) -> Result<Memory, BundleError> {
-    let (request, limit) = resource(isolator)?;
-    let reservation = request.map(Quantity::whole);
-    Ok(Memory { limit: limit.map(Quantity::whole), reservation })
+fn memory(resource: &Resource) -> Result<Memory, BundleError> {
+    let bytes = |quantity: &Quantity| quantity.whole().unwrap_or(i64::MAX);
+    let reservation = positive(name::MEMORY, resource.request())?.map(bytes);
+    Ok(Memory { limit: positive(name::MEMORY, resource.limit())?.map(bytes), reservation })
 }
 
-fn cpu(isolator: &Isolator) -> Result<Cpu, BundleError> {
-    let (request, limit) = resource(isolator)?;
-    let millis = |quantity: Quantity| quantity.thousandths().min(1 << 40);
+fn cpu(resource: &Resource) -> Result<Cpu, BundleError> {
+    // The spec lets a missing request be the limit, which says nothing more than the limit does.
+    let request = positive(name::CPU, resource.request())?;
+    let limit = positive(name::CPU, resource.limit())?;
+    let millis = |quantity: &Quantity| quantity.thousandths().unwrap_or(i64::MAX).min(1 << 40);
     Ok(Cpu {
         // The kernel knows no less than 2 shares, and no quota below a millisecond.
         shares: request
@@ -218,42 +171,18 @@ fn cpu(isolator: &Isolator) -> Result<Cpu, BundleError> {
     })
 }
 
-/// Request and limit. The spec lets a missing request be the limit, which says
-/// nothing more than the limit does.
-fn resource(isolator: &Isolator) -> Result<(Option<Quantity>, Option<Quantity>), BundleError> {
-    let resource: Resource = value(isolator)?;
-    if resource.default {
-        return Err(fault(isolator, "default must be false".to_owned()));
+/// A runtime takes a negative limit for none at all.
+fn positive<'a>(
+    name: &str,
+    quantity: Option<&'a Quantity>,
+) -> Result<Option<&'a Quantity>, BundleError> {
+    match quantity.filter(|quantity| quantity.is_negative()) {
+        None => Ok(quantity),
+        Some(found) => {
+            let (name, fault) = (name.to_owned(), format!("{found} is below zero"));
+            Err(BundleError::Unenforceable { name, fault })
+        }
     }
-    let quantity = |value: Option<Value>| match value {
-        None => Ok(None),
-        Some(Value::String(text)) => Quantity::parse(text.trim()).map(Some),
-        Some(Value::Number(number)) => Quantity::parse(&number.to_string()).map(Some),
-        Some(other) => Err(format!("{other} is no quantity")),
-    };
-    let read = |value| quantity(value).map_err(|what| fault(isolator, what));
-    Ok((read(resource.request)?, read(resource.limit)?))
-}
-
-fn ranged(isolator: &Isolator, least: i64, most: i64) -> Result<i64, BundleError> {
-    let found: i64 = value(isolator)?;
-    if (least..=most).contains(&found) {
-        return Ok(found);
-    }
-    Err(fault(isolator, format!("it must be between {least} and {most}, not {found}")))
-}
-
-fn full(isolator: &Isolator, set: seccomp::Set) -> Result<seccomp::Set, BundleError> {
-    if set.is_empty() { Err(fault(isolator, "its set is empty".to_owned())) } else { Ok(set) }
-}
-
-fn value<T: DeserializeOwned>(isolator: &Isolator) -> Result<T, BundleError> {
-    serde_json::from_value(isolator.value.clone())
-        .map_err(|error| fault(isolator, error.to_string()))
-}
-
-fn fault(isolator: &Isolator, fault: String) -> BundleError {
-    BundleError::Isolator { name: isolator.name.to_string(), fault }
 }
 
 #[cfg(test)]
@@ -273,7 +202,8 @@ mod tests {
         let Some(all) = vectors("rkt_runtime") else { return };
         let mut seen = 0;
         for vector in all.iter().filter(|v| v["op"] == "capabilities") {
-            let found = capability_set(&with(vector["input"].as_str().unwrap()), &mut Vec::new());
+            let found = parse(&with(vector["input"].as_str().unwrap()))
+                .map(|isolators| capability_set(&isolators, &mut Vec::new()));
             if vector["expect"] == "ok" {
                 let mut found: Vec<&str> = found.unwrap();
                 let mut expected: Vec<&str> = vector["expected"]
@@ -291,7 +221,7 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 8);
-        assert_eq!(capability_set(&with("[]"), &mut Vec::new()).unwrap(), capabilities::DEFAULT);
+        assert_eq!(capability_set(&[], &mut Vec::new()), DEFAULT_CAPABILITIES);
     }
 
     #[test]
@@ -299,7 +229,7 @@ mod tests {
         let mut notes = Vec::new();
         let isolators = r#"[{"name":"os/linux/capabilities-retain-set",
             "value":{"set":["CAP_SYS_ADMIN","CAP_KILL","CAP_ODD"]}}]"#;
-        let set = capability_set(&with(isolators), &mut notes).unwrap();
+        let set = capability_set(&parse(&with(isolators)).unwrap(), &mut notes);
         assert_eq!(set, ["CAP_SYS_ADMIN", "CAP_KILL"]);
         assert!(notes[0].to_string().contains("CAP_SYS_ADMIN is granted"));
         assert_eq!(notes[1].outcome, Outcome::Ignored);
@@ -346,7 +276,6 @@ mod tests {
             r#"{"name":"os/linux/oom-score-adj","value":1001}"#,
             r#"{"name":"os/linux/no-new-privileges","value":"true"}"#,
             r#"{"name":"resource/memory","value":{"default":true,"limit":"1"}}"#,
-            r#"{"name":"resource/memory","value":{"limit":"-1"}}"#,
             r#"{"name":"resource/memory","value":null}"#,
             r#"{"name":"os/linux/seccomp-remove-set","value":{"set":[]}}"#,
             r#"{"name":"os/linux/apparmor-profile","value":"x"}"#,
@@ -354,7 +283,11 @@ mod tests {
             let found = read(&with(&format!("[{bad}]")), &mut Vec::new());
             assert!(matches!(found, Err(BundleError::Isolator { .. })), "{bad}");
         }
+        let negative = with(r#"[{"name":"resource/memory","value":{"limit":"-1"}}]"#);
+        let found = read(&negative, &mut Vec::new());
+        assert!(matches!(found, Err(BundleError::Unenforceable { .. })));
         let twice = r#"[{"name":"os/linux/oom-score-adj","value":1},{"name":"os/linux/oom-score-adj","value":1}]"#;
-        assert!(matches!(read(&with(twice), &mut Vec::new()), Err(BundleError::Conflict { .. })));
+        let found = read(&with(twice), &mut Vec::new());
+        assert!(matches!(found, Err(BundleError::Isolator(IsolatorError::Repeated { .. }))));
     }
 }

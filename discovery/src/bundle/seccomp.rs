@@ -4,36 +4,20 @@
 //! An app that asks for nothing gets [`guarded`]: calls that change the kernel or
 //! the machine, less those that a capability it was given is for.
 
+use aci::isolator::name::{SECCOMP_REMOVE as REMOVE, SECCOMP_RETAIN as RETAIN};
+use aci::isolator::{SeccompSet, errno};
 use rustix::io::Errno;
-use serde::Deserialize;
 
 use super::BundleError;
 use super::config::{Seccomp, SyscallRule};
 use super::note::Note;
 
-pub(super) const RETAIN: &str = "os/linux/seccomp-retain-set";
-pub(super) const REMOVE: &str = "os/linux/seccomp-remove-set";
-
-/// The value of either isolator.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Set {
-    set: Vec<String>,
-    #[serde(default)]
-    errno: String,
-}
-
-impl Set {
-    pub(super) fn is_empty(&self) -> bool {
-        self.set.is_empty()
-    }
-}
-
 /// What the app asks for.
 #[derive(Debug, Clone)]
 pub(super) enum Wish {
     Nothing,
-    Retain(Set),
-    Remove(Set),
+    Retain(SeccompSet),
+    Remove(SeccompSet),
 }
 
 /// What is done about it.
@@ -67,9 +51,9 @@ pub(super) fn filter(
         Wish::Retain(set) => (RETAIN, Some(set)),
         Wish::Remove(set) => (REMOVE, Some(set)),
     };
-    let errno = match set.map(|set| set.errno.as_str()).filter(|errno| !errno.is_empty()) {
+    let errno = match set.and_then(SeccompSet::errno) {
         None => None,
-        Some(text) => Some(errno(text).ok_or_else(|| BundleError::Isolator {
+        Some(text) => Some(errno(text).ok_or_else(|| BundleError::Unenforceable {
             name: name.to_owned(),
             fault: format!("errno {text:?} is none that Linux has"),
         })?),
@@ -125,8 +109,8 @@ fn seccomp<const N: usize>(
 fn calls(wish: &Wish, notes: &mut Vec<Note>) -> Calls {
     let (subject, set, retain) = match wish {
         Wish::Nothing => return Calls::Deny { named: Vec::new(), excepted: Vec::new() },
-        Wish::Retain(set) => (RETAIN, &set.set, true),
-        Wish::Remove(set) => (REMOVE, &set.set, false),
+        Wish::Retain(set) => (RETAIN, set.names(), true),
+        Wish::Remove(set) => (REMOVE, set.names(), false),
     };
     let (wildcards, named): (Vec<_>, Vec<_>) =
         set.iter().filter(|call| !call.is_empty()).cloned().partition(|call| call.starts_with('@'));
@@ -283,43 +267,22 @@ fn architectures() -> Vec<&'static str> {
     }
 }
 
-macro_rules! errnos {
-    ($($name:ident)*) => {
-        [$((concat!("E", stringify!($name)), Errno::$name)),*]
-    };
-}
-
-fn errno(text: &str) -> Option<u32> {
-    let plain = errnos!(
-        ADDRINUSE ADDRNOTAVAIL ADV AFNOSUPPORT AGAIN ALREADY BADE BADF BADFD BADMSG BADR BADRQC
-        BADSLT BFONT BUSY CANCELED CHILD CHRNG COMM CONNABORTED CONNREFUSED CONNRESET DEADLK
-        DEADLOCK DESTADDRREQ DOM DOTDOT DQUOT EXIST FAULT FBIG HOSTDOWN HOSTUNREACH HWPOISON IDRM
-        ILSEQ INPROGRESS INTR INVAL IO ISCONN ISDIR ISNAM KEYEXPIRED KEYREJECTED KEYREVOKED L2HLT
-        L2NSYNC L3HLT L3RST LIBACC LIBBAD LIBEXEC LIBMAX LIBSCN LNRNG LOOP MEDIUMTYPE MFILE MLINK
-        MSGSIZE MULTIHOP NAMETOOLONG NAVAIL NETDOWN NETRESET NETUNREACH NFILE NOANO NOBUFS NOCSI
-        NODATA NODEV NOENT NOEXEC NOKEY NOLCK NOLINK NOMEDIUM NOMEM NOMSG NONET NOPKG NOPROTOOPT
-        NOSPC NOSR NOSTR NOSYS NOTBLK NOTCONN NOTDIR NOTEMPTY NOTNAM NOTRECOVERABLE NOTSOCK NOTSUP
-        NOTTY NOTUNIQ NXIO OPNOTSUPP OVERFLOW OWNERDEAD PERM PFNOSUPPORT PIPE PROTO PROTONOSUPPORT
-        PROTOTYPE RANGE REMCHG REMOTE REMOTEIO RESTART RFKILL ROFS SHUTDOWN SOCKTNOSUPPORT SPIPE
-        SRCH SRMNT STALE STRPIPE TIME TIMEDOUT TOOMANYREFS TXTBSY UCLEAN UNATCH USERS WOULDBLOCK
-        XDEV XFULL
-    );
-    // These two go by other words in the table's source.
-    let renamed = [("E2BIG", Errno::TOOBIG), ("EACCES", Errno::ACCESS)];
-    let (_, errno) = plain.into_iter().chain(renamed).find(|(name, _)| *name == text)?;
-    u32::try_from(errno.raw_os_error()).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use aci::isolator::IsolatorValue;
     use serde_json::Value;
 
     use super::*;
     use crate::bundle::isolators;
     use crate::bundle::tests::{app, vectors};
 
-    fn set(calls: &[&str]) -> Set {
-        Set { set: calls.iter().map(|&c| c.to_owned()).collect(), errno: String::new() }
+    fn wish(name: &str, calls: &[&str], errno: &str) -> Wish {
+        let value = serde_json::json!({"set": calls, "errno": errno});
+        match aci::isolator::parse(name, &value).unwrap() {
+            IsolatorValue::SeccompRetain(set) => Wish::Retain(set),
+            IsolatorValue::SeccompRemove(set) => Wish::Remove(set),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -391,7 +354,7 @@ mod tests {
 
     #[test]
     fn remove_set_keeps_the_guarded_calls_blocked() {
-        let remove = Wish::Remove(Set { errno: "E2BIG".into(), ..set(&["mkdir", "mount"]) });
+        let remove = wish(REMOVE, &["mkdir", "mount"], "E2BIG");
         let filter = filter(&remove, 0, &[], &mut Vec::new()).unwrap();
         let rules = filter.seccomp.unwrap().syscalls;
         assert_eq!(
@@ -405,7 +368,7 @@ mod tests {
     #[test]
     fn unknown_wildcard_is_told() {
         let mut notes = Vec::new();
-        filter(&Wish::Retain(set(&["@systemd/clock", "read"])), 0, &[], &mut notes).unwrap();
+        filter(&wish(RETAIN, &["@systemd/clock", "read"], ""), 0, &[], &mut notes).unwrap();
         assert!(notes[0].to_string().contains("@systemd/clock"), "{notes:?}");
     }
 }

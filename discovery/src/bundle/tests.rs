@@ -82,7 +82,10 @@ fn config_of_a_plain_image_says_what_the_image_says() {
     assert_eq!(config["process"]["args"], json!(["hello", "a b", "c,d", "\"e\""]));
     assert_eq!(config["process"]["cwd"], "/");
     assert_eq!(config["process"]["user"], json!({"uid": 0, "gid": 0}));
-    assert_eq!(config["process"]["capabilities"]["bounding"], json!(capabilities::DEFAULT));
+    assert_eq!(
+        config["process"]["capabilities"]["bounding"],
+        json!(aci::isolator::DEFAULT_CAPABILITIES)
+    );
     assert_eq!(config["process"]["noNewPrivileges"], false);
     assert_eq!(config["root"], json!({"path": "rootfs", "readonly": false}));
     assert_eq!(config["hostname"], "hello");

@@ -1,7 +1,7 @@
 //! Linux capabilities: what is left of root's power (spec: ace.md, "Linux Isolators").
 
 /// What an app has that asks for nothing, in the spec's order.
-pub(super) const DEFAULT: [&str; 14] = [
+pub const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -50,6 +50,6 @@ const OTHERS: [&str; 27] = [
 ];
 
 /// The capability of that exact name, where Linux has one.
-pub(super) fn known(name: &str) -> Option<&'static str> {
-    DEFAULT.iter().chain(&OTHERS).copied().find(|known| *known == name)
+pub fn capability(name: &str) -> Option<&'static str> {
+    DEFAULT_CAPABILITIES.iter().chain(&OTHERS).copied().find(|known| *known == name)
 }
