@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -84,11 +85,16 @@ impl StagedFile {
     }
 
     fn new_hidden(folder: &Path, mode: Mode) -> io::Result<Self> {
-        let path = folder.join(hidden_name()?);
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(&path, flags, mode)?);
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Self { file, hidden: Some(path), write_back: WriteBack::default() })
+        loop {
+            let path = folder.join(hidden_name()?);
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+            let file = File::from(rustix::fs::open(&path, flags, mode)?);
+            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+            // Another process that cleans may have taken it for abandoned before it was locked.
+            if file.metadata()?.nlink() > 0 {
+                return Ok(Self { file, hidden: Some(path), write_back: WriteBack::default() });
+            }
+        }
     }
 
     /// The open file, for reading back what was written.
@@ -115,6 +121,8 @@ impl StagedFile {
             (None, Existing::Refuse) => self.link(target)?,
             (None, Existing::Replace) => {
                 let hidden = folder.join(hidden_name()?);
+                // Else whoever cleans could take the name away before the rename.
+                rustix::fs::flock(&self.file, FlockOperation::LockExclusive)?;
                 self.link(&hidden)?;
                 rename(&hidden, target, existing)
                     .inspect_err(|_| drop(fs::remove_file(&hidden)))?;

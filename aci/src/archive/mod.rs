@@ -25,6 +25,8 @@ mod validate;
 mod write;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 pub use compression::Compression;

@@ -413,12 +413,10 @@ fn seconds(text: &[u8]) -> Option<i64> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let whole: i64 = decimal(whole)?;
-    if !negative {
-        return Some(whole);
-    }
-    let more = i64::from(fraction.iter().any(|&b| b != b'0'));
-    (-whole).checked_sub(more)
+    // Wider than the result: the smallest time has no positive counterpart.
+    let whole: i128 = decimal(whole)?;
+    let more = i128::from(fraction.iter().any(|&b| b != b'0'));
+    i64::try_from(if negative { -whole - more } else { whole }).ok()
 }
 
 /// A number of a header field: octal, or GNU's base-256 where it is not negative.
@@ -527,6 +525,7 @@ mod tests {
         assert_eq!(seconds(b"-1.5"), Some(-2));
         assert_eq!(seconds(b"-1.0"), Some(-1));
         assert_eq!(seconds(b"-1"), Some(-1));
+        assert_eq!(seconds(b"-9223372036854775808"), Some(i64::MIN));
         for bad in [&b""[..], b".5", b"1e3", b"--1", b"1.x", b"9223372036854775808"] {
             assert_eq!(seconds(bad), None, "{bad:?}");
         }
