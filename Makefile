@@ -22,6 +22,7 @@ bench: ## Measure packing and reading against the other tools (release build; a 
 	@scripts/setup.sh build bench
 	@bench/pack.sh
 	@bench/read.sh
+	@bench/large.sh
 
 SECONDS_EACH := $(or $(SECONDS),30)
 fuzz: ## Fuzz every parser of outside bytes, each for SECONDS=30

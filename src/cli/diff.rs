@@ -247,11 +247,18 @@ fn values(old: &Option<Value>, new: &Option<Value>) -> String {
     format!("{} -> {}", shown(old), shown(new))
 }
 
+/// Characters of a value that a line shows; `--json` has them all.
+const SHOWN: usize = 200;
+
 /// `FIELD OLD -> NEW`, texts without their quotes, and digests short.
 fn field(change: &FieldChange) -> String {
     let shown = |value: &Option<Value>| match value {
         None => "(none)".to_owned(),
         Some(Value::String(text)) if change.field == "content" => text.chars().take(19).collect(),
+        Some(Value::String(text)) if text.len() > SHOWN => {
+            let start: String = text.chars().take(SHOWN).collect();
+            format!("{start}… ({} characters)", text.len())
+        }
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };

@@ -144,7 +144,7 @@ fn diff_sees_attributes_and_hard_links() {
     sandbox.shell("setfattr -n user.a -v 2 tree/f; setfattr -n user.b -v 3 tree/f").ok();
     pack(&sandbox, "b.aci", &["--source-date-epoch", "0"]);
     let ended = diff(&sandbox, "a.aci b.aci");
-    assert_eq!(ended.stdout, "~ rootfs/f: xattr:user.a 1 -> 2; xattr:user.b (none) -> 3\n");
+    assert_eq!(ended.stdout, "~ rootfs/f: xattr:user.a 31 -> 32; xattr:user.b (none) -> 33\n");
     assert_eq!(diff(&sandbox, "--ignore xattrs a.aci b.aci").code, 0);
 }
 

@@ -57,7 +57,7 @@ fn inspect_lists_entries_as_lines_and_as_json() {
     assert_eq!(list.len() as u64, said["entries"].as_u64().unwrap());
     assert_eq!(
         list[2],
-        serde_json::json!({"path":"rootfs/bin/tool","kind":"file","mode":"0644","uid":0,"gid":0,
+        serde_json::json!({"path":"rootfs/bin/tool","type":"file","mode":"0644","uid":0,"gid":0,
             "mtime":1_000_000_000,"size":10})
     );
     assert_eq!(list[4]["target"], "rootfs/bin/tool");

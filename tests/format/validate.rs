@@ -244,6 +244,22 @@ fn validate_refuses_every_manifest_that_actool_refuses() {
             Refuses,
         ),
         ("a mount point without path", app(r#""mountPoints":[{"name":"a","path":""}]"#), Misses),
+        (
+            "an isolator nobody knows",
+            app(r#""isolators":[{"name":"example.com/x","value":{}}]"#),
+            Refuses,
+        ),
+        ("an isolator without value", app(r#""isolators":[{"name":"resource/cpu"}]"#), Refuses),
+        (
+            "an isolator without a set",
+            app(r#""isolators":[{"name":"os/linux/capabilities-retain-set","value":{"set":[]}}]"#),
+            Refuses,
+        ),
+        (
+            "a quantity that is none",
+            app(r#""isolators":[{"name":"resource/cpu","value":{"limit":"much"}}]"#),
+            Refuses,
+        ),
         ("a dependency without name", with(r#""dependencies":[{"labels":[]}]"#), Refuses),
         (
             "a dependency of a bad ID",

@@ -178,11 +178,7 @@ fn changes(old: &Record, new: &Record, ignore: &[Ignore]) -> Vec<FieldChange> {
         news.into_iter().map(|(field, new)| FieldChange { field, old: None, new: Some(new) });
     changes.extend(added);
     changes.retain(|change| {
-        let raw = || {
-            change.field.starts_with("xattr:")
-                && attribute(old, &change.field) != attribute(new, &change.field)
-        };
-        (change.old != change.new || raw()) && !ignore.iter().any(|one| one.covers(&change.field))
+        change.old != change.new && !ignore.iter().any(|one| one.covers(&change.field))
     });
     changes
 }
@@ -193,13 +189,6 @@ fn fields(record: &Record) -> Vec<(String, Value)> {
         fields.push(("content".to_owned(), FileDigest::of(content).to_string().into()));
     }
     fields
-}
-
-/// The bytes of an attribute, of which a field shows the beginning alone.
-fn attribute<'r>(record: &'r Record, field: &str) -> Option<&'r [u8]> {
-    let named =
-        |name: &[u8]| field.strip_prefix("xattr:") == Some(&PathBytes::from(name).to_string());
-    record.entry.xattrs.iter().find(|(name, _)| named(name)).map(|(_, value)| value.as_slice())
 }
 
 #[cfg(test)]

@@ -101,15 +101,15 @@ fn trees_differ_by_every_field() {
     assert_eq!(
         others,
         [
-            r#"rootfs/kind kind "file" "directory""#,
+            r#"rootfs/kind type "file" "directory""#,
             r#"rootfs/kind size 0 -"#,
             r#"rootfs/link target "a" "b""#,
-            r#"rootfs/node device "1:3" "1:5""#,
+            r#"rootfs/node device [1,3] [1,5]"#,
             r#"rootfs/rest mode "0755" "4700""#,
             "rootfs/rest uid 0 1",
             "rootfs/rest gid 0 2",
             "rootfs/rest mtime 1 -1",
-            r#"rootfs/rest xattr:user.a - "\\xff""#,
+            r#"rootfs/rest xattr:user.a - "ff""#,
         ]
     );
     let ignore = [Ignore::Mtime, Ignore::Owner, Ignore::Mode, Ignore::Xattrs];

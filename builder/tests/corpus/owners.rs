@@ -35,15 +35,15 @@ fn owner_of_any_number_is_kept() {
 
 /// Runs the test of this name where root alone has an ID, and a file of another user is there.
 fn with_a_strangers_file(test: &str, then: impl Fn(&std::path::Path)) {
-    let at = std::env::temp_dir().join(format!("gantry-{}", test.replace(':', "-")));
+    let folder = |parent: i32| std::env::temp_dir().join(format!("gantry-strange-{parent}"));
     if std::env::var_os("GANTRY_TEST_CHILD").is_some() {
-        then(&at);
+        then(&folder(rustix::process::getppid().unwrap().as_raw_pid()));
         return;
     }
+    let at = folder(rustix::process::getpid().as_raw_pid());
     if !root_for("make another user's files") {
         return;
     }
-    let _ = fs::remove_dir_all(&at);
     fs::create_dir(&at).unwrap();
     fs::write(at.join("own"), "").unwrap();
     fs::write(at.join("strange"), "").unwrap();

@@ -103,7 +103,7 @@ fn source_that_is_read_only_is_packed() {
     mount(&["-t", "tmpfs", "tmpfs"], tree.path());
     std::fs::write(tree.path().join("f"), "f").unwrap();
     let (before, _) = pack(&options(tree.path())).unwrap();
-    mount(&["-o", "remount,ro"], tree.path());
+    mount(&["-o", "remount,bind,ro"], tree.path());
     assert!(std::fs::write(tree.path().join("new"), "").is_err());
     assert!(pack(&options(tree.path())).unwrap().0 == before);
 }
