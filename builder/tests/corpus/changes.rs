@@ -110,9 +110,9 @@ fn folder_moved_away_far_above_is_noticed() {
     let deep = DeepTree::new((0..200).map(|_| "d"), "z");
     let aside = tempfile::tempdir_in(deep.path().parent().unwrap()).unwrap();
     // The way back leads to another folder than the one it came from.
-    let high = deep.path().join(vec!["d"; 10].join("/"));
+    let high = deep.path().join(["d"; 10].join("/"));
     let then = Then::new(|| {
-        let low = high.join(vec!["d"; 5].join("/"));
+        let low = high.join(["d"; 5].join("/"));
         fs::rename(&low, aside.path().join("low")).unwrap();
     });
     let error = refusal(&PackOptions { progress: &then, ..options(deep.path()) });
