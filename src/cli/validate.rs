@@ -66,9 +66,8 @@ impl Args {
                     continue;
                 }
             };
-            let sound = !found.has(Severity::Error)
-                && !(self.strict && found.has(Severity::Warning))
-                && (found.left_out == 0 || !self.strict);
+            let least = if self.strict { Severity::Warning } else { Severity::Error };
+            let sound = !found.findings.iter().any(|finding| finding.severity >= least);
             valid &= sound;
             text.push_str(&lines(path, what, &found, sound));
             files.push(json!({

@@ -64,11 +64,14 @@ pub struct Validated {
     pub left_out: u64,
     /// The image ID, where the archive could be read to its end.
     pub image_id: Option<ImageId>,
+    errors: usize,
+    warnings: usize,
 }
 
 const FORMATS: &str = "spec: aci.md, Image Archives";
 
-/// Findings that are kept: a hostile archive has as many faults as it has entries.
+/// Findings of one severity that are kept: a hostile archive has as many faults as it has
+/// entries, and a crowd of warnings must not hide an error.
 const MAX_FINDINGS: usize = 500;
 
 impl From<Finding> for ImageFinding {
@@ -104,8 +107,14 @@ impl Validated {
     }
 
     pub(super) fn push(&mut self, finding: impl Into<ImageFinding>) {
-        if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(finding.into());
+        let finding = finding.into();
+        let kept = match finding.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        if *kept < MAX_FINDINGS {
+            *kept += 1;
+            self.findings.push(finding);
         } else {
             self.left_out += 1;
         }

@@ -1,7 +1,7 @@
 //! What differs between two images: their manifests, and their trees entry by entry.
 //!
 //! Images may have millions of entries in any order, so neither is kept in memory. What is known
-//! of each entry goes into a sorter that holds 8 MiB at most and lets sorted runs of the rest wait
+//! of each entry goes into a sorter that holds 4 MiB at most and lets sorted runs of the rest wait
 //! in a nameless file; then the two sorted lists are read side by side.
 
 mod manifest;

@@ -10,7 +10,7 @@ use super::record::{Record, order, path};
 use crate::stage::StagedFile;
 
 /// Bytes of records in memory before they are sorted and put aside.
-pub(super) const IN_MEMORY: usize = 8 << 20;
+pub(super) const IN_MEMORY: usize = 4 << 20;
 /// Bytes that are read at once of each run that was put aside.
 const READ_AHEAD: usize = 32 << 10;
 
@@ -82,6 +82,14 @@ impl Sorter {
 
     /// All records in the order of their paths.
     pub(super) fn finish(mut self) -> io::Result<Sorted> {
+        // Where a file is there, what is left goes the same way, and its memory is free for
+        // the other image.
+        if self.file.is_some() && !self.records.spans.is_empty() {
+            self.put_aside()?;
+        }
+        if self.file.is_some() {
+            self.records = Run::default();
+        }
         self.records.sort();
         let runs = self.put_aside.iter().map(|&(at, end)| Ahead { at, end, ..Ahead::default() });
         let mut sorted = Sorted {

@@ -112,6 +112,11 @@ fn validate_keeps_a_bounded_number_of_findings() {
     let archive = (0..700).fold(Tar::image(), |tar, n| tar.file(&format!("x{n}"), b"")).end();
     let found = validate(archive.as_slice(), &Limits::default()).unwrap();
     assert_eq!((found.findings.len(), found.left_out), (500, 200));
+    // Warnings in any number hide no error.
+    let names = (0..600).fold(Tar::image(), |tar, n| tar.file(&format!("rootfs/.wh.{n}"), b""));
+    let found = validate(names.file("extra", b"").end().as_slice(), &Limits::default()).unwrap();
+    assert!(found.has(Severity::Error) && found.has(Severity::Warning));
+    assert_eq!((found.findings.len(), found.left_out), (501, 100));
     let few = Limits { entries: 10, ..Limits::default() };
     let found = validate(archive.as_slice(), &few).unwrap();
     assert_eq!(found.findings.last().map(|one| one.code.as_str()), Some("image-too-many-entries"));
