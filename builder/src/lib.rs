@@ -12,6 +12,6 @@ mod source;
 mod tree;
 
 pub use error::{PackError, Problem, ProblemKind};
-pub use pack::{PackOptions, Packed, Progress, pack, pack_file};
+pub use pack::{PackOptions, Packed, Progress, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};
 pub use tree::Owner;

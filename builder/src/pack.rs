@@ -100,6 +100,21 @@ pub fn pack_file(
     options: &PackOptions<'_>,
     finish: impl FnOnce(&StagedFile, &Packed) -> Result<(), PackError>,
 ) -> Result<Packed, PackError> {
+    pack_into(target, existing, options, |staged, options| {
+        let packed = pack(staged, options)?;
+        finish(staged, &packed)?;
+        Ok(packed)
+    })
+}
+
+/// As [`pack_file`], where `write` calls [`pack`], and changes the image's bytes on
+/// their way into the file: to encrypt them, say.
+pub fn pack_into(
+    target: &Path,
+    existing: Existing,
+    options: &PackOptions<'_>,
+    write: impl FnOnce(&mut StagedFile, &PackOptions<'_>) -> Result<Packed, PackError>,
+) -> Result<Packed, PackError> {
     let cannot = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
         _ => PackError::Write(error),
@@ -112,8 +127,7 @@ pub fn pack_file(
         return Err(PackError::OutputInside { output, tree });
     }
     let mut staged = StagedFile::new_in(folder, 0o644)?;
-    let packed = pack(&mut staged, options)?;
-    finish(&staged, &packed)?;
+    let packed = write(&mut staged, options)?;
     staged.commit(target, existing).map_err(cannot)?;
     Ok(packed)
 }

@@ -1,12 +1,11 @@
 //! `gantry inspect`: what is in an image file, read to its end and checked.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use aci::Limits;
-use anyhow::Context as _;
 
-use super::{Context, Failure, Kind};
+use super::open::OpenArgs;
+use super::{Context, Failure};
 
 /// Read an image file to its end, check it against the spec, and say what it is.
 ///
@@ -15,23 +14,23 @@ use super::{Context, Failure, Kind};
 #[command(after_help = "Examples:
   gantry inspect hello.aci
   gantry inspect --json hello.aci
-  gantry inspect --manifest hello.aci        # the manifest's own bytes")]
+  gantry inspect --manifest hello.aci        # the manifest's own bytes
+  gantry inspect secret.aci --passphrase-file pass.txt")]
 pub(crate) struct Args {
     /// The image file
     file: PathBuf,
     /// Print the manifest as it stands in the image, byte for byte
     #[arg(long)]
     manifest: bool,
+    #[command(flatten)]
+    open: OpenArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let cannot = || format!("cannot read {}", self.file.display());
-        let file = File::open(&self.file).with_context(cannot).map_err(|error| {
-            let absent = self.file.symlink_metadata().is_err();
-            Failure::new(if absent { Kind::NotFound } else { Kind::Failed }, error)
-        })?;
-        let bar = context.progress("reading", Some(file.metadata().with_context(cannot)?.len()));
+        let file = self.open.open(context, &self.file)?;
+        let encrypted = file.is_encrypted();
+        let bar = context.progress("reading", Some(file.bytes()));
         let image = aci::archive::inspect(bar.wrap_read(file), &Limits::default());
         bar.finish_and_clear();
         let image = image.map_err(|error| match error {
@@ -47,6 +46,7 @@ impl Args {
             "name": manifest.name,
             "labels": manifest.labels,
             "compression": image.compression(),
+            "encrypted": encrypted,
             "fileDigest": image.file_digest(),
             "fileBytes": image.file_bytes(),
             "tarBytes": image.tar_bytes(),
@@ -58,13 +58,14 @@ impl Args {
         });
         let text = format!(
             "name:        {}\nlabels:      {}\nimage ID:    {}\nfile digest: {}\n\
-             file:        {} bytes, {}\narchive:     {} bytes, {} entries\nruns:        {}",
+             file:        {} bytes, {}{}\narchive:     {} bytes, {} entries\nruns:        {}",
             manifest.name,
             discovery::printable_line(&manifest.labels.to_string()),
             image.image_id(),
             image.file_digest(),
             image.file_bytes(),
             image.compression(),
+            if encrypted { ", decrypted" } else { "" },
             image.tar_bytes(),
             image.entries(),
             discovery::printable_line(exec),

@@ -10,6 +10,7 @@ mod image;
 mod inspect;
 mod key;
 mod lifetime;
+mod open;
 mod pack;
 mod push;
 mod registry;

@@ -7,6 +7,7 @@ mod compress;
 mod compression;
 mod decompress;
 mod directories;
+mod encrypted;
 mod entry;
 mod error;
 mod hashed;
@@ -24,6 +25,7 @@ mod write;
 mod tests;
 
 pub use compression::Compression;
+pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
 pub use inspect::{InspectedImage, inspect};
