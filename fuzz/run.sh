@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `make fuzz`: runs every fuzz target for some seconds: fuzz/run.sh [SECONDS] [TARGET…]
 #
-# What it finds is kept in fuzz/artifacts and makes it fail; what it learns is kept in fuzz/corpus.
+# What it finds is kept in fuzz/artifacts and makes it fail, in the end; what it learns is kept in
+# fuzz/corpus. To begin with it has fuzz/seeds and, where they are at hand, the conformance vectors.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-30}
@@ -24,32 +25,46 @@ if [[ ${#targets[@]} -eq 0 ]]; then
     mapfile -t targets < <(sed -n 's#^path = "fuzz_targets/\(.*\)\.rs"#\1#p' Cargo.toml)
 fi
 "${cargo[@]}" fuzz build
+host=$(rustc -vV | sed -n 's/^host: //p')
+./seeds.sh corpus
 
-# Archives to begin with, made here rather than kept as files nobody can read.
-seed=$(mktemp -d)
-trap 'rm -rf "$seed"' EXIT
-mkdir -p "$seed/rootfs/bin" corpus/archive corpus/tar
-cp seeds/manifest/full.json "$seed/manifest"
-printf 'hello\n' >"$seed/rootfs/bin/hello"
-ln -s hello "$seed/rootfs/bin/symlink"
-ln "$seed/rootfs/bin/hello" "$seed/rootfs/bin/link"
-for format in ustar pax; do
-    tar -C "$seed" --format="$format" --owner=0 --group=0 -cf "corpus/tar/$format" manifest rootfs
-done
-cp corpus/tar/* corpus/archive/
-for compressor in gzip bzip2 xz zstd; do
-    if command -v "$compressor" >/dev/null; then
-        "$compressor" -c corpus/tar/ustar >"corpus/archive/$compressor"
-    fi
-done
-
-for target in "${targets[@]}"; do
-    printf '\n== %s, for %s s\n' "$target" "$seconds"
-    mkdir -p "corpus/$target"
-    folders=("corpus/$target")
+# Runs one target and prints a line: runs, CPU seconds, findings.
+failed=()
+run() {
+    local target=$1 longest=65536 log found=0
+    local folders=("corpus/$target")
+    log=$(mktemp)
+    mkdir -p "corpus/$target" "artifacts/$target"
     [[ ! -d seeds/$target ]] || folders+=("seeds/$target")
-    "${cargo[@]}" fuzz run "$target" "${folders[@]}" -- \
-        -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
-        2>&1 | grep -E '^#[0-9]+.*DONE|^stat::(number|peak)|^==|panicked|ERROR|SUMMARY|Failing|written to|cargo fuzz'
+    case $target in
+        names | labels | parts | quantities | reference | template) longest=2048 ;;
+        plan) longest=1024 ;;
+    esac
+    exec 3>&1
+    TIMEFORMAT='%U %S'
+    local cpu
+    cpu=$({ time "target/$host/release/$target" "${folders[@]}" \
+        -artifact_prefix="artifacts/$target/" -max_total_time="$seconds" -timeout=20 \
+        -rss_limit_mb=2048 -max_len="$longest" -print_final_stats=1 >"$log" 2>&1 ||
+        { found=$?; exit "$found"; }; } 2>&1) || found=1
+    awk -v target="$target" -v cpu="$cpu" -v found="$found" '
+        /^stat::number_of_executed_units:/ { runs = $2 }
+        BEGIN { split(cpu, t, " ") }
+        END { printf "%-14s %10d runs  %8.1f CPU seconds  %s\n", target, runs, t[1] + t[2], \
+              found ? "1 finding" : "0 findings" }' "$log" >&3
+    if [[ $found != 0 ]]; then
+        failed+=("$target")
+        grep -E 'panicked|ERROR|SUMMARY|assertion|written to' -A 3 "$log" >&3 || tail -n 20 "$log" >&3
+    fi
+    rm -f "$log"
+}
+
+printf '\n%d targets, each for %s seconds\n' "${#targets[@]}" "$seconds"
+for target in "${targets[@]}"; do
+    run "$target"
 done
+if [[ ${#failed[@]} -gt 0 ]]; then
+    printf '\nmake fuzz: findings in %s; the inputs are in fuzz/artifacts\n' "${failed[*]}"
+    exit 1
+fi
 printf '\nmake fuzz: nothing found\n'

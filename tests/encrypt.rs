@@ -193,6 +193,50 @@ fn metadata_and_signature_are_of_the_encrypted_file() {
 }
 
 #[test]
+fn encrypted_image_is_read_by_every_command_that_reads_a_file() {
+    let sandbox = packed();
+    pack(&sandbox, "plain.aci", &[]).ok();
+    let pass = ["--passphrase-file", "pass"];
+    let run = |arguments: &[&str]| gantry(&sandbox, &[arguments, &pass].concat());
+    run(&["validate", "secret.aci", "plain.aci"]).ok();
+    run(&["diff", "secret.aci", "plain.aci"]).ok();
+    run(&["extract", "secret.aci", "layout"]).ok();
+    assert!(sandbox.path("layout/rootfs/bin/hello").exists());
+    assert!(run(&["inspect", "secret.aci", "--entries"]).ok().contains("rootfs/bin/hello"));
+    // What is written is plain, and said to be.
+    let ended = run(&["convert", "secret.aci", "small.aci", "--compression", "xz"]);
+    assert!(ended.stderr.contains("small.aci is not encrypted"), "{ended:?}");
+    ended.ok();
+    gantry(&sandbox, &["diff", "small.aci", "plain.aci"]).ok();
+    run(&["patch", "secret.aci", "new.aci", "--label", "channel=beta"]).ok();
+    assert!(gantry(&sandbox, &["inspect", "new.aci"]).ok().contains("channel=beta"));
+    // One descriptor is enough for several images.
+    let line = "TMPDIR=tmp \"$GANTRY\" diff secret.aci secret.aci --passphrase-fd 3 3<pass";
+    sandbox.shell(&format!("cat pass | {}", line.replace("3<pass", "3<&0"))).ok();
+
+    let before = fs::read(sandbox.path("secret.aci")).unwrap();
+    let ended = run(&["patch", "--in-place", "secret.aci", "--label", "channel=beta"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!(run(&["convert", "--overwrite", "secret.aci", "./secret.aci"]).code, 3);
+    assert_eq!(fs::read(sandbox.path("secret.aci")).unwrap(), before);
+
+    for arguments in [
+        &["diff", "secret.aci", "plain.aci"][..],
+        &["extract", "secret.aci", "other"],
+        &["convert", "secret.aci", "other.aci"],
+        &["patch", "secret.aci", "other.aci", "--label", "channel=beta"],
+    ] {
+        let ended = gantry(&sandbox, &[arguments, &["--json"]].concat());
+        assert_eq!((ended.code, code(&ended).as_str()), (5, "image-encrypted"), "{ended:?}");
+        let wrong = [arguments, &["--json", "--passphrase-file", "wrong"]].concat();
+        assert_eq!(code(&gantry(&sandbox, &wrong)), "passphrase-wrong", "{arguments:?}");
+    }
+    assert!(!sandbox.path("other").exists() && !sandbox.path("other.aci").exists());
+    let ended = gantry(&sandbox, &["validate", "secret.aci"]);
+    assert!(ended.code == 1 && ended.stdout.contains("[image-encrypted]"), "{ended:?}");
+}
+
+#[test]
 fn encrypted_image_is_neither_pushed_nor_fetched() {
     let sandbox = packed();
     let key = [

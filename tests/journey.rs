@@ -492,6 +492,9 @@ const DOCUMENTED: &[Documented] = &[
             "/name",
             "/labels/0/name",
             "/labels/0/value",
+            "/leftOut/ignored",
+            "/leftOut/sockets",
+            "/warnings",
         ],
     ),
     (

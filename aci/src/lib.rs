@@ -116,6 +116,7 @@
 //! A name has at most 512 bytes. The specification sets no limits of its own.
 
 pub mod archive;
+pub mod diff;
 mod digest;
 mod finding;
 pub mod isolator;

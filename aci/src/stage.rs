@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -84,11 +85,16 @@ impl StagedFile {
     }
 
     fn new_hidden(folder: &Path, mode: Mode) -> io::Result<Self> {
-        let path = folder.join(hidden_name()?);
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(&path, flags, mode)?);
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Self { file, hidden: Some(path), write_back: WriteBack::default() })
+        loop {
+            let path = folder.join(hidden_name()?);
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+            let file = File::from(rustix::fs::open(&path, flags, mode)?);
+            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+            // Another process that cleans may have taken it for abandoned before it was locked.
+            if file.metadata()?.nlink() > 0 {
+                return Ok(Self { file, hidden: Some(path), write_back: WriteBack::default() });
+            }
+        }
     }
 
     /// The open file, for reading back what was written.
@@ -115,6 +121,8 @@ impl StagedFile {
             (None, Existing::Refuse) => self.link(target)?,
             (None, Existing::Replace) => {
                 let hidden = folder.join(hidden_name()?);
+                // Else whoever cleans could take the name away before the rename.
+                rustix::fs::flock(&self.file, FlockOperation::LockExclusive)?;
                 self.link(&hidden)?;
                 rename(&hidden, target, existing)
                     .inspect_err(|_| drop(fs::remove_file(&hidden)))?;
@@ -206,11 +214,20 @@ pub struct StagedFolder {
 impl StagedFolder {
     /// A new empty folder inside `parent`, mode 0755 less the umask.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
-        let hidden = parent.join(hidden_name()?);
-        fs::create_dir(&hidden)?;
-        let lock = File::open(&hidden)?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(Self { hidden, committed: false, lock })
+        loop {
+            let hidden = parent.join(hidden_name()?);
+            fs::create_dir(&hidden)?;
+            let staged = match File::open(&hidden) {
+                Ok(lock) => Self { hidden, committed: false, lock },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            rustix::fs::flock(&staged.lock, FlockOperation::LockExclusive)?;
+            // Before it was locked, somebody who cleans up could take it for abandoned.
+            if staged.hidden.is_dir() {
+                return Ok(staged);
+            }
+        }
     }
 
     /// Where to write.

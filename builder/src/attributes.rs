@@ -1,15 +1,17 @@
 //! Which extended attributes go into an image, and in which form (profile v1).
 
-use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::capability::NAME as CAPABILITY;
+
 /// Where attributes are read from.
 pub(crate) enum From<'a> {
-    /// An open file: what is read is what is packed.
-    File(&'a File),
+    /// Something open: what is read is what is packed.
+    Open(BorrowedFd<'a>),
     /// A path, its last segment not followed.
     Path(&'a Path),
 }
@@ -41,8 +43,6 @@ pub(crate) fn read(from: &From<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(all)
 }
 
-const CAPABILITY: &[u8] = b"security.capability";
-
 /// File capabilities, POSIX access lists and the user's own attributes belong to a
 /// file. Labels of the host's security modules, and what overlayfs and rootless
 /// tools note for themselves, belong to the machine it lies on.
@@ -71,14 +71,14 @@ fn as_version_2(mut value: Vec<u8>) -> Vec<u8> {
 impl From<'_> {
     fn list(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
         match self {
-            Self::File(file) => rustix::fs::flistxattr(file, buffer),
+            Self::Open(open) => rustix::fs::flistxattr(open, buffer),
             Self::Path(path) => rustix::fs::llistxattr(*path, buffer),
         }
     }
 
     fn value(&self, name: &[u8], buffer: &mut [u8]) -> rustix::io::Result<usize> {
         match self {
-            Self::File(file) => rustix::fs::fgetxattr(file, name, buffer),
+            Self::Open(open) => rustix::fs::fgetxattr(open, name, buffer),
             Self::Path(path) => rustix::fs::lgetxattr(*path, name, buffer),
         }
     }

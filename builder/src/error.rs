@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use aci::ManifestError;
 
+use crate::overrides::Rule;
+
 /// Why a tree could not be packed. Nothing was left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
@@ -15,8 +17,23 @@ pub enum PackError {
     /// The manifest is not acceptable.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// Rules that change no file of the tree.
+    #[error("nothing in the tree is meant by{}", rules(.0))]
+    Unmatched(Vec<Rule>),
+    /// The tree's ignore file cannot be used.
+    #[error("cannot use {path}: {source}")]
+    Ignore {
+        /// The ignore file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file changed while it was read.
-    #[error("{path} changed while it was read: pack a tree that nobody is writing to")]
+    #[error(
+        "{path} changed while it was read, or its size is not what its file system says: pack a \
+         tree that nobody is writing to"
+    )]
     Changed {
         /// Which file.
         path: PathBuf,
@@ -64,6 +81,18 @@ pub enum ProblemKind {
     Whiteout,
     /// It cannot be read, and this is why.
     Unreadable(String),
+    /// A folder that has this folder of the tree mounted in it, which it is in itself.
+    Cycle(PathBuf),
+    /// A folder that was moved away while the tree was packed.
+    Moved,
+    /// The root of a file system whose files are made up by the kernel.
+    PseudoFileSystem,
+    /// This user and group on disk are in no line of the ownership map.
+    Unmapped(u32, u32),
+    /// Its user or group is one that this user namespace has no ID for.
+    UnknownOwner,
+    /// The rules say something else of this name than of another name of the same file.
+    OtherName(PathBuf),
 }
 
 impl fmt::Display for Problem {
@@ -77,6 +106,29 @@ impl fmt::Display for Problem {
                 write!(f, "{path}: a character device 0:0, overlayfs's mark of a deleted file")
             }
             ProblemKind::Unreadable(why) => write!(f, "{path}: {why}"),
+            ProblemKind::Cycle(ancestor) => {
+                write!(f, "{path}: {} is mounted here, into itself", ancestor.display())
+            }
+            ProblemKind::Moved => write!(f, "{path}: was moved away while the tree was packed"),
+            ProblemKind::PseudoFileSystem => write!(
+                f,
+                "{path}: a file system of the kernel, whose files have no bytes of their own (give \
+                 --one-file-system to pack mount points empty)"
+            ),
+            ProblemKind::Unmapped(uid, gid) => {
+                write!(f, "{path}: its owner {uid}:{gid} is in no line of the ownership map")
+            }
+            ProblemKind::UnknownOwner => write!(
+                f,
+                "{path}: its owner has no ID in this user namespace (give --owner, or a path line \
+                 in --owner-map)"
+            ),
+            ProblemKind::OtherName(first) => write!(
+                f,
+                "{path}: another name of {}, for which the options say something else: a file has \
+                 one owner, one mode and one set of attributes under all its names",
+                first.display()
+            ),
         }
     }
 }
@@ -86,6 +138,10 @@ fn count(problems: &[Problem]) -> String {
         1 => "one file".to_owned(),
         more => format!("{more} files"),
     }
+}
+
+fn rules(rules: &[Rule]) -> String {
+    rules.iter().map(|rule| format!("\n  {rule}")).collect()
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -4,14 +4,30 @@
 //! reports every problem at once; a second one streams the tree through the
 //! canonical writer of [`aci::archive`], which makes the archive, the compressed
 //! file, the image ID and the file's digest in one pass.
+//!
+//! What is packed need not be what is on disk: [`Ignore`] leaves files out, [`Owner`] says whose
+//! they are, and the [`Rule`]s of [`Overrides`] change owners, modes, attributes and capabilities,
+//! all without being root.
 
 mod attributes;
+mod capability;
 mod error;
+mod exec;
+mod ignore;
+mod overrides;
+mod owner;
 mod pack;
 mod source;
 mod tree;
+mod walk;
+mod warning;
 
+pub use capability::CapabilityError;
 pub use error::{PackError, Problem, ProblemKind};
-pub use pack::{PackOptions, Packed, Progress, pack, pack_file, pack_into};
+pub use exec::{ExecFault, ExecWarning};
+pub use ignore::{Ignore, PatternError};
+pub use overrides::{Overrides, Rule, RuleError};
+pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
+pub use pack::{PackOptions, Packed, Packer, Progress, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};
-pub use tree::Owner;
+pub use warning::Warning;

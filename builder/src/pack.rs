@@ -3,14 +3,22 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use aci::archive::{self, Compression, WriteOptions, Written};
 use aci::stage::{Existing, StagedFile};
 use aci::{ImageManifest, Limits};
 
 use crate::error::PackError;
-use crate::tree::{Owner, Tree};
+use crate::exec::Exec;
+use crate::ignore::{IGNORE_FILE, Ignore};
+use crate::overrides::Overrides;
+use crate::owner::Owner;
+use crate::tree::{Survey, Tree};
+use crate::walk::Identity;
+use crate::warning::Warning;
 
 /// How a tree is packed.
 pub struct PackOptions<'a> {
@@ -19,7 +27,11 @@ pub struct PackOptions<'a> {
     /// The manifest; these bytes go into the image as they are.
     pub manifest: &'a [u8],
     /// Whose the files are.
-    pub owner: Owner,
+    pub owner: &'a Owner,
+    /// What else is different in the image from what is on disk.
+    pub overrides: &'a Overrides,
+    /// What is left out, besides what the tree's own `.aciignore` names.
+    pub ignore: &'a Ignore,
     /// `SOURCE_DATE_EPOCH`: no time in the image is later, and the manifest has this one.
     pub source_date_epoch: Option<i64>,
     /// Leave sockets out instead of refusing them.
@@ -52,44 +64,79 @@ pub struct Packed {
     pub manifest: ImageManifest,
     /// Image ID, digest and sizes.
     pub written: Written,
+    /// What the ignore patterns left out; a folder counts as one, with all that is in it.
+    pub ignored: u64,
     /// Sockets left out.
     pub sockets_left_out: u64,
-    /// Names that begin with `.wh.`, which layered formats take for deletions.
-    pub whiteout_names: u64,
-    /// Whether readers with the default limits take the image for a compression bomb.
-    pub looks_like_a_bomb: bool,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// Packs a tree into `out`. On an error nothing that reached `out` is of any use.
 pub fn pack(out: &mut (impl Write + Send), options: &PackOptions<'_>) -> Result<Packed, PackError> {
+    pack_outside(out, options, None)
+}
+
+/// Packs a tree into `out`, which lies in this folder.
+fn pack_outside(
+    out: &mut (impl Write + Send),
+    options: &PackOptions<'_>,
+    output: Option<(&Path, Identity)>,
+) -> Result<Packed, PackError> {
     let manifest = ImageManifest::from_json(options.manifest)?;
+    let ignore = Ignore::of_tree(options.rootfs, options.ignore).map_err(|source| {
+        let path = options.rootfs.join(std::ffi::OsStr::from_bytes(IGNORE_FILE));
+        PackError::Ignore { path, source }
+    })?;
     let tree = Tree {
         root: options.rootfs,
         owner: options.owner,
+        overrides: options.overrides,
+        ignore: &ignore,
         latest: options.source_date_epoch,
         skip_sockets: options.skip_sockets,
         one_file_system: options.one_file_system,
+        output,
     };
     let survey = tree.survey()?;
     options.progress.total(survey.bytes);
+    let mut empty_attributes = 0;
     let write_options = WriteOptions { compression: options.compression, threads: options.threads };
     let written = archive::write(out, &write_options, |archive| {
         let time = options.source_date_epoch.unwrap_or(survey.newest);
         archive.manifest(options.manifest, time)?;
-        tree.entries(|entry, content| match content {
-            None => archive.entry(entry),
-            Some(file) => archive.file(entry, &mut Counted { file, progress: options.progress }),
+        tree.entries(|entry, content| {
+            let empty = entry.xattrs.iter().filter(|(_, value)| value.is_empty());
+            empty_attributes += empty.count() as u64;
+            match content {
+                None => archive.entry(entry),
+                Some(file) => {
+                    archive.file(entry, &mut Counted { file, progress: options.progress })
+                }
+            }
         })
     })?;
+    let mut warnings = warnings(&survey, empty_attributes, &written);
+    if let Some(exec) = Exec::of(&manifest) {
+        warnings.extend(exec.look(&tree).into_iter().map(Warning::Exec));
+    }
+    let (ignored, sockets_left_out) = (survey.ignored, survey.sockets);
+    Ok(Packed { manifest, written, ignored, sockets_left_out, warnings })
+}
+
+fn warnings(survey: &Survey, empty_attributes: u64, written: &Written) -> Vec<Warning> {
     let limits = Limits::default();
-    Ok(Packed {
-        manifest,
-        looks_like_a_bomb: written.tar_bytes > limits.ratio_floor
-            && written.tar_bytes / limits.ratio > written.file_bytes,
-        written,
-        sockets_left_out: survey.sockets,
-        whiteout_names: survey.whiteout_names,
-    })
+    let looks_like_a_bomb = written.tar_bytes > limits.ratio_floor
+        && written.tar_bytes / limits.ratio > written.file_bytes;
+    let counted = |count: u64, warning: fn(u64) -> Warning| (count > 0).then(|| warning(count));
+    let all = [
+        counted(survey.whiteout_names, Warning::WhiteoutNames),
+        counted(empty_attributes, Warning::EmptyAttributes),
+        counted(survey.unknown_owners, Warning::UnknownOwners),
+        survey.build_context.then_some(Warning::BuildContext),
+        looks_like_a_bomb.then_some(Warning::LooksLikeABomb),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Packs a tree into a file that is there whole, or not at all. `finish` sees the
@@ -100,20 +147,33 @@ pub fn pack_file(
     options: &PackOptions<'_>,
     finish: impl FnOnce(&StagedFile, &Packed) -> Result<(), PackError>,
 ) -> Result<Packed, PackError> {
-    pack_into(target, existing, options, |staged, options| {
-        let packed = pack(staged, options)?;
+    pack_into(target, existing, options, |staged, packer| {
+        let packed = packer.pack(staged)?;
         finish(staged, &packed)?;
         Ok(packed)
     })
 }
 
-/// As [`pack_file`], where `write` calls [`pack`], and changes the image's bytes on
-/// their way into the file: to encrypt them, say.
+/// What packs a tree into a file that is about to get its name.
+pub struct Packer<'a> {
+    options: &'a PackOptions<'a>,
+    output: (&'a Path, Identity),
+}
+
+impl Packer<'_> {
+    /// As [`pack`], where the file does not lie in the tree.
+    pub fn pack(self, out: &mut (impl Write + Send)) -> Result<Packed, PackError> {
+        pack_outside(out, self.options, Some(self.output))
+    }
+}
+
+/// As [`pack_file`], where `write` lets the packer write, and changes the image's bytes
+/// on their way into the file: to encrypt them, say.
 pub fn pack_into(
     target: &Path,
     existing: Existing,
     options: &PackOptions<'_>,
-    write: impl FnOnce(&mut StagedFile, &PackOptions<'_>) -> Result<Packed, PackError>,
+    write: impl FnOnce(&mut StagedFile, Packer<'_>) -> Result<Packed, PackError>,
 ) -> Result<Packed, PackError> {
     let cannot = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
@@ -121,13 +181,13 @@ pub fn pack_into(
     };
     existing.check(target).map_err(cannot)?;
     let folder = aci::stage::folder_of(target);
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    if real(folder).starts_with(real(options.rootfs)) {
-        let (output, tree) = (target.to_owned(), options.rootfs.to_owned());
-        return Err(PackError::OutputInside { output, tree });
-    }
+    // What a killed run has left behind. Somebody else's remains that this user may not touch are
+    // no reason to fail.
+    let _ = aci::stage::clean(folder);
+    let identity = fs::metadata(folder).map(|metadata| (metadata.dev(), metadata.ino()));
+    let output = (target, identity.map_err(PackError::Write)?);
     let mut staged = StagedFile::new_in(folder, 0o644)?;
-    let packed = write(&mut staged, options)?;
+    let packed = write(&mut staged, Packer { options, output })?;
     staged.commit(target, existing).map_err(cannot)?;
     Ok(packed)
 }

@@ -26,6 +26,19 @@ pub enum SourceError {
     /// It is no folder.
     #[error("{0} is no folder")]
     NotFolder(PathBuf),
+    /// A layout has something else where its manifest or its root file system should be.
+    #[error(
+        "{folder} looks like an image layout, but its {name:?} is no {wanted} (spec: aci.md, Image \
+         Layout): make it one, or pack its root file system alone with --name"
+    )]
+    Kind {
+        /// The layout.
+        folder: PathBuf,
+        /// `manifest` or `rootfs`.
+        name: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
     /// A layout has something beside `manifest` and `rootfs`.
     #[error(
         "{folder} looks like an image layout, but has {found:?} beside \"manifest\" and \"rootfs\" \
@@ -40,19 +53,25 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// Looks at `folder`: with a file `manifest` and a directory `rootfs` in it, it is
-    /// an image layout; else it is the root file system itself.
+    /// Looks at `folder`: with both a `manifest` and a `rootfs` in it, it is an image layout;
+    /// else it is the root file system itself.
     pub fn new(folder: &Path) -> Result<Self, SourceError> {
         let read = |path: &Path, source| SourceError::Read { path: path.to_owned(), source };
         if !fs::metadata(folder).map_err(|error| read(folder, error))?.is_dir() {
             return Err(SourceError::NotFolder(folder.to_owned()));
         }
         let (manifest, rootfs) = (folder.join("manifest"), folder.join("rootfs"));
-        // Neither may be a link: what it leads to is not in the folder.
-        let is_file = fs::symlink_metadata(&manifest).is_ok_and(|m| m.is_file());
-        let is_directory = fs::symlink_metadata(&rootfs).is_ok_and(|m| m.is_dir());
-        if !(is_file && is_directory) {
+        let found = (fs::symlink_metadata(&manifest), fs::symlink_metadata(&rootfs));
+        let (Ok(is_manifest), Ok(is_rootfs)) = found else {
             return Ok(Self { rootfs: folder.to_owned(), manifest: None });
+        };
+        // Neither may be a link: what it leads to is not in the folder.
+        let kind = |name, wanted| SourceError::Kind { folder: folder.to_owned(), name, wanted };
+        if !is_manifest.is_file() {
+            return Err(kind("manifest", "regular file"));
+        }
+        if !is_rootfs.is_dir() {
+            return Err(kind("rootfs", "directory"));
         }
         for entry in fs::read_dir(folder).map_err(|error| read(folder, error))? {
             let name = entry.map_err(|error| read(folder, error))?.file_name();

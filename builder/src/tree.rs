@@ -1,32 +1,20 @@
-//! Walking a tree in canonical order, and turning what is found into archive entries.
+//! What is found in a tree becomes archive entries.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use aci::archive::{Entry, EntryKind, PathBytes};
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
-use walkdir::WalkDir;
+use rustix::fs::{FileType, Stat};
 
 use crate::attributes;
 use crate::error::{PackError, Problem, ProblemKind};
-
-/// Whose the files are in the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// All belong to this user and group.
-    Fixed {
-        /// User ID.
-        uid: u32,
-        /// Group ID.
-        gid: u32,
-    },
-    /// As they are on disk.
-    Keep,
-}
+use crate::ignore::Ignore;
+use crate::overrides::{Override, Overrides};
+use crate::owner::{Overflow, Owner, Unknown};
+use crate::walk::{Found, Identity, Walk, file_type, identity, path_of};
 
 /// What a first look at a tree has shown.
 #[derive(Debug, Default)]
@@ -37,72 +25,65 @@ pub(crate) struct Survey {
     pub(crate) newest: i64,
     /// Sockets left out.
     pub(crate) sockets: u64,
+    /// What the ignore patterns left out.
+    pub(crate) ignored: u64,
     /// Names that begin with `.wh.`, which layered formats take for deletions.
     pub(crate) whiteout_names: u64,
+    /// Files whose owner may be one that has no ID here.
+    pub(crate) unknown_owners: u64,
+    /// Whether there is a context of acbuild in the root.
+    pub(crate) build_context: bool,
 }
 
-/// How a tree is walked.
+/// A tree, and how it is packed.
 pub(crate) struct Tree<'a> {
     pub(crate) root: &'a Path,
-    pub(crate) owner: Owner,
+    pub(crate) owner: &'a Owner,
+    pub(crate) overrides: &'a Overrides,
+    pub(crate) ignore: &'a Ignore,
     /// No time in the image is later than this.
     pub(crate) latest: Option<i64>,
     pub(crate) skip_sockets: bool,
     pub(crate) one_file_system: bool,
+    /// The image file that is written, and the folder it will lie in.
+    pub(crate) output: Option<(&'a Path, Identity)>,
 }
 
-impl Tree<'_> {
-    /// Depth first, the names of each folder in byte order: the order of the paths
-    /// compared segment by segment.
-    fn walk(&self) -> impl Iterator<Item = walkdir::Result<walkdir::DirEntry>> {
-        WalkDir::new(self.root)
-            .same_file_system(self.one_file_system)
-            .sort_by_file_name()
-            .into_iter()
+impl<'a> Tree<'a> {
+    fn walk(&self) -> Walk<'a> {
+        Walk::new(self.root, self.ignore, self.one_file_system)
+    }
+
+    fn path(&self, found: &Found) -> PathBuf {
+        path_of(self.root, &found.below)
     }
 
     /// Looks at everything, reads nothing, and reports every problem at once.
     pub(crate) fn survey(&self) -> Result<Survey, PackError> {
-        let mut survey = Survey { newest: i64::MIN, ..Survey::default() };
-        let mut links = HashMap::new();
-        let mut problems = Vec::new();
-        // Root may read everything; others are asked before, not in the middle of the work.
-        let ask = !rustix::process::geteuid().is_root();
-        for entry in self.walk() {
-            let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
-            let (metadata, entry) = match found {
-                Ok(found) => found,
-                Err(error) => {
-                    problems.push(unreadable(&error));
-                    continue;
-                }
-            };
-            let kind = metadata.file_type();
-            let problem = |kind| Problem { path: entry.path().to_owned(), kind };
-            if kind.is_socket() {
-                survey.sockets += 1;
-                if !self.skip_sockets {
-                    problems.push(problem(ProblemKind::Socket));
-                }
-                continue;
+        let mut look = Look {
+            tree: self,
+            survey: Survey { newest: i64::MIN, ..Survey::default() },
+            links: Links::default(),
+            problems: Vec::new(),
+            used: vec![false; self.overrides.0.len()],
+            overflow: Overflow::here(),
+            // Root may read everything; others are asked before, not in the middle of the work.
+            ask: !rustix::process::geteuid().is_root(),
+        };
+        let mut walk = self.walk();
+        for found in walk.by_ref() {
+            match found {
+                Ok(found) => look.at(&found)?,
+                Err(problem) => look.problems.push(problem),
             }
-            if kind.is_char_device() && metadata.rdev() == 0 {
-                problems.push(problem(ProblemKind::Whiteout));
-            }
-            if kind.is_file() {
-                if ask && !may_read(entry.path()) {
-                    problems.push(problem(ProblemKind::Unreadable("permission denied".to_owned())));
-                }
-                if first_name(&mut links, &metadata, || ()).is_none() {
-                    survey.bytes += metadata.len();
-                }
-            }
-            if entry.file_name().as_bytes().starts_with(b".wh.") {
-                survey.whiteout_names += 1;
-            }
-            survey.newest = survey.newest.max(self.time(&metadata));
         }
-        if problems.is_empty() { Ok(survey) } else { Err(PackError::Problems(problems)) }
+        look.survey.ignored = walk.ignored;
+        if !look.problems.is_empty() {
+            return Err(PackError::Problems(look.problems));
+        }
+        let unused = self.overrides.0.iter().zip(look.used).filter(|(_, used)| !used);
+        let unused: Vec<_> = unused.map(|(rule, _)| rule.clone()).collect();
+        if unused.is_empty() { Ok(look.survey) } else { Err(PackError::Unmatched(unused)) }
     }
 
     /// Gives every entry, in canonical order, with the open file where it has content.
@@ -110,26 +91,23 @@ impl Tree<'_> {
         &self,
         mut each: impl FnMut(&Entry, Option<&mut File>) -> io::Result<()>,
     ) -> Result<(), PackError> {
-        let mut links = HashMap::new();
+        let mut links = Links::default();
         for found in self.walk() {
-            let found = found.map_err(|error| PackError::Problems(vec![unreadable(&error)]))?;
-            let path = found.path();
-            let failed = |source| PackError::Read { path: path.to_owned(), source };
-            let metadata = found.metadata().map_err(|error| failed(error.into()))?;
-            if metadata.file_type().is_socket() && self.skip_sockets {
+            let found = found.map_err(|problem| PackError::Problems(vec![problem]))?;
+            let failed = |source| PackError::Read { path: self.path(&found), source };
+            if found.kind() == FileType::Socket && self.skip_sockets {
                 continue;
             }
-            let name = self.archive_path(path);
-            if let Some(target) = first_name(&mut links, &metadata, || name.clone()) {
+            if let Some(target) = links.first(&found.stat, || archive_path(&found.below)) {
                 // The first name has the attributes; a link has none of its own.
-                let entry = self.entry(name, EntryKind::HardLink { target }, &metadata, Vec::new());
-                each(&entry, None)?;
-            } else if metadata.is_file() {
-                self.file(path, name, &metadata, &mut each)?;
+                let kind = EntryKind::HardLink { target };
+                each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)?;
+            } else if found.kind() == FileType::RegularFile {
+                self.file(&found, &mut each)?;
             } else {
-                let kind = special(path, &metadata).map_err(failed)?;
-                let xattrs = attributes::read(&attributes::From::Path(path)).map_err(failed)?;
-                each(&self.entry(name, kind, &metadata, xattrs), None)?;
+                let kind = special(&found).map_err(failed)?;
+                let attributes = found.attributes().map_err(failed)?;
+                each(&self.entry(&found, kind, &found.stat, attributes)?, None)?;
             }
         }
         Ok(())
@@ -137,122 +115,190 @@ impl Tree<'_> {
 
     fn file(
         &self,
-        path: &Path,
-        name: PathBytes,
-        expected: &Metadata,
+        found: &Found,
         each: &mut impl FnMut(&Entry, Option<&mut File>) -> io::Result<()>,
     ) -> Result<(), PackError> {
-        let failed = |source| PackError::Read { path: path.to_owned(), source };
-        let changed = || PackError::Changed { path: path.to_owned() };
-        let mut file = open(path).map_err(failed)?;
-        let before = file.metadata().map_err(failed)?;
+        let failed = |source| PackError::Read { path: self.path(found), source };
+        let changed = || PackError::Changed { path: self.path(found) };
+        let mut file = found.open().map_err(failed)?;
+        let before = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
         // Whoever put a pipe, or another file, in its place would have us wait, or read that.
-        if !before.is_file() || identity(&before) != identity(expected) {
+        if file_type(&before) != FileType::RegularFile || identity(&before) != identity(&found.stat)
+        {
             return Err(changed());
         }
-        let xattrs = attributes::read(&attributes::From::File(&file)).map_err(failed)?;
-        let kind = EntryKind::File { size: before.len() };
-        let entry = self.entry(name, kind, &before, xattrs);
+        let attributes = attributes::read(&attributes::From::Open(file.as_fd())).map_err(failed)?;
+        let kind = EntryKind::File { size: u64::try_from(before.st_size).unwrap_or(0) };
+        let entry = self.entry(found, kind, &before, attributes)?;
         each(&entry, Some(&mut file)).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => changed(),
             // The writer's own trouble is said where it happened.
             _ => PackError::Write(error),
         })?;
-        let after = file.metadata().map_err(failed)?;
-        let state = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec());
+        // By its name: a file that another one took the place of has changed too.
+        let after = found.look_again().map_err(failed)?;
+        let state = |s: &Stat| (identity(s), s.st_size, s.st_mtime, s.st_mtime_nsec);
         if state(&before) == state(&after) { Ok(()) } else { Err(changed()) }
     }
 
     fn entry(
         &self,
-        path: PathBytes,
+        found: &Found,
         kind: EntryKind,
-        metadata: &Metadata,
-        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    ) -> Entry {
-        let (uid, gid) = match self.owner {
-            Owner::Fixed { uid, gid } => (uid, gid),
-            Owner::Keep => (metadata.uid(), metadata.gid()),
-        };
+        stat: &Stat,
+        attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Entry, PackError> {
+        let change = self.overrides.of(&found.below, file_type(stat), |_| ());
+        let (uid, gid) = self
+            .owner_of(stat, &change)
+            .map_err(|kind| PackError::Problems(vec![Problem { path: self.path(found), kind }]))?;
         // A symlink's mode says nothing, and differs between file systems.
-        let mode = if metadata.is_symlink() { 0o777 } else { metadata.mode() & 0o7777 };
-        Entry { path, kind, mode, uid, gid, mtime: self.time(metadata), xattrs }
+        let own = if file_type(stat) == FileType::Symlink { 0o777 } else { stat.st_mode & 0o7777 };
+        let mode = change.mode.unwrap_or(own);
+        let xattrs = match kind {
+            EntryKind::HardLink { .. } => attributes,
+            _ => change.attributes(attributes),
+        };
+        let path = archive_path(&found.below);
+        Ok(Entry { path, kind, mode, uid, gid, mtime: self.time(stat), xattrs })
+    }
+
+    fn owner_of(&self, stat: &Stat, change: &Override) -> Result<(u32, u32), ProblemKind> {
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        change.owner.or_else(|| self.owner.of(uid, gid)).ok_or(ProblemKind::Unmapped(uid, gid))
     }
 
     /// Whole seconds; the kernel counts fractions forward, so this cuts towards the past.
-    fn time(&self, metadata: &Metadata) -> i64 {
-        metadata.mtime().min(self.latest.unwrap_or(i64::MAX))
-    }
-
-    /// `rootfs`, or `rootfs/` and the path below the root.
-    fn archive_path(&self, path: &Path) -> PathBytes {
-        let below = path.strip_prefix(self.root).unwrap_or(path).as_os_str().as_bytes();
-        if below.is_empty() { "rootfs".into() } else { PathBytes([b"rootfs/", below].concat()) }
+    fn time(&self, stat: &Stat) -> i64 {
+        stat.st_mtime.min(self.latest.unwrap_or(i64::MAX))
     }
 }
 
-/// The first name of a file that has several, or `None` where this is it. Device and
-/// inode make a file: two file systems below one root share inode numbers.
-fn first_name<T: Clone>(
-    links: &mut HashMap<(u64, u64), T>,
-    metadata: &Metadata,
-    name: impl FnOnce() -> T,
-) -> Option<T> {
-    if metadata.nlink() < 2 || metadata.is_dir() {
-        return None;
+/// A look at a tree that is under way.
+struct Look<'a> {
+    tree: &'a Tree<'a>,
+    survey: Survey,
+    links: Links<(PathBuf, Override)>,
+    problems: Vec<Problem>,
+    /// Which rules have changed something.
+    used: Vec<bool>,
+    overflow: Overflow,
+    ask: bool,
+}
+
+impl Look<'_> {
+    fn at(&mut self, found: &Found) -> Result<(), PackError> {
+        let tree = self.tree;
+        if let Some((output, folder)) = tree.output
+            && found.is_directory()
+            && identity(&found.stat) == folder
+        {
+            let (output, tree) = (output.to_owned(), tree.root.to_owned());
+            return Err(PackError::OutputInside { output, tree });
+        }
+        if found.kind() == FileType::Socket {
+            self.survey.sockets += 1;
+            if !tree.skip_sockets {
+                self.problem(found, ProblemKind::Socket);
+            }
+            return Ok(());
+        }
+        if found.kind() == FileType::CharacterDevice && found.stat.st_rdev == 0 {
+            self.problem(found, ProblemKind::Whiteout);
+        }
+        let used = &mut self.used;
+        let change = tree.overrides.of(&found.below, found.kind(), |rule| used[rule] = true);
+        self.owner(found, &change);
+        self.name(found);
+        self.survey.newest = self.survey.newest.max(tree.time(&found.stat));
+        if found.kind() == FileType::RegularFile && self.ask && !found.may_read() {
+            self.problem(found, ProblemKind::Unreadable("permission denied".to_owned()));
+        }
+        let first = self.links.first(&found.stat, || (tree.path(found), change.clone()));
+        match first {
+            Some((first, said)) if said != change => {
+                self.problem(found, ProblemKind::OtherName(first));
+            }
+            None if found.kind() == FileType::RegularFile => {
+                self.survey.bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
+            }
+            _ => {}
+        }
+        Ok(())
     }
-    let key = identity(metadata);
-    let first = links.get(&key).cloned();
-    if first.is_none() {
-        links.insert(key, name());
+
+    fn owner(&mut self, found: &Found, change: &Override) {
+        if let Err(kind) = self.tree.owner_of(&found.stat, change) {
+            self.problem(found, kind);
+        } else if change.owner.is_none() && !matches!(self.tree.owner, Owner::Fixed { .. }) {
+            match self.overflow.unknown(found.stat.st_uid, found.stat.st_gid) {
+                Unknown::No => {}
+                Unknown::Perhaps => self.survey.unknown_owners += 1,
+                Unknown::Yes => self.problem(found, ProblemKind::UnknownOwner),
+            }
+        }
     }
-    first
-}
 
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
+    fn name(&mut self, found: &Found) {
+        if found.file_name().starts_with(b".wh.") {
+            self.survey.whiteout_names += 1;
+        }
+        self.survey.build_context |= found.below == b".acbuild" && found.is_directory();
+    }
 
-fn special(path: &Path, metadata: &Metadata) -> io::Result<EntryKind> {
-    let kind = metadata.file_type();
-    let device = || {
-        let device = metadata.rdev();
-        (rustix::fs::major(device), rustix::fs::minor(device))
-    };
-    if kind.is_dir() {
-        Ok(EntryKind::Directory)
-    } else if kind.is_symlink() {
-        let target = std::fs::read_link(path)?;
-        Ok(EntryKind::Symlink { target: target.as_os_str().as_bytes().into() })
-    } else if kind.is_char_device() {
-        Ok(EntryKind::Character { device: device() })
-    } else if kind.is_block_device() {
-        Ok(EntryKind::Block { device: device() })
-    } else if kind.is_fifo() {
-        Ok(EntryKind::Fifo)
-    } else {
-        Err(io::Error::other("a kind of file no archive can hold"))
+    fn problem(&mut self, found: &Found, kind: ProblemKind) {
+        self.problems.push(Problem { path: self.tree.path(found), kind });
     }
 }
 
-/// Opens a regular file without following a link, waiting for a pipe, or touching its access time.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let quiet = rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty());
-    let fd = match quiet {
-        // Only the owner may leave the access time alone.
-        Err(rustix::io::Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()),
-        other => other,
-    }?;
-    Ok(fd.into())
+/// The files that have several names, while there are names to come.
+struct Links<T>(HashMap<Identity, (T, u64)>);
+
+impl<T> Default for Links<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
 }
 
-fn may_read(path: &Path) -> bool {
-    rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok()
+impl<T: Clone> Links<T> {
+    /// What was kept of the first name of this file, or `None` where this is it.
+    #[expect(clippy::useless_conversion, reason = "the count is narrower on some platforms")]
+    fn first(&mut self, stat: &Stat, keep: impl FnOnce() -> T) -> Option<T> {
+        let names = u64::from(stat.st_nlink);
+        if names < 2 || file_type(stat) == FileType::Directory {
+            return None;
+        }
+        let key = identity(stat);
+        let Some((first, left)) = self.0.get_mut(&key) else {
+            self.0.insert(key, (keep(), names - 1));
+            return None;
+        };
+        *left -= 1;
+        let (first, left) = (first.clone(), *left);
+        // Memory is for files whose names are still to come, not for all there were.
+        if left == 0 {
+            self.0.remove(&key);
+        }
+        Some(first)
+    }
 }
 
-fn unreadable(error: &walkdir::Error) -> Problem {
-    let path = error.path().unwrap_or(Path::new("")).to_owned();
-    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-    Problem { path, kind: ProblemKind::Unreadable(why) }
+/// `rootfs`, or `rootfs/` and the path below the root.
+fn archive_path(below: &[u8]) -> PathBytes {
+    if below.is_empty() { "rootfs".into() } else { PathBytes([b"rootfs/", below].concat()) }
 }
+
+fn special(found: &Found) -> io::Result<EntryKind> {
+    let device = (rustix::fs::major(found.stat.st_rdev), rustix::fs::minor(found.stat.st_rdev));
+    match found.kind() {
+        FileType::Directory => Ok(EntryKind::Directory),
+        FileType::Symlink => Ok(EntryKind::Symlink { target: PathBytes(found.target()?) }),
+        FileType::CharacterDevice => Ok(EntryKind::Character { device }),
+        FileType::BlockDevice => Ok(EntryKind::Block { device }),
+        FileType::Fifo => Ok(EntryKind::Fifo),
+        _ => Err(io::Error::other("a kind of file no archive can hold")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 //! it is whole. As root, files belong to whom the image says; as another user, all
 //! belongs to the caller.
 
+mod extract;
 mod whitelist;
 
 use std::fs;
@@ -27,6 +28,8 @@ use aci::{ImageId, ImageManifest, Limits, Refusal, Refuse};
 use crate::bundle::{self, Bundle, BundleError, BundleOptions, Host};
 use crate::error::{Kind, refusal};
 use crate::store::StoredImage;
+
+pub use extract::extract;
 
 /// Which files of an image are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,17 +110,32 @@ pub fn render(
 ) -> Result<Rendered, RenderError> {
     let staged = stage_beside(target)?;
     let rendered = fill(image, staged.path(), files, limits)?;
+    place(staged, target, shape)?;
+    Ok(rendered)
+}
+
+/// Gives a filled folder its name.
+fn place(staged: StagedFolder, target: &Path, shape: Shape) -> Result<(), RenderError> {
     staged.sync_tree().map_err(at(target))?;
     match shape {
-        Shape::Image => commit(staged, target)?,
+        Shape::Image => commit(staged, target),
         Shape::Rootfs => {
             make_way(target)?;
-            let rootfs = staged.path().join("rootfs");
-            rustix::fs::renameat_with(CWD, &rootfs, CWD, target, RenameFlags::NOREPLACE)
-                .map_err(|error| at(target)(error.into()))?;
+            move_out(&staged.path().join("rootfs"), target).map_err(at(target))
         }
     }
-    Ok(rendered)
+}
+
+/// Gives a folder another name in another folder. Its own `..` changes with that, so who is
+/// not root must have the right to write in it meanwhile.
+fn move_out(folder: &Path, target: &Path) -> io::Result<()> {
+    let mode = folder.symlink_metadata()?.permissions();
+    let open = fs::Permissions::from_mode(mode.mode() | 0o700);
+    if open != mode {
+        fs::set_permissions(folder, open)?;
+    }
+    rustix::fs::renameat_with(CWD, folder, CWD, target, RenameFlags::NOREPLACE)?;
+    fs::set_permissions(target, mode)
 }
 
 /// Renders an image into `target` and adds a `config.json`: an OCI bundle. The folder
@@ -202,14 +220,13 @@ fn remarks(unpacked: &Unpacked, root: bool) -> Vec<String> {
 }
 
 fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
+    // What a link leads to is not what was named.
+    if target.is_symlink() {
+        return Err(RenderError::Occupied(target.to_owned()));
+    }
     match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A symlink that leads nowhere is there all the same.
-            if target.symlink_metadata().is_ok() {
-                return Err(RenderError::Occupied(target.to_owned()));
-            }
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Ok(false) => return Err(RenderError::Occupied(target.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(RenderError::Occupied(target.to_owned()));
@@ -218,6 +235,8 @@ fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
     }
     let parent = stage::folder_of(target);
     stage::create_folders(parent).map_err(at(parent))?;
+    // Of a process that was killed. What cannot be removed is not this one's business.
+    let _ = stage::clean(parent);
     StagedFolder::new_in(parent).map_err(at(parent))
 }
 

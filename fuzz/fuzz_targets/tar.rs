@@ -39,9 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = fs::remove_dir_all(&folder);
     let target = folder.join("target");
     fs::create_dir_all(&target).expect("a folder can be made");
-    if let Ok(unpacked) =
-        unpack(&*tar, &target, &UnpackOptions::new(Ownership::Caller), &limits)
-    {
+    if let Ok(unpacked) = unpack(&*tar, &target, &UnpackOptions::new(Ownership::Caller), &limits) {
         assert_eq!(unpacked.image.image_id(), inspected.image_id());
     }
     let beside = fs::read_dir(&folder).expect("the folder is readable").count();

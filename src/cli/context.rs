@@ -166,7 +166,7 @@ impl Context {
 }
 
 /// Whoever reads our output may stop when they have seen enough.
-fn enough(written: io::Result<()>) -> io::Result<()> {
+pub(super) fn enough(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

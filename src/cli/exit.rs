@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     Refusal(Kind, Box<Refusal>),
     /// A program that was run ended with this code, which is passed on.
     Child(u8),
+    /// The answer is no, and was printed.
+    No,
 }
 
 impl Failure {
@@ -79,6 +81,7 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
     let Err(failure) = result else { return ExitCode::SUCCESS };
     let (kind, text, refusal) = match failure {
         Failure::Child(code) => return ExitCode::from(code),
+        Failure::No => return ExitCode::from(Kind::Failed as u8),
         Failure::Error(kind, error) => {
             let text = chain(&error);
             let refusal = plain(kind, &text);

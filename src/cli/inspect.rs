@@ -1,11 +1,16 @@
 //! `gantry inspect`: what is in an image file, read to its end and checked.
 
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
-use aci::Limits;
+use aci::archive::{ArchiveError, InspectedImage};
+use serde_json::{Value, json};
 
+use super::context::enough;
+use super::files::signature_beside;
+use super::limits::LimitArgs;
 use super::open::OpenArgs;
-use super::{Context, Failure};
+use super::{Context, Failure, entry};
 
 /// Read an image file to its end, check it against the spec, and say what it is.
 ///
@@ -14,62 +19,155 @@ use super::{Context, Failure};
 #[command(after_help = "Examples:
   gantry inspect hello.aci
   gantry inspect --json hello.aci
+  gantry inspect --entries hello.aci         # every file, with mode, owner, size and time
   gantry inspect --manifest hello.aci        # the manifest's own bytes
   gantry inspect secret.aci --passphrase-file pass.txt")]
 pub(crate) struct Args {
     /// The image file
     file: PathBuf,
     /// Print the manifest as it stands in the image, byte for byte
-    #[arg(long)]
+    #[arg(long, conflicts_with = "entries")]
     manifest: bool,
+    /// List the entries of the root file system, in the order of the archive. They are printed
+    /// as they are read: the exit code says whether the image is sound to its end
+    #[arg(long)]
+    entries: bool,
     #[command(flatten)]
     open: OpenArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let file = self.open.open(context, &self.file)?;
-        let encrypted = file.is_encrypted();
-        let bar = context.progress("reading", Some(file.bytes()));
-        let image = aci::archive::inspect(bar.wrap_read(file), &Limits::default());
+        let file = self.open.open(context, &self.file, &self.limits.limits())?;
+        let (bytes, encrypted) = (file.bytes(), file.is_encrypted());
+        if self.entries {
+            return self.list(context, file, encrypted);
+        }
+        let bar = context.progress("reading", Some(bytes));
+        let image = aci::archive::inspect(bar.wrap_read(file), &self.limits.limits());
         bar.finish_and_clear();
-        let image = image.map_err(|error| match error {
-            aci::archive::ArchiveError::Io(error) => Failure::from(error),
-            refused => Failure::refused(&refused),
-        })?;
+        let image = image.map_err(failure)?;
         if self.manifest {
             return Ok(context.write(image.manifest_bytes())?);
         }
-        let manifest = image.manifest();
-        let value = serde_json::json!({
-            "imageId": image.image_id(),
-            "name": manifest.name,
-            "labels": manifest.labels,
-            "compression": image.compression(),
-            "encrypted": encrypted,
-            "fileDigest": image.file_digest(),
-            "fileBytes": image.file_bytes(),
-            "tarBytes": image.tar_bytes(),
-            "entries": image.entries(),
-            "manifest": manifest,
-        });
-        let exec = manifest.app.as_ref().map_or("nothing", |app| {
-            app.exec.first().map_or("whatever it is told to", String::as_str)
-        });
-        let text = format!(
-            "name:        {}\nlabels:      {}\nimage ID:    {}\nfile digest: {}\n\
-             file:        {} bytes, {}{}\narchive:     {} bytes, {} entries\nruns:        {}",
-            manifest.name,
-            discovery::printable_line(&manifest.labels.to_string()),
-            image.image_id(),
-            image.file_digest(),
-            image.file_bytes(),
-            image.compression(),
-            if encrypted { ", decrypted" } else { "" },
-            image.tar_bytes(),
-            image.entries(),
-            discovery::printable_line(exec),
-        );
-        Ok(context.print(&value, text)?)
+        let facts = Value::Object(facts(&self.file, &image, encrypted));
+        Ok(context.print(&facts, text(&self.file, &image, encrypted))?)
     }
+
+    /// Prints the entries as they come: there may be millions.
+    fn list(&self, context: &Context, file: impl Read, encrypted: bool) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let mut between = if context.json() { "{\"list\":[" } else { "" };
+        let read = aci::archive::read_entries(file, &self.limits.limits(), |one, _| {
+            if context.json() {
+                write!(out, "{between}{}", entry::json(&one))?;
+                between = ",";
+            } else {
+                writeln!(out, "{}", entry::line(&one))?;
+            }
+            Ok::<(), Fault>(())
+        });
+        let image = match read {
+            Ok(image) => image,
+            Err(Fault::Archive(error)) => {
+                enough(out.flush())?;
+                return Err(failure(error));
+            }
+            Err(Fault::Out(error)) => return Ok(enough(Err(error))?),
+        };
+        if context.json() {
+            // An image has a rootfs, so the list has begun.
+            let facts = Value::Object(facts(&self.file, &image, encrypted)).to_string();
+            let written = writeln!(out, "],{}", &facts[1..]).and_then(|()| out.flush());
+            return Ok(enough(written)?);
+        }
+        Ok(enough(out.flush())?)
+    }
+}
+
+/// What ends a list early.
+enum Fault {
+    Archive(ArchiveError),
+    Out(io::Error),
+}
+
+impl From<ArchiveError> for Fault {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Out(error)
+    }
+}
+
+fn failure(error: ArchiveError) -> Failure {
+    match error {
+        ArchiveError::Io(error) => Failure::from(error),
+        refused => Failure::refused(&refused),
+    }
+}
+
+fn facts(file: &Path, image: &InspectedImage, encrypted: bool) -> serde_json::Map<String, Value> {
+    let manifest = image.manifest();
+    let signature = signature_beside(file);
+    let facts = json!({
+        "imageId": image.image_id(),
+        "name": manifest.name,
+        "labels": manifest.labels,
+        "compression": image.compression(),
+        "encrypted": encrypted,
+        "fileDigest": image.file_digest(),
+        "fileBytes": image.file_bytes(),
+        "tarBytes": image.tar_bytes(),
+        "entries": image.entries(),
+        "signature": signature.exists().then_some(signature),
+        "manifestBytes": image.manifest_bytes().len(),
+        "manifest": manifest,
+    });
+    match facts {
+        Value::Object(facts) => facts,
+        _ => Default::default(),
+    }
+}
+
+fn text(file: &Path, image: &InspectedImage, encrypted: bool) -> String {
+    let manifest = image.manifest();
+    let exec = manifest
+        .app
+        .as_ref()
+        .map_or("nothing", |app| app.exec.first().map_or("whatever it is told to", String::as_str));
+    let signature = signature_beside(file);
+    let signature = if signature.exists() {
+        format!("{}, not verified here: gantry verify {}", signature.display(), file.display())
+    } else {
+        "none beside the file".to_owned()
+    };
+    let mut text = format!(
+        "name:        {}\nlabels:      {}\nimage ID:    {}\nfile digest: {}\n\
+         file:        {} bytes, {}{}\narchive:     {} bytes, {} entries\nmanifest:    {} bytes\n\
+         runs:        {}",
+        manifest.name,
+        discovery::printable_line(&manifest.labels.to_string()),
+        image.image_id(),
+        image.file_digest(),
+        image.file_bytes(),
+        image.compression(),
+        if encrypted { ", decrypted" } else { "" },
+        image.tar_bytes(),
+        image.entries(),
+        image.manifest_bytes().len(),
+        discovery::printable_line(exec),
+    );
+    if !manifest.dependencies.is_empty() {
+        let names: Vec<String> =
+            manifest.dependencies.iter().map(|one| one.image_name.to_string()).collect();
+        text.push_str(&format!("\nbuilt on:    {}", names.join(", ")));
+    }
+    text.push_str(&format!("\nsignature:   {signature}"));
+    text
 }

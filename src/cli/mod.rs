@@ -2,21 +2,29 @@
 
 mod client;
 mod context;
+mod convert;
+mod diff;
 mod discover;
+mod entry;
 mod exit;
+mod extract;
 mod fetch;
 mod files;
 mod image;
 mod inspect;
 mod key;
 mod lifetime;
+mod limits;
 mod open;
 mod pack;
+mod patch;
 mod push;
 mod registry;
+mod rewrite;
 mod run;
 mod sign;
 mod trust;
+mod validate;
 mod verify;
 
 use std::process::ExitCode;
@@ -56,6 +64,11 @@ enum Command {
     Image(image::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
+    Extract(extract::Args),
+    Validate(validate::Args),
+    Diff(diff::Args),
+    Patch(patch::Args),
+    Convert(convert::Args),
     Key(key::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -84,6 +97,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
+        Command::Extract(args) => args.run(&context),
+        Command::Validate(args) => args.run(&context),
+        Command::Diff(args) => args.run(&context),
+        Command::Patch(args) => args.run(&context),
+        Command::Convert(args) => args.run(&context),
         Command::Key(args) => args.run(&context),
         Command::Sign(args) => args.run(&context),
         Command::Verify(args) => args.run(&context),

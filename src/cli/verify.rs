@@ -16,7 +16,7 @@ use keys::{
 use serde_json::{Value, json};
 
 use super::client::now;
-use super::files::{read_small, read_some, signature_beside};
+use super::files::{absent, read_small, read_some, signature_beside};
 use super::open::{OpenArgs, locked, nameless, open, refused};
 use super::{Context, Failure, Kind};
 
@@ -50,7 +50,9 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let limits = Limits::default();
-        let mut file = open(&self.file)?;
+        let mut file = open(&self.file)
+            .with_context(|| format!("cannot read {}", self.file.display()))
+            .map_err(absent)?;
         let signature = self.signature(&limits)?;
         let Trust { keyring, policy } = self.trust(context, &limits)?;
         let name = self.name.as_ref().map(Reference::name);

@@ -19,6 +19,14 @@ impl Tar {
         self
     }
 
+    /// An entry without content, of this mode.
+    pub fn entry_of_mode(mut self, path: &str, kind: u8, mode: u32) -> Self {
+        let mut block = header(path, kind, "", 0);
+        block[100..107].copy_from_slice(format!("{mode:07o}").as_bytes());
+        self.0.extend_from_slice(&sealed(block));
+        self
+    }
+
     pub fn file(self, path: &str, content: &[u8]) -> Self {
         self.entry(path, b'0', "", content)
     }
@@ -35,9 +43,19 @@ impl Tar {
         self.entry(path, b'1', target, b"")
     }
 
-    /// The archive, ended and compressed.
-    pub fn gzip(mut self) -> Vec<u8> {
+    /// The archive, ended and not compressed.
+    pub fn plain(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
+        self.0
+    }
+
+    /// The archive, ended and compressed.
+    pub fn gzip(self) -> Vec<u8> {
+        Self(self.plain()).gzip_without_end()
+    }
+
+    /// The archive, compressed as far as it goes.
+    pub fn gzip_without_end(self) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(&self.0).unwrap();
         encoder.finish().unwrap()
@@ -70,10 +88,15 @@ fn header(path: &str, kind: u8, target: &str, size: u64) -> [u8; 512] {
     put(116, b"0000000\0");
     put(124, format!("{size:011o}\0").as_bytes());
     put(136, b"00000000000\0");
-    put(148, b"        ");
     put(156, &[kind]);
     put(157, target.as_bytes());
     put(257, b"ustar\x0000");
+    sealed(block)
+}
+
+/// The header with the checksum it should have.
+fn sealed(mut block: [u8; 512]) -> [u8; 512] {
+    block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|&b| u32::from(b)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     block

@@ -19,29 +19,44 @@ pub(super) fn block_bytes(compression: Compression) -> usize {
 pub(super) enum BlockCompressor {
     Plain,
     Gzip(Box<libdeflater::Compressor>),
-    Bzip2,
-    Xz,
+    Bzip2(bzip2::Compression),
+    Xz(u32),
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
 
-/// Of libdeflate: as small as level 6 of zlib to within a hundredth, and faster than its own 6.
-const GZIP_LEVEL: i32 = 5;
-const ZSTD_LEVEL: i32 = 3;
-const XZ_PRESET: u32 = 6;
+/// The level of profile v1. Of libdeflate's, 5 is as small as level 6 of zlib to within a
+/// hundredth, and faster than its own 6.
+fn profile_level(compression: Compression) -> u8 {
+    match compression {
+        Compression::None => 0,
+        Compression::Gzip => 5,
+        Compression::Bzip2 => 9,
+        Compression::Xz => 6,
+        Compression::Zstd => 3,
+    }
+}
 
 impl BlockCompressor {
-    pub(super) fn new(compression: Compression) -> io::Result<Self> {
+    /// At this level, one of [`Compression::levels`], or that of profile v1.
+    pub(super) fn new(compression: Compression, level: Option<u8>) -> io::Result<Self> {
+        if let Some(level) = level
+            && !compression.levels().contains(&level)
+        {
+            let message = format!("{compression} has no level {level}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let level = level.unwrap_or(profile_level(compression));
         Ok(match compression {
             Compression::None => Self::Plain,
             Compression::Gzip => {
-                let level = libdeflater::CompressionLvl::new(GZIP_LEVEL)
+                let level = libdeflater::CompressionLvl::new(level.into())
                     .map_err(|_| io::ErrorKind::InvalidInput)?;
                 Self::Gzip(Box::new(libdeflater::Compressor::new(level)))
             }
-            Compression::Bzip2 => Self::Bzip2,
-            Compression::Xz => Self::Xz,
+            Compression::Bzip2 => Self::Bzip2(bzip2::Compression::new(level.into())),
+            Compression::Xz => Self::Xz(level.into()),
             Compression::Zstd => {
-                let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+                let mut compressor = zstd::bulk::Compressor::new(level.into())?;
                 compressor.include_checksum(true)?;
                 Self::Zstd(Box::new(compressor))
             }
@@ -58,14 +73,13 @@ impl BlockCompressor {
                 packed.truncate(length);
                 Ok(packed)
             }
-            Self::Bzip2 => {
-                let mut encoder =
-                    bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+            Self::Bzip2(level) => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), *level);
                 encoder.write_all(block)?;
                 encoder.finish()
             }
-            Self::Xz => {
-                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), XZ_PRESET);
+            Self::Xz(preset) => {
+                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), *preset);
                 encoder.write_all(block)?;
                 encoder.finish()
             }

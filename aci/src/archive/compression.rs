@@ -1,6 +1,7 @@
 //! The compressions an image archive may have.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,17 @@ impl Compression {
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
             Self::Zstd => "zstd",
+        }
+    }
+
+    /// How hard it can be told to try, from fast to small. Empty where there is no choice.
+    pub fn levels(self) -> RangeInclusive<u8> {
+        match self {
+            Self::None => RangeInclusive::new(1, 0),
+            Self::Gzip => 1..=12,
+            Self::Bzip2 => 1..=9,
+            Self::Xz => 0..=9,
+            Self::Zstd => 1..=22,
         }
     }
 }

@@ -78,6 +78,31 @@ pub fn inspect(file: impl Read, limits: &Limits) -> Result<InspectedImage, Archi
     image.finish()
 }
 
+/// Reads an image as [`inspect`] does, and shows each entry of the rootfs on the way. What
+/// `visit` leaves of an entry's content is skipped. Nothing that it was shown counts before
+/// this function has returned: only then was the image read to its end.
+pub fn read_entries<E: From<ArchiveError>>(
+    file: impl Read,
+    limits: &Limits,
+    mut visit: impl FnMut(Entry, &mut Content<'_>) -> Result<(), E>,
+) -> Result<InspectedImage, E> {
+    let mut image = ImageReader::new(file, limits)?;
+    while let Some(entry) = image.next()? {
+        visit(entry, &mut Content(&mut |buffer| image.read_content(buffer)))?;
+    }
+    Ok(image.finish()?)
+}
+
+/// The content of an entry, of which a regular file alone has any.
+pub struct Content<'a>(&'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>);
+
+impl Content<'_> {
+    /// Reads some of it; 0 at its end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        (self.0)(buffer)
+    }
+}
+
 /// Goes through an image entry by entry: decompressed, counted, hashed and checked on the way.
 pub(super) struct ImageReader<R: Read> {
     tar: TarReader<HashedReader<MeteredArchive<R>>>,
@@ -89,25 +114,7 @@ pub(super) struct ImageReader<R: Read> {
 
 impl<R: Read> ImageReader<R> {
     pub(super) fn new(file: R, limits: &Limits) -> Result<Self, ArchiveError> {
-        let file = MeteredFile::new(file, limits);
-        let packed = file.count.clone();
-        let (archive, compression) = Decompressor::new(file)?;
-        let mut archive = HashedReader::new(MeteredArchive {
-            archive,
-            packed,
-            unpacked: 0,
-            allowed: limits.tar_bytes,
-            ratio: limits.ratio,
-            ratio_floor: limits.ratio_floor,
-            deadline: Deadline::new(limits),
-        });
-        let start = archive.fill_buf().map_err(|error| from_io(error, compression))?;
-        // `gzip` twice: it would be refused as a broken tar, which tells its author nothing.
-        if let Some(inner) =
-            Compression::of_magic(start).filter(|_| compression != Compression::None)
-        {
-            return Err(ArchiveError::Nested { outer: compression, inner });
-        }
+        let (archive, compression) = open(file, limits)?;
         Ok(Self {
             tar: TarReader::new(archive, limits),
             compression,
@@ -139,18 +146,8 @@ impl<R: Read> ImageReader<R> {
     }
 
     fn read_manifest(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
-        let EntryKind::File { size } = entry.kind else {
-            return Err(ArchiveError::Absent("manifest"));
-        };
-        if size > self.max_manifest {
-            let allowed = self.max_manifest;
-            return Err(ArchiveError::Limit { what: Limited::ManifestBytes, allowed });
-        }
-        let mut bytes = vec![0; size as usize];
-        let mut done = 0;
-        while done < bytes.len() {
-            done += self.read_content(&mut bytes[done..])?;
-        }
+        let bytes = manifest_bytes(&mut self.tar, entry, self.max_manifest)
+            .map_err(|error| self.cause(error))?;
         self.manifest = Some((ImageManifest::from_json(&bytes)?, bytes));
         Ok(())
     }
@@ -160,15 +157,13 @@ impl<R: Read> ImageReader<R> {
         let (manifest, manifest_bytes) = self.manifest.ok_or(ArchiveError::Absent("manifest"))?;
         let entries = self.layout.finish()?;
         let tar_bytes = self.tar.bytes_read();
-        let (archive, archive_hash) = self.tar.into_inner().finish()?;
-        let archive_hash = archive_hash.ok_or_else(|| io::Error::other("there is no hash"))?;
-        let (file_bytes, file_hash) = archive.archive.finish()?;
+        let Sums { image_id, file_digest, file_bytes } = close(self.tar.into_inner())?;
         Ok(InspectedImage {
-            image_id: ImageId::of(archive_hash),
+            image_id,
             manifest,
             manifest_bytes,
             compression: self.compression,
-            file_digest: FileDigest::of(file_hash.unwrap_or(archive_hash)),
+            file_digest,
             file_bytes,
             tar_bytes,
             entries,
@@ -184,8 +179,72 @@ impl<R: Read> ImageReader<R> {
     }
 }
 
+/// The archive of an image file, decompressed and hashed.
+pub(super) type Archive<R> = HashedReader<MeteredArchive<R>>;
+
+/// The archive inside an image file, whatever its compression.
+pub(super) fn open<R: Read>(
+    file: R,
+    limits: &Limits,
+) -> Result<(Archive<R>, Compression), ArchiveError> {
+    let file = MeteredFile::new(file, limits);
+    let packed = file.count.clone();
+    let (archive, compression) = Decompressor::new(file)?;
+    let mut archive = HashedReader::new(MeteredArchive {
+        archive,
+        packed,
+        unpacked: 0,
+        allowed: limits.tar_bytes,
+        ratio: limits.ratio,
+        ratio_floor: limits.ratio_floor,
+        deadline: Deadline::new(limits),
+    });
+    let start = archive.fill_buf().map_err(|error| from_io(error, compression))?;
+    // `gzip` twice: it would be refused as a broken tar, which tells its author nothing.
+    if let Some(inner) = Compression::of_magic(start).filter(|_| compression != Compression::None) {
+        return Err(ArchiveError::Nested { outer: compression, inner });
+    }
+    Ok((archive, compression))
+}
+
+/// What is known of a file and its archive when both were read to the end.
+pub(super) struct Sums {
+    pub(super) image_id: ImageId,
+    pub(super) file_digest: FileDigest,
+    pub(super) file_bytes: u64,
+}
+
+/// After the end of the archive: that of the file.
+pub(super) fn close<R: Read>(archive: Archive<R>) -> Result<Sums, ArchiveError> {
+    let (archive, archive_hash) = archive.finish()?;
+    let archive_hash = archive_hash.ok_or_else(|| io::Error::other("there is no hash"))?;
+    let (file_bytes, file_hash) = archive.archive.finish()?;
+    let file_digest = FileDigest::of(file_hash.unwrap_or(archive_hash));
+    Ok(Sums { image_id: ImageId::of(archive_hash), file_digest, file_bytes })
+}
+
+/// The content of the entry `manifest`, which was found just now.
+pub(super) fn manifest_bytes(
+    tar: &mut TarReader<impl Read>,
+    entry: &Entry,
+    allowed: u64,
+) -> Result<Vec<u8>, ArchiveError> {
+    let EntryKind::File { size } = entry.kind else {
+        return Err(ArchiveError::Absent("manifest"));
+    };
+    if size > allowed {
+        return Err(ArchiveError::Limit { what: Limited::ManifestBytes, allowed });
+    }
+    let mut bytes = vec![0; size as usize];
+    let mut done = 0;
+    while done < bytes.len() {
+        done += tar.read_content(&mut bytes[done..])?;
+    }
+    Ok(bytes)
+}
+
 /// The uncompressed archive as it is read: counted and judged.
-struct MeteredArchive<R: Read> {
+pub(super) struct MeteredArchive<R: Read> {
     archive: Decompressor<R>,
     packed: Rc<Cell<u64>>,
     unpacked: u64,

@@ -194,6 +194,11 @@ impl Layout {
         };
         Err(ArchiveError::HardLink { path: path.clone(), target: target.clone(), fault })
     }
+
+    /// What an earlier entry has made of a path.
+    pub(super) fn look(&self, path: &[u8]) -> Option<Seen> {
+        self.seen.look(&self.seen.key(path))
+    }
 }
 
 /// Which of the two top-level entries this is, or is below.

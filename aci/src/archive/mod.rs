@@ -6,6 +6,7 @@
 mod compress;
 mod compression;
 mod decompress;
+mod describe;
 mod directories;
 mod encrypted;
 mod entry;
@@ -14,13 +15,18 @@ mod hashed;
 mod header;
 mod inspect;
 mod layout;
+mod names;
 mod owner;
 mod read;
 mod record;
+mod rewrite;
 mod seen;
 mod unpack;
+mod validate;
 mod write;
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +34,9 @@ pub use compression::Compression;
 pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
-pub use inspect::{InspectedImage, inspect};
+pub use inspect::{Content, InspectedImage, inspect, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
+pub use rewrite::{RewriteOptions, Rewritten, rewrite};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
+pub use validate::{ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest};
 pub use write::{ArchiveWriter, WriteOptions, Written, write};

@@ -27,6 +27,8 @@ pub(super) struct TarReader<R> {
     header_bytes: u64,
     path_bytes: usize,
     xattr_bytes: usize,
+    /// Whether a global header was seen.
+    pub(super) has_global: bool,
 }
 
 /// What extended headers say of the entry that follows them.
@@ -55,6 +57,7 @@ impl<R: Read> TarReader<R> {
             header_bytes: limits.header_bytes,
             path_bytes: limits.path_bytes,
             xattr_bytes: limits.xattr_bytes,
+            has_global: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl<R: Read> TarReader<R> {
             if number(&block[CHECKSUM]) != Some(checksum(&block)) {
                 return Err(ArchiveError::Checksum { at });
             }
+            check_numbers(&block, at)?;
             let size = number(&block[SIZE]).ok_or(ArchiveError::Number { at, field: "size" })?;
             let fault = |fault| ArchiveError::ExtendedHeader { at, fault };
             match block[TYPE] {
@@ -92,6 +96,7 @@ impl<R: Read> TarReader<R> {
                     }
                 }
                 b'g' => {
+                    self.has_global = true;
                     let body = self.header_content(size)?;
                     check_global(&body, at)?;
                 }
@@ -164,7 +169,8 @@ impl<R: Read> TarReader<R> {
         match &kind {
             EntryKind::File { .. } => {
                 self.content = size;
-                self.padding = size.next_multiple_of(BLOCK as u64) - size;
+                // Not by rounding up: the largest size of all has nothing above it.
+                self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
             }
             // What follows would be content to one reader and headers to another.
             _ if size != 0 => return Err(ArchiveError::SizeWithoutContent { path, size }),
@@ -324,6 +330,13 @@ impl Extended {
                         "describes a sparse file, whose content readers disagree about",
                     ));
                 }
+                b"atime" | b"ctime" if !value.is_empty() => {
+                    seconds(value).ok_or(fault("has no valid time"))?;
+                }
+                b"uname" | b"gname" if value.contains(&0) => {
+                    return Err(fault("has a user or group whose name holds a NUL"));
+                }
+                _ if key.contains(&0) => return Err(fault("has a record whose key holds a NUL")),
                 _ => {
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                         if name.is_empty() || name.contains(&0) {
@@ -400,12 +413,10 @@ fn seconds(text: &[u8]) -> Option<i64> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let whole: i64 = decimal(whole)?;
-    if !negative {
-        return Some(whole);
-    }
-    let more = i64::from(fraction.iter().any(|&b| b != b'0'));
-    (-whole).checked_sub(more)
+    // Wider than the result: the smallest time has no positive counterpart.
+    let whole: i128 = decimal(whole)?;
+    let more = i128::from(fraction.iter().any(|&b| b != b'0'));
+    i64::try_from(if negative { -whole - more } else { whole }).ok()
 }
 
 /// A number of a header field: octal, or GNU's base-256 where it is not negative.
@@ -444,6 +455,26 @@ fn octal(field: &[u8]) -> Option<u64> {
         b'0'..=b'7' => sum.checked_mul(8)?.checked_add(u64::from(b - b'0')),
         _ => None,
     })
+}
+
+/// Every number of a header has to be one, those of no use to us too: Go's reader, which the
+/// other appc tools are built on, refuses the archive for it.
+fn check_numbers(block: &[u8; BLOCK], at: u64) -> Result<(), ArchiveError> {
+    let unless = |sound: bool, field| sound.then_some(()).ok_or(ArchiveError::Number { at, field });
+    for (range, field) in [(MODE, "mode"), (UID, "owner"), (GID, "group")] {
+        unless(number(&block[range]).is_some(), field)?;
+    }
+    unless(signed_number(&block[MTIME]).is_some(), "time")?;
+    if !block[MAGIC].starts_with(b"ustar") {
+        return Ok(());
+    }
+    for range in [DEVICE_MAJOR, DEVICE_MINOR] {
+        unless(number(&block[range]).is_some(), "device number")?;
+    }
+    let star = block[MAGIC].starts_with(b"ustar\0") && block[STAR] == *b"tar\0";
+    let times = [PREFIX.start + STAR_PREFIX..488, 488..PREFIX.end];
+    let sound = |range: &std::ops::Range<usize>| number(&block[range.clone()]).is_some();
+    unless(!star || times.iter().all(sound), "time of access or change")
 }
 
 fn until_nul(field: &[u8]) -> &[u8] {
@@ -494,6 +525,7 @@ mod tests {
         assert_eq!(seconds(b"-1.5"), Some(-2));
         assert_eq!(seconds(b"-1.0"), Some(-1));
         assert_eq!(seconds(b"-1"), Some(-1));
+        assert_eq!(seconds(b"-9223372036854775808"), Some(i64::MIN));
         for bad in [&b""[..], b".5", b"1e3", b"--1", b"1.x", b"9223372036854775808"] {
             assert_eq!(seconds(bad), None, "{bad:?}");
         }

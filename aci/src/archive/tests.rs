@@ -34,10 +34,10 @@ fn seal(block: &mut [u8; 512]) {
 
 /// A tar made entry by entry.
 #[derive(Clone, Default)]
-struct Tar(Vec<u8>);
+pub(super) struct Tar(Vec<u8>);
 
 impl Tar {
-    fn image() -> Self {
+    pub(super) fn image() -> Self {
         Self::default().file("manifest", MANIFEST).directory("rootfs")
     }
 
@@ -52,35 +52,39 @@ impl Tar {
         self
     }
 
-    fn file(self, name: &str, bytes: &[u8]) -> Self {
+    pub(super) fn file(self, name: &str, bytes: &[u8]) -> Self {
         self.block(raw(name.as_bytes(), b'0', bytes.len() as u64, b"")).content(bytes)
     }
 
-    fn directory(self, name: &str) -> Self {
+    pub(super) fn directory(self, name: &str) -> Self {
         self.block(raw(name.as_bytes(), b'5', 0, b""))
     }
 
-    fn link(self, name: &str, kind: u8, target: &str) -> Self {
+    pub(super) fn link(self, name: &str, kind: u8, target: &str) -> Self {
         self.block(raw(name.as_bytes(), kind, 0, target.as_bytes()))
     }
 
-    fn extended(self, records: &[u8]) -> Self {
+    pub(super) fn extended(self, records: &[u8]) -> Self {
         self.block(raw(b"PaxHeaders.0/1", b'x', records.len() as u64, b"")).content(records)
     }
 
-    fn end(mut self) -> Vec<u8> {
+    pub(super) fn global(self, records: &[u8]) -> Self {
+        self.block(raw(b"pax_global_header", b'g', records.len() as u64, b"")).content(records)
+    }
+
+    pub(super) fn end(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         self.0
     }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<InspectedImage, ArchiveError> {
+pub(super) fn read(bytes: &[u8]) -> Result<InspectedImage, ArchiveError> {
     inspect(bytes, &Limits::default())
 }
 
@@ -404,6 +408,34 @@ fn reader_refuses_headers_that_read_two_ways() {
         assert_eq!(refusal(&bad.end()), "image-entry-type");
     }
     assert!(read(&image().block(raw(b"g", b'g', 12, b"")).content(b"12 comment=\n").end()).is_ok());
+}
+
+#[test]
+fn reader_refuses_numbers_that_other_tools_stumble_over() {
+    // In every header, of whatever kind: mode, owner, group, time, device numbers, and where
+    // star has signed it, its two times.
+    for at in [100, 108, 116, 136, 329, 337] {
+        for kind in [b'0', b'5', b'x', b'L'] {
+            let mut header = raw(b"rootfs/a", kind, 0, b"");
+            header[at..at + 7].copy_from_slice(b"00000x0");
+            seal(&mut header);
+            let bad = Tar::image().block(header).file("rootfs/b", b"");
+            assert_eq!(refusal(&bad.end()), "image-tar", "{at} {}", char::from(kind));
+        }
+    }
+    let mut star = raw(b"rootfs/a", b'0', 0, b"");
+    star[508..512].copy_from_slice(b"tar\0");
+    seal(&mut star);
+    assert!(read(&Tar::image().block(star).end()).is_ok());
+    star[476..480].copy_from_slice(b"time");
+    seal(&mut star);
+    assert_eq!(refusal(&Tar::image().block(star).end()), "image-tar");
+    for record in [&b"11 atime=x\n"[..], b"12 ctime=1e\n", b"11 uname=\0\n", b"8 k\0=v\n"] {
+        let bad = Tar::image().extended(record).file("rootfs/a", b"");
+        assert_eq!(refusal(&bad.end()), "image-tar", "{record:?}");
+    }
+    let sound = Tar::image().extended(b"13 atime=1.5\n").file("rootfs/a", b"");
+    assert!(read(&sound.end()).is_ok());
 }
 
 #[test]

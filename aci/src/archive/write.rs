@@ -80,6 +80,11 @@ impl ArchiveWriter {
         let padding = size.next_multiple_of(BLOCK as u64) - size;
         self.blocks.write_all(&[0; BLOCK][..padding as usize])
     }
+
+    /// A piece of an archive as it is.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.blocks.write_all(bytes)
+    }
 }
 
 /// Writes one image to `out`: `fill` gives the entries in canonical order.
@@ -88,6 +93,23 @@ impl ArchiveWriter {
 pub fn write<W, E>(
     out: &mut W,
     options: &WriteOptions,
+    fill: impl FnOnce(&mut ArchiveWriter) -> Result<(), E>,
+) -> Result<Written, E>
+where
+    W: Write + Send,
+    E: From<io::Error>,
+{
+    write_stream(out, options, None, |archive| {
+        fill(archive)?;
+        Ok(archive.raw(&[0; 2 * BLOCK])?)
+    })
+}
+
+/// The same for whoever gives the end of the archive too, and chooses how hard to compress.
+pub(super) fn write_stream<W, E>(
+    out: &mut W,
+    options: &WriteOptions,
+    level: Option<u8>,
     fill: impl FnOnce(&mut ArchiveWriter) -> Result<(), E>,
 ) -> Result<Written, E>
 where
@@ -106,7 +128,7 @@ where
             let job_out = Arc::new(Mutex::new(job_out));
             for _ in 0..threads {
                 let (jobs, compression) = (job_out.clone(), options.compression);
-                scope.spawn(move || compress_all(compression, &jobs));
+                scope.spawn(move || compress_all(compression, level, &jobs));
             }
         }
         let size = block_bytes(options.compression);
@@ -120,11 +142,7 @@ where
             jobs: (options.compression != Compression::None).then_some(job_in),
         };
         let mut archive = ArchiveWriter { blocks, number: 0, header: Vec::new() };
-        let filled = fill(&mut archive).and_then(|()| {
-            archive.blocks.write_all(&[0; 2 * BLOCK])?;
-            archive.blocks.send()?;
-            Ok(())
-        });
+        let filled = fill(&mut archive).and_then(|()| Ok(archive.blocks.send()?));
         // The channels close here, and with them the threads end.
         drop(archive);
         let (archive_hash, tar_bytes) = hasher.join().map_err(|_| thread_died())?;
@@ -274,8 +292,8 @@ fn hash_all(blocks: &Receiver<Arc<Block>>) -> (Hash, u64) {
     (hash.finalize().into(), total)
 }
 
-fn compress_all(compression: Compression, jobs: &Mutex<Receiver<Job>>) {
-    let mut compressor = BlockCompressor::new(compression);
+fn compress_all(compression: Compression, level: Option<u8>, jobs: &Mutex<Receiver<Job>>) {
+    let mut compressor = BlockCompressor::new(compression, level);
     loop {
         let job = match jobs.lock() {
             Ok(jobs) => jobs.recv(),

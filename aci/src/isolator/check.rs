@@ -11,9 +11,15 @@ pub(crate) fn read(spot: &Spot<'_, '_>, scope: Scope) -> Option<Vec<Isolator>> {
     let read: Vec<(Isolator, IsolatorValue)> = spot.list(one)?;
     let (isolators, values): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     for (index, fault) in check_set(&values) {
-        spot.item(index, |item| match &fault {
-            // An executor may ignore what it does not understand, and has to say so.
-            IsolatorError::Unknown { .. } => item.warn(fault.code(), &fault, fault.section()),
+        spot.item(index, |item| match (&fault, scope) {
+            // An executor may ignore what it does not understand, and has to say so. The
+            // reference tools refuse it of an app, and of a pod do not.
+            (IsolatorError::Unknown { .. }, Scope::App) => {
+                item.warn(fault.code(), &fault, fault.section());
+            }
+            (IsolatorError::Unknown { .. }, Scope::Pod) => {
+                item.warn("isolator-ignored", &fault, fault.section());
+            }
             _ => {
                 let _: Option<()> = item.error(fault.code(), &fault, fault.section());
             }

@@ -345,7 +345,7 @@ impl Volume {
         if kind == Some(VolumeKind::Host) {
             for key in ["mode", "uid", "gid"] {
                 let message = format!("{key} means nothing to a volume of kind host");
-                fields.at(key, |spot| spot.warn("volume-field", message, VOLUMES));
+                fields.at(key, |spot| spot.error::<()>("volume-field", message, VOLUMES));
             }
             if source == Some(None) {
                 return spot.error("required", "source is required of kind host", VOLUMES);

@@ -339,7 +339,7 @@ fn pod_manifest_volumes_and_ports() {
         (volume(r#""kind":"empty","source":"""#), &[]),
         (
             volume(r#""kind":"host","source":"/a","mode":"0755","uid":0"#),
-            &["warning volume-field volumes[0].mode", "warning volume-field volumes[0].uid"],
+            &["error volume-field volumes[0].mode", "error volume-field volumes[0].uid"],
         ),
         (volume(r#""kind":"empty","mode":"rwx""#), &["error mode volumes[0].mode"]),
         (volume(r#""kind":"empty","mode":"77777""#), &["error mode volumes[0].mode"]),

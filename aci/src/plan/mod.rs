@@ -208,6 +208,8 @@ fn canonical(one: &[u8], other: &[u8]) -> std::cmp::Ordering {
 }
 
 #[cfg(test)]
+mod compared;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
@@ -48,12 +48,15 @@ fn each(folder: &OwnedFd, mut take_out: impl FnMut(&CString) -> io::Result<()>) 
 }
 
 /// Opens a folder with all rights the caller can give himself.
-fn open(parent: impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+fn open(parent: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
     let name = name.into_c_str()?;
     let folder = match rustix::fs::openat(&parent, &*name, FOLDER, Mode::empty()) {
         Err(Errno::ACCESS) => {
-            // A link cannot be in its place: what is no folder was removed before.
-            rustix::fs::chmodat(&parent, &*name, Mode::RWXU, AtFlags::empty())?;
+            // By way of an open folder: a link may have been put in the place of the name.
+            let handle = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let handle = rustix::fs::openat(&parent, &*name, handle, Mode::empty())?;
+            let opened = format!("/proc/self/fd/{}", handle.as_raw_fd());
+            rustix::fs::chmodat(CWD, opened, Mode::RWXU, AtFlags::empty())?;
             rustix::fs::openat(&parent, &*name, FOLDER, Mode::empty())?
         }
         other => other?,
@@ -121,11 +124,7 @@ mod tests {
         fs::write(folder.path().join("kept/file"), b"x").unwrap();
         let mut deep = open(CWD, &top).unwrap();
         for n in 0..3000 {
-            fs::write(
-                format!("/proc/self/fd/{}/file", std::os::fd::AsRawFd::as_raw_fd(&deep)),
-                b"x",
-            )
-            .unwrap();
+            fs::write(format!("/proc/self/fd/{}/file", deep.as_raw_fd()), b"x").unwrap();
             // A name that raising gives out, too.
             let name = if n % 2 == 0 { "1" } else { "d" };
             rustix::fs::mkdirat(&deep, name, Mode::RWXU).unwrap();

@@ -1,39 +1,47 @@
-//! The suite of isolators (ace.md, Isolators), each put into an app.
+//! The suite of isolators: [`aci::isolator`], read as a manifest is.
 
 use aci::isolator::{self, IsolatorValue, Resource, SeccompSet};
 use aci::manifest::Isolator;
-use aci::{ImageManifest, Quantity, Severity};
+use aci::{Finding, ImageManifest, PodManifest, Quantity, Severity};
 use serde_json::{Value, json};
 
-use super::quantity::or_overflow;
 use super::{Outcome, Refused};
 
 pub(super) fn run(suite: &str, op: &str, input: &Value) -> Option<Outcome> {
     let text = input.as_str().unwrap_or_default();
     Some(match (suite, op) {
-        ("isolator", "json") => {
-            read(&format!("[{text}]"), |_| false).map(|isolators| shown(&isolators[0]))
-        }
-        // As for actool, which is not to be sent an image it refuses.
-        ("isolator", "app_set") => read(text, |code| code == "isolator-unknown")
-            .map(|isolators| isolators.iter().map(shown).collect()),
+        ("isolator", "json") => of_pod(text).map(|isolator| shown(&isolator)),
+        ("isolator", "app_set") => of_app(text).map(|list| list.iter().map(shown).collect()),
         _ => return None,
     })
 }
 
-/// The isolators of an app, unless there is an error among the findings, or another one
-/// that counts as such.
-fn read(text: &str, counts: impl Fn(&str) -> bool) -> Result<Vec<Isolator>, Refused> {
-    let manifest = format!(
-        r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a",
-            "app":{{"user":"0","group":"0","isolators":{text}}}}}"#
+/// One isolator of a pod, where names that nobody knows are accepted.
+fn of_pod(text: &str) -> Result<Isolator, Refused> {
+    let pod = format!(
+        r#"{{"acKind":"PodManifest","acVersion":"0.8.11","apps":[],"isolators":[{text}]}}"#
     );
-    let checked = ImageManifest::check(manifest.as_bytes());
-    let fault = checked.findings.iter().find(|f| f.severity == Severity::Error || counts(f.code));
-    match fault {
-        Some(fault) => Err(Refused::new(fault.code, fault)),
-        None => Ok(checked.value.unwrap().app.unwrap().isolators),
+    let checked = PodManifest::check(pod.as_bytes());
+    let isolators = checked.value.ok_or_else(|| refused(&checked.findings))?.isolators;
+    isolators.into_iter().next().ok_or_else(|| Refused::new("absent", "there is none"))
+}
+
+/// The isolators of an app, as a validation judges them: those that nobody knows are refused.
+fn of_app(text: &str) -> Result<Vec<Isolator>, Refused> {
+    let image = format!(
+        r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"a","app":{{"user":"0","group":"0","isolators":{text}}}}}"#
+    );
+    let checked = ImageManifest::check(image.as_bytes());
+    if checked.findings.iter().any(|finding| finding.code == "isolator-unknown") {
+        return Err(refused(&checked.findings));
     }
+    let app = checked.value.and_then(|manifest| manifest.app);
+    Ok(app.ok_or_else(|| refused(&checked.findings))?.isolators)
+}
+
+fn refused(findings: &[Finding]) -> Refused {
+    let error = findings.iter().find(|f| f.severity == Severity::Error).or(findings.first());
+    Refused::new(error.unwrap().code, error.unwrap())
 }
 
 fn shown(isolator: &Isolator) -> Value {
@@ -72,10 +80,11 @@ fn resource(resource: &Resource) -> Value {
 }
 
 fn quantity(quantity: &Quantity) -> Value {
+    let number = |n: Option<i64>| n.map_or_else(|| json!("overflow"), |n| json!(n));
     json!({
         "canonical": quantity.to_string(),
-        "ceil_value": or_overflow(quantity.whole()),
-        "ceil_milli": or_overflow(quantity.thousandths()),
+        "ceil_value": number(quantity.whole()),
+        "ceil_milli": number(quantity.thousandths()),
     })
 }
 

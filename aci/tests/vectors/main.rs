@@ -150,9 +150,9 @@ fn run(suite: &str, case: &Case) -> Option<Outcome> {
     types::run(suite, op, input)
         .or_else(|| manifests::run(suite, op, input))
         .or_else(|| archives::run(suite, op, input))
-        .or_else(|| quantity::run(suite, op, input))
-        .or_else(|| isolator::run(suite, op, input))
         .or_else(|| acirenderer::run(suite, op, input))
+        .or_else(|| isolator::run(suite, op, input))
+        .or_else(|| quantity::run(suite, op, input))
 }
 
 /// A value without what says nothing: the reference writes some defaults out, and others not.
@@ -164,9 +164,8 @@ fn plain(value: &Value) -> Value {
             || value.as_str().is_some_and(str::is_empty)
             || key == "count" && *value == 1
             || key == "size" && *value == 0
-            // What a file is that is no image does not matter.
+            // What a file is that is no image does not matter, nor what the reference echoes.
             || key == "image_error"
-            // The reference's echo of its input.
             || key == "ref_string"
             || key == "type" && matches!(value.as_str(), Some("unknown" | "text"))
     };

@@ -1,49 +1,51 @@
-//! The suite of resource quantities (ace.md, Resource Isolators).
+//! The suite of resource quantities: [`aci::Quantity`].
 
 use std::cmp::Ordering;
 
-use aci::{Quantity, QuantityError, QuantityParts};
+use aci::{Quantity, QuantityParts};
 use serde_json::{Value, json};
 
 use super::{Outcome, Refused};
 
 pub(super) fn run(suite: &str, op: &str, input: &Value) -> Option<Outcome> {
-    let text = input.as_str().unwrap_or_default();
-    Some(match (suite, op) {
-        ("quantity", "parse") => read(input).map(|quantity| parsed(&quantity)),
-        // The reference reads the text as it stands between the quotes.
-        ("quantity", "json") => match serde_json::from_str(text) {
-            Ok(value) => Quantity::from_json(&value)
-                .map(|read| json!({"canonical": read.to_string()}))
-                .map_err(refused),
-            Err(error) => Err(Refused::new("json-syntax", error)),
-        },
-        ("quantity", "cmp") => read(&input[0]).and_then(|a| {
-            Ok(json!(match a.cmp(&read(&input[1])?) {
+    (suite == "quantity").then(|| case(op, input).map_err(|e| Refused::new("quantity", e)))
+}
+
+/// What the operation gives, or why it refuses its input.
+fn case(op: &str, input: &Value) -> Result<Value, String> {
+    match op {
+        "parse" => parsed(text(input)?),
+        "json" => {
+            let read: Quantity = serde_json::from_str(text(input)?).map_err(told)?;
+            Ok(json!({"canonical": read.to_string()}))
+        }
+        "cmp" => {
+            let order = read(&input[0])?.cmp(&read(&input[1])?);
+            Ok(json!(match order {
                 Ordering::Less => -1,
                 Ordering::Equal => 0,
                 Ordering::Greater => 1,
             }))
-        }),
-        ("quantity", "round_up") => {
-            let scale = i8::try_from(input["scale"].as_i64().unwrap()).unwrap();
-            read(&input["quantity"]).map(|quantity| {
-                let (rounded, exact) = quantity.round_up(scale);
-                json!({"canonical": rounded.to_string(), "exact": exact})
-            })
         }
-        ("quantity", "split") => match QuantityParts::split(text) {
-            Ok(parts) => Ok(json!({
+        "round_up" => {
+            let scale = input["scale"].as_i64().and_then(|scale| i8::try_from(scale).ok());
+            let scale = scale.ok_or_else(|| format!("{input} has no scale that fits"))?;
+            let (rounded, exact) = read(&input["quantity"])?.round_up(scale);
+            Ok(json!({"canonical": rounded.to_string(), "exact": exact}))
+        }
+        "split" => {
+            let parts = QuantityParts::split(text(input)?).map_err(told)?;
+            Ok(json!({
                 "positive": parts.positive, "value": parts.value, "num": parts.numerator,
                 "denom": parts.denominator, "suffix": parts.suffix,
-            })),
-            Err(error) => Err(refused(error)),
-        },
-        _ => return None,
-    })
+            }))
+        }
+        other => Err(format!("no operation {other:?}")),
+    }
 }
 
-fn parsed(quantity: &Quantity) -> Value {
+fn parsed(text: &str) -> Result<Value, String> {
+    let quantity: Quantity = text.parse().map_err(told)?;
     let mut found = json!({
         "canonical": quantity.to_string(),
         "decimal": quantity.decimal(),
@@ -54,17 +56,21 @@ fn parsed(quantity: &Quantity) -> Value {
         found["ceil_value"] = or_overflow(quantity.whole());
         found["ceil_milli"] = or_overflow(quantity.thousandths());
     }
-    found
+    Ok(found)
 }
 
-pub(super) fn or_overflow(number: Option<i64>) -> Value {
+fn or_overflow(number: Option<i64>) -> Value {
     number.map_or_else(|| json!("overflow"), |number| json!(number))
 }
 
-fn read(value: &Value) -> Result<Quantity, Refused> {
-    value.as_str().unwrap().parse().map_err(refused)
+fn read(value: &Value) -> Result<Quantity, String> {
+    text(value)?.parse().map_err(told)
 }
 
-fn refused(error: QuantityError) -> Refused {
-    Refused::new(error.code(), error)
+fn text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| format!("{value} is no text"))
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

@@ -103,6 +103,19 @@ fn signatures_of_gpg_are_accepted_binary_and_several() {
 }
 
 #[test]
+fn signature_without_armor_is_accepted() {
+    let gpg = Gpg::new();
+    gpg.key("one", "ed25519", "sign", january(), "1y");
+    let binary = gpg.sign("one", day(1), &["--no-armor"]);
+    let armored = gpg.sign("one", day(1), &[]);
+    assert!(!binary.starts_with(b"-----") && armored.starts_with(b"-----"));
+    let judge = |file: &[u8]| verify(DATA, file, &gpg.public("one"), day(2), Liveness::Now);
+    assert_eq!(judge(&binary).unwrap().signer(), judge(&armored).unwrap().signer());
+    // Bytes that are neither are no signature, whatever they are called.
+    assert_eq!(code(judge(&binary[..binary.len() - 1])), "signature-malformed");
+}
+
+#[test]
 fn signature_counts_by_the_time_it_was_made() {
     let gpg = Gpg::new();
     gpg.key("short", "ed25519", "sign", january(), "10d");

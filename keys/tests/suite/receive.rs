@@ -81,6 +81,22 @@ fn receive_writes_inspects_and_verifies() {
 }
 
 #[test]
+fn signature_over_the_uncompressed_archive_is_refused() {
+    let (packed, id) = image(NAME, b"content", Compression::Gzip);
+    let (plain, same) = image(NAME, b"content", Compression::None);
+    assert_eq!(id, same, "they are one image");
+    let judge = |file: &[u8], signed: &[u8]| {
+        receive(file, io::sink(), &sign(&ED25519, signed, day(1)), &Limits::default())
+    };
+    judge(&packed, &packed).unwrap();
+    judge(&plain, &plain).unwrap();
+    let error = judge(&packed, &plain).unwrap_err();
+    assert_eq!(aci::Refuse::refusal(&error).code, "signature-invalid");
+    let error = judge(&plain, &packed).unwrap_err();
+    assert_eq!(aci::Refuse::refusal(&error).code, "signature-invalid");
+}
+
+#[test]
 fn receive_refuses_every_flipped_byte() {
     for compression in [Compression::None, Compression::Gzip] {
         let (file, _) = image(NAME, b"content", compression);

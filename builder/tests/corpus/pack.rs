@@ -1,76 +1,20 @@
 //! Trees on a real file system, packed and read back by another tar.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
-use std::io::{self, Read};
-use std::num::NonZeroUsize;
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use aci::archive::Compression;
+use crate::support::{MANIFEST, Seen, options, pack, paths};
 use aci::stage::Existing;
-use builder::{Owner, PackError, PackOptions, Packed, ProblemKind, Source};
+use builder::{PackError, PackOptions, ProblemKind, Source};
 
-const MANIFEST: &[u8] = b"{ \"acKind\": \"ImageManifest\", \"acVersion\": \"0.8.11\",\n \"name\": \"example.com/a\" }\n";
-
-fn options(rootfs: &Path) -> PackOptions<'_> {
-    PackOptions {
-        rootfs,
-        manifest: MANIFEST,
-        owner: Owner::Fixed { uid: 0, gid: 0 },
-        source_date_epoch: None,
-        skip_sockets: false,
-        one_file_system: false,
-        compression: Compression::None,
-        threads: NonZeroUsize::MIN,
-        progress: &(),
-    }
-}
-
-fn pack(options: &PackOptions<'_>) -> Result<(Vec<u8>, Packed), PackError> {
-    let mut out = Vec::new();
-    let packed = builder::pack(&mut out, options)?;
-    Ok((out, packed))
-}
-
-struct Read1 {
-    kind: tar::EntryType,
-    mtime: u64,
-    mode: u32,
-    link: Option<String>,
-    content: Vec<u8>,
-    pax: BTreeMap<String, Vec<u8>>,
-}
-
-/// Every entry as the `tar` crate reads it, in order.
-fn entries(bytes: &[u8]) -> Vec<(String, Read1)> {
-    let mut archive = tar::Archive::new(bytes);
-    let mut all = Vec::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).unwrap();
-        let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
-        let pax = entry.pax_extensions().unwrap().map_or_else(BTreeMap::new, |records| {
-            records
-                .map(|r| r.unwrap())
-                .map(|r| (r.key().unwrap().to_owned(), r.value_bytes().to_owned()))
-                .collect()
-        });
-        let header = entry.header();
-        let link = entry.link_name().unwrap().map(|l| l.to_str().unwrap().to_owned());
-        let (kind, mtime, mode) =
-            (header.entry_type(), header.mtime().unwrap(), header.mode().unwrap());
-        all.push((path, Read1 { kind, mtime, mode, link, content, pax }));
-    }
-    all
-}
-
-fn paths(bytes: &[u8]) -> Vec<String> {
-    entries(bytes).into_iter().map(|(path, _)| path).collect()
+/// Every entry as the `tar` crate reads it, by its path.
+fn entries(bytes: &[u8]) -> Vec<(String, Seen)> {
+    let text = |path| String::from_utf8(path).unwrap();
+    crate::support::entries(bytes).into_iter().map(|(path, seen)| (text(path), seen)).collect()
 }
 
 fn set_time(path: &Path, time: SystemTime) {
@@ -146,7 +90,7 @@ fn pack_keeps_hard_links_with_the_first_name_as_the_file() {
     let all: BTreeMap<_, _> = entries(&bytes).into_iter().collect();
     assert_eq!(all["rootfs/one"].content, b"data");
     assert_eq!(all["rootfs/z/two"].kind, tar::EntryType::Link);
-    assert_eq!(all["rootfs/z/two"].link.as_deref(), Some("rootfs/one"));
+    assert_eq!(all["rootfs/z/two"].link.as_deref(), Some(&b"rootfs/one"[..]));
     assert_eq!(all["rootfs/s1"].kind, tar::EntryType::Symlink);
     assert_eq!(all["rootfs/s2"].kind, tar::EntryType::Link);
     assert_eq!(all["rootfs/alone"].kind, tar::EntryType::Regular);

@@ -1,5 +1,7 @@
 //! `gantry pack`: a directory becomes an image.
 
+mod tree;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +10,9 @@ use aci::manifest::{Annotation, App, EnvironmentVariable};
 use aci::stage::Existing;
 use aci::{Identifier, ImageManifest, Label, Labels, Name};
 use anyhow::{Context as _, anyhow};
-use builder::{Owner, PackOptions, Packed, Progress, Source};
+use builder::{PackOptions, Packed, Progress, Source};
 use indicatif::ProgressBar;
+use tree::TreeArgs;
 
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
@@ -24,6 +27,7 @@ use super::{Context, Failure, Kind};
   gantry pack rootfs -o hello.aci --name example.com/hello -- /bin/sh -c 'echo hello'
   gantry pack layout -o hello.aci                 # manifest and rootfs/ in one directory
   gantry pack rootfs -o secret.aci --name example.com/secret --encrypt --passphrase-file pass.txt
+  gantry pack rootfs -o web.aci --name example.com/web --cap '/bin/web=cap_net_bind_service+ep'
   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) gantry pack rootfs -o hello.aci --name example.com/hello")]
 pub(crate) struct Args {
     /// The directory to pack
@@ -33,18 +37,11 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Whose the files are in the image: UID:GID, or `keep` for the owners on disk
-    #[arg(long, default_value = "0:0", value_parser = owner)]
-    owner: Owner,
+    #[command(flatten)]
+    tree: TreeArgs,
     /// gzip, none, bzip2, xz, or zstd (outside the spec: rkt and actool cannot read it)
     #[arg(long, default_value = "gzip")]
     compression: Compression,
-    /// Leave sockets out instead of refusing them
-    #[arg(long)]
-    skip_sockets: bool,
-    /// Pack mount points empty instead of what is mounted there
-    #[arg(long)]
-    one_file_system: bool,
     /// No time in the image is later than this, in seconds since 1970; the manifest has this one
     #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
     source_date_epoch: Option<i64>,
@@ -123,7 +120,7 @@ struct ManifestArgs {
 }
 
 impl Args {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
         let source = Source::new(&self.dir).map_err(|error| match error {
             builder::SourceError::Read { ref source, .. }
                 if source.kind() == std::io::ErrorKind::NotFound =>
@@ -133,6 +130,8 @@ impl Args {
             other => Failure::from(other),
         })?;
         let manifest = self.manifest.bytes(&source)?;
+        let ignore = self.tree.ignore()?;
+        let (owner, overrides) = self.tree.changes()?;
         if self.compression == Compression::Zstd {
             context.note("note: zstd is outside the App Container spec; rkt and actool cannot read this image");
         }
@@ -144,10 +143,12 @@ impl Args {
         let options = PackOptions {
             rootfs: source.rootfs(),
             manifest: &manifest,
-            owner: self.owner,
+            owner: &owner,
+            overrides: &overrides,
+            ignore: &ignore,
             source_date_epoch: self.source_date_epoch,
-            skip_sockets: self.skip_sockets,
-            one_file_system: self.one_file_system,
+            skip_sockets: self.tree.skip_sockets,
+            one_file_system: self.tree.one_file_system,
             compression: self.compression,
             threads: self.threads.unwrap_or_else(threads),
             progress: &Bar(&bar),
@@ -157,8 +158,8 @@ impl Args {
         let packed = match read_passphrase(passphrase_file.as_deref(), *passphrase_fd)? {
             None => builder::pack_file(&self.output, existing, &options, |_, _| Ok(()))?,
             Some(passphrase) => {
-                builder::pack_into(&self.output, existing, &options, |staged, options| {
-                    let pack = |out: &mut keys::Encrypting<'_>| builder::pack(out, options);
+                builder::pack_into(&self.output, existing, &options, |staged, packer| {
+                    let pack = |out: &mut keys::Encrypting<'_>| packer.pack(out);
                     let (mut packed, file) = keys::encrypt(staged, &passphrase, pack)?;
                     // What lies on the disk, as signatures and downloads see it.
                     packed.written.file_digest = file.digest;
@@ -172,20 +173,16 @@ impl Args {
     }
 
     fn tell(&self, context: &Context, packed: &Packed) -> Result<(), Failure> {
-        if packed.sockets_left_out > 0 {
-            context.note(format!("left out {} sockets", packed.sockets_left_out));
+        for (count, what) in [
+            (packed.ignored, "by the ignore patterns (a folder counts as one)"),
+            (packed.sockets_left_out, "that are sockets"),
+        ] {
+            if count > 0 {
+                context.note(format!("left out {count} {what}"));
+            }
         }
-        if packed.whiteout_names > 0 {
-            context.warn(format!(
-                "{} names begin with \".wh.\": layered image formats take them for deletions",
-                packed.whiteout_names
-            ));
-        }
-        if packed.looks_like_a_bomb {
-            context.warn(
-                "the image unpacks to so many more bytes than it has that readers will take it for \
-                 a compression bomb; pack it with --compression none",
-            );
+        for warning in &packed.warnings {
+            context.warn(discovery::printable(&warning.to_string()));
         }
         let id = &packed.written.image_id;
         let metadata = serde_json::json!({
@@ -198,6 +195,8 @@ impl Args {
             "encrypted": self.encrypt,
             "name": packed.manifest.name,
             "labels": packed.manifest.labels,
+            "leftOut": { "ignored": packed.ignored, "sockets": packed.sockets_left_out },
+            "warnings": packed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         if let Some(file) = &self.digest_file {
             write(file, format!("{id}\n").as_bytes())?;
@@ -305,16 +304,6 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     aci::stage::write(file, bytes, 0o644, Existing::Replace)
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(())
-}
-
-fn owner(text: &str) -> Result<Owner, String> {
-    if text == "keep" {
-        return Ok(Owner::Keep);
-    }
-    let parse = |text: &str| text.parse().ok().filter(|&id: &u32| id != u32::MAX);
-    text.split_once(':')
-        .and_then(|(uid, gid)| Some(Owner::Fixed { uid: parse(uid)?, gid: parse(gid)? }))
-        .ok_or_else(|| format!("{text:?} is neither UID:GID in numbers nor `keep`"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -1,0 +1,273 @@
+//! Everything that is wrong with an image, at once.
+//!
+//! Reading for use stops at the first fault; whoever mends an image wants to know them all. So
+//! here the reader goes on wherever it still knows where the next entry begins, and tells besides
+//! what is allowed and probably not meant. An image without errors here is one that
+//! [`inspect`](super::inspect()) accepts; some of those it accepts have errors here, because the
+//! specification, or the tools it came with, do not take them.
+
+mod folder;
+
+use std::io::{self, Cursor, Read};
+
+use serde::Serialize;
+
+use super::entry::PathBytes;
+use super::header::MAGIC;
+use super::inspect::{Archive, close, manifest_bytes, open};
+use super::layout::{Layout, Place};
+use super::names::Names;
+use super::read::TarReader;
+use super::{ArchiveError, Compression, Limited};
+use crate::digest::ImageId;
+use crate::finding::{Finding, Severity};
+use crate::limits::Limits;
+use crate::manifest::ImageManifest;
+use crate::refusal::Refuse;
+
+pub use folder::validate_layout;
+
+/// One thing found in an image, or in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageFinding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// A stable word for programs.
+    pub code: String,
+    /// What was found, and what was wanted.
+    pub message: String,
+    /// Where the rule stands.
+    pub rule: String,
+    /// Where in the manifest; absent where it is not about the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Spot>,
+}
+
+/// A place in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spot {
+    /// The JSON path, as `app.ports[0].port`; empty for the whole text.
+    pub path: String,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The character in the line, counted from 1.
+    pub column: u32,
+}
+
+/// What [`validate()`] has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validated {
+    /// The findings, in the order in which they were met; those about the manifest come first
+    /// among those that only the end can tell.
+    pub findings: Vec<ImageFinding>,
+    /// How many more there were than are kept.
+    pub left_out: u64,
+    /// The image ID, where the archive could be read to its end.
+    pub image_id: Option<ImageId>,
+}
+
+const FORMATS: &str = "spec: aci.md, Image Archives";
+
+/// Findings that are kept: a hostile archive has as many faults as it has entries.
+const MAX_FINDINGS: usize = 500;
+
+impl From<Finding> for ImageFinding {
+    fn from(finding: Finding) -> Self {
+        let Finding { severity, code, path, line, column, message, rule } = finding;
+        Self {
+            severity,
+            code: code.to_owned(),
+            message,
+            rule: rule.to_owned(),
+            place: Some(Spot { path, line, column }),
+        }
+    }
+}
+
+impl From<ArchiveError> for ImageFinding {
+    fn from(error: ArchiveError) -> Self {
+        let refusal = error.refusal();
+        Self {
+            severity: Severity::Error,
+            code: refusal.code,
+            message: refusal.found,
+            rule: refusal.rule,
+            place: None,
+        }
+    }
+}
+
+impl Validated {
+    /// Whether something has this severity.
+    pub fn has(&self, severity: Severity) -> bool {
+        self.findings.iter().any(|finding| finding.severity == severity)
+    }
+
+    pub(super) fn push(&mut self, finding: impl Into<ImageFinding>) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding.into());
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn add(&mut self, severity: Severity, code: &str, message: String, rule: &str) {
+        let (code, rule) = (code.to_owned(), rule.to_owned());
+        self.push(ImageFinding { severity, code, message, rule, place: None });
+    }
+
+    pub(super) fn warn(&mut self, code: &str, message: String, rule: &str) {
+        self.add(Severity::Warning, code, message, rule);
+    }
+}
+
+/// Checks the text of an image manifest: what [`ImageManifest::check`] finds, and what it lets
+/// pass although other tools refuse it.
+pub fn validate_manifest(bytes: &[u8]) -> (Option<ImageManifest>, Vec<ImageFinding>) {
+    let checked = ImageManifest::check(bytes);
+    let findings = checked.findings.into_iter().map(|mut finding| {
+        // actool refuses the whole image for an isolator that it does not know.
+        // A version of the spec that nobody can know is no version of it.
+        if matches!(finding.code, "isolator-unknown" | "version-later") {
+            finding.severity = Severity::Error;
+        }
+        finding.into()
+    });
+    (checked.value, findings.collect())
+}
+
+/// Reads an image file to its end, or as far as it can be read, and tells everything that is
+/// wrong with it. An error is one of reading alone.
+pub fn validate(mut file: impl Read, limits: &Limits) -> io::Result<Validated> {
+    let mut found = Validated::default();
+    let mut head = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut head)?;
+    let unmarked = head.get(MAGIC.start..MAGIC.start + 5) != Some(b"ustar");
+    let (archive, compression) = match open(Cursor::new(head).chain(file), limits) {
+        Ok(opened) => opened,
+        Err(ArchiveError::Io(error)) => return Err(error),
+        Err(error) => {
+            found.push(error);
+            return Ok(found);
+        }
+    };
+    if compression == Compression::Zstd {
+        let message =
+            "compressed by zstd, which other tools cannot read: gantry convert".to_owned();
+        found.add(Severity::Error, "compression-outside-spec", message, FORMATS);
+    }
+    if compression == Compression::None && unmarked {
+        let message = "a tar of the oldest form, which other tools do not recognise: pack it again"
+            .to_owned();
+        found.add(Severity::Error, "tar-unmarked", message, FORMATS);
+    }
+    let mut validation = Validation {
+        tar: TarReader::new(archive, limits),
+        compression,
+        layout: Layout::new(limits),
+        names: Names::default(),
+        manifest: None,
+        misplaced: Vec::new(),
+        found,
+    };
+    let whole = validation.entries(limits)?;
+    validation.finish(whole)
+}
+
+struct Validation<R: Read> {
+    tar: TarReader<Archive<R>>,
+    compression: Compression,
+    layout: Layout,
+    names: Names,
+    manifest: Option<Vec<u8>>,
+    /// Which of `manifest` and `rootfs` is there, as something else than it must be.
+    misplaced: Vec<PathBytes>,
+    found: Validated,
+}
+
+impl<R: Read> Validation<R> {
+    /// Goes through the entries; says whether the end was reached.
+    fn entries(&mut self, limits: &Limits) -> io::Result<bool> {
+        loop {
+            let mut entry = match self.tar.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(true),
+                Err(error) => return self.stop(error).map(|()| false),
+            };
+            match self.layout.admit(&mut entry) {
+                Ok(Place::Top) => {}
+                Ok(Place::Rootfs) => self.names.look(&entry, &self.layout, &mut self.found),
+                Ok(Place::Manifest) => {
+                    match manifest_bytes(&mut self.tar, &entry, limits.manifest_bytes) {
+                        Ok(bytes) => self.manifest = Some(bytes),
+                        // It is skipped, and what follows can be read.
+                        Err(error @ ArchiveError::Limit { .. }) => {
+                            self.misplaced.push(entry.path);
+                            self.found.push(error);
+                        }
+                        Err(error) => return self.stop(error).map(|()| false),
+                    }
+                }
+                // To go on is what the limit is there to prevent.
+                Err(error @ ArchiveError::Limit { what: Limited::Entries, .. }) => {
+                    return self.stop(error).map(|()| false);
+                }
+                Err(error) => {
+                    if let ArchiveError::LayoutType { path, .. } = &error {
+                        self.misplaced.push(path.clone());
+                    }
+                    self.found.push(error);
+                }
+            }
+        }
+    }
+
+    /// A fault after which nobody knows where the next entry begins.
+    fn stop(&mut self, error: ArchiveError) -> io::Result<()> {
+        let error = match error {
+            ArchiveError::Io(error) => super::decompress::from_io(error, self.compression),
+            other => other,
+        };
+        match error {
+            ArchiveError::Io(error) => Err(error),
+            fault => {
+                self.found.push(fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(mut self, whole: bool) -> io::Result<Validated> {
+        if self.tar.has_global {
+            let message = "a global header, which other tools take for a file: pack it again";
+            self.found.add(Severity::Error, "tar-global-header", message.to_owned(), FORMATS);
+        }
+        let misplaced = |what: &str| self.misplaced.iter().any(|path| *path == what.into());
+        if let Some(bytes) = &self.manifest {
+            let (manifest, findings) = validate_manifest(bytes);
+            findings.into_iter().for_each(|finding| self.found.push(finding));
+            if let Some(manifest) = manifest.filter(|_| whole) {
+                self.names.check_exec(&manifest, &self.layout, &mut self.found);
+            }
+        } else if whole && !misplaced("manifest") {
+            self.found.push(ArchiveError::Absent("manifest"));
+        }
+        if !whole {
+            return Ok(self.found);
+        }
+        if let Err(error) = self.layout.finish()
+            && !misplaced("rootfs")
+        {
+            self.found.push(error);
+        }
+        match close(self.tar.into_inner()) {
+            Ok(sums) => self.found.image_id = Some(sums.image_id),
+            Err(ArchiveError::Io(error)) => return Err(error),
+            Err(error) => self.found.push(error),
+        }
+        Ok(self.found)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! NameEdits of what an image is called, and of what it is built on.
+
+use aci::manifest::Dependency;
+use aci::{AcVersion, Identifier, ImageId, Label, Labels, Name, Reference};
+use serde_json::{Value, json};
+
+use super::editor::{Editor, named};
+use super::{Failure, pair, path};
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "The image")]
+pub(super) struct NameEdits {
+    /// The image's name
+    #[arg(long)]
+    name: Option<Name>,
+    /// The version of the spec the manifest is written for
+    #[arg(long, value_name = "VERSION")]
+    ac_version: Option<AcVersion>,
+    /// The label `version`
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// Add or replace a label
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<Label>,
+    /// Remove a label
+    #[arg(long, value_name = "NAME")]
+    remove_label: Vec<Identifier>,
+    /// Add or replace an annotation
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
+    annotations: Vec<(String, String)>,
+    /// Remove an annotation
+    #[arg(long, value_name = "NAME")]
+    remove_annotation: Vec<Identifier>,
+    /// Add a dependency, or replace the one of the same name and labels:
+    /// NAME[:VERSION][,LABEL=VALUE…][,imageID=ID]; or the JSON object, which may have a size too
+    #[arg(long = "dependency", value_name = "IMAGE", value_parser = dependency)]
+    dependencies: Vec<Value>,
+    /// Remove all dependencies of this name that have these labels
+    #[arg(long, value_name = "NAME[:VERSION][,LABEL=VALUE…]")]
+    remove_dependency: Vec<Reference>,
+    /// Add a path to the path whitelist
+    #[arg(long, value_name = "PATH")]
+    path_whitelist: Vec<String>,
+    /// Remove a path from the path whitelist
+    #[arg(long, value_name = "PATH")]
+    remove_path_whitelist: Vec<String>,
+}
+
+impl NameEdits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.name.is_none()
+            && self.ac_version.is_none()
+            && self.version.is_none()
+            && self.labels.is_empty()
+            && self.remove_label.is_empty()
+            && self.annotations.is_empty()
+            && self.remove_annotation.is_empty()
+            && self.dependencies.is_empty()
+            && self.remove_dependency.is_empty()
+            && self.path_whitelist.is_empty()
+            && self.remove_path_whitelist.is_empty()
+    }
+
+    pub(super) fn remove(&self, editor: &mut Editor) -> Result<(), Failure> {
+        for (list, what, names) in [
+            ("labels", "label", &self.remove_label),
+            ("annotations", "annotation", &self.remove_annotation),
+        ] {
+            for name in names {
+                let what = format!("{what} {name}");
+                editor.remove_items(&path(&[list]), &what, named(name.as_str()))?;
+            }
+        }
+        for wanted in &self.remove_dependency {
+            let what = format!("dependency {wanted}");
+            let fits = |one: &Value| {
+                let mut labels = wanted.labels().iter();
+                one["imageName"] == wanted.name().as_str() && labels.all(|label| has(one, label))
+            };
+            editor.remove_items(&path(&["dependencies"]), &what, fits)?;
+        }
+        for one in &self.remove_path_whitelist {
+            let what = format!("path {one} in the path whitelist");
+            editor.remove_items(&path(&["pathWhitelist"]), &what, |item| item == one)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(&self, editor: &mut Editor) -> Result<(), Failure> {
+        if let Some(version) = &self.ac_version {
+            editor.set(&path(&["acVersion"]), &version.to_string().into())?;
+        }
+        if let Some(name) = &self.name {
+            editor.set(&path(&["name"]), &name.as_str().into())?;
+        }
+        let labels = path(&["labels"]);
+        if let Some(version) = &self.version {
+            editor.put_value(&labels, "version", &version.as_str().into())?;
+        }
+        for label in &self.labels {
+            editor.put_value(&labels, label.name.as_str(), &label.value.as_str().into())?;
+        }
+        for (name, value) in &self.annotations {
+            editor.put_value(&path(&["annotations"]), name, &value.as_str().into())?;
+        }
+        for one in &self.dependencies {
+            let same = |other: &Value| {
+                other["imageName"] == one["imageName"] && labels_of(other) == labels_of(one)
+            };
+            editor.put(&path(&["dependencies"]), one, same)?;
+        }
+        for one in &self.path_whitelist {
+            editor.put(&path(&["pathWhitelist"]), &json!(one), |item| item == one)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a dependency asks for this label.
+fn has(dependency: &Value, label: &Label) -> bool {
+    let mut labels = dependency["labels"].as_array().into_iter().flatten();
+    labels.any(|one| one["name"] == label.name.as_str() && one["value"] == label.value.as_str())
+}
+
+/// The labels of a dependency, whatever their order.
+fn labels_of(dependency: &Value) -> Vec<String> {
+    let labels = dependency["labels"].as_array().into_iter().flatten();
+    let mut texts: Vec<String> =
+        labels.map(|one| format!("{}={}", one["name"], one["value"])).collect();
+    texts.sort();
+    texts
+}
+
+/// A dependency as a reference with an image ID, or as the JSON object of the manifest.
+fn dependency(text: &str) -> Result<Value, String> {
+    if text.starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
+    // No label can be called so: label names are in lower case.
+    let (ids, parts): (Vec<&str>, Vec<&str>) =
+        text.split(',').partition(|part| part.starts_with("imageID="));
+    let image_id = match ids.as_slice() {
+        [] => None,
+        [id] => Some(id["imageID=".len()..].parse::<ImageId>().map_err(|error| error.to_string())?),
+        _ => return Err("imageID is given twice".to_owned()),
+    };
+    let reference: Reference =
+        parts.join(",").parse().map_err(|error: aci::ReferenceError| error.to_string())?;
+    let labels: Labels = reference.labels().clone();
+    let image_name = reference.name().clone();
+    let dependency =
+        Dependency { image_name, image_id, labels, size: None, extra: Default::default() };
+    serde_json::to_value(dependency).map_err(|error| error.to_string())
+}
