@@ -28,6 +28,6 @@ pub use exec::{ExecFault, ExecWarning};
 pub use ignore::{Ignore, PatternError};
 pub use overrides::{Overrides, Rule, RuleError};
 pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
-pub use pack::{PackOptions, Packed, Progress, pack, pack_file};
+pub use pack::{PackOptions, Packed, Packer, Progress, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};
 pub use warning::Warning;

@@ -147,6 +147,34 @@ pub fn pack_file(
     options: &PackOptions<'_>,
     finish: impl FnOnce(&StagedFile, &Packed) -> Result<(), PackError>,
 ) -> Result<Packed, PackError> {
+    pack_into(target, existing, options, |staged, packer| {
+        let packed = packer.pack(staged)?;
+        finish(staged, &packed)?;
+        Ok(packed)
+    })
+}
+
+/// What packs a tree into a file that is about to get its name.
+pub struct Packer<'a> {
+    options: &'a PackOptions<'a>,
+    output: (&'a Path, Identity),
+}
+
+impl Packer<'_> {
+    /// As [`pack`], where the file does not lie in the tree.
+    pub fn pack(self, out: &mut (impl Write + Send)) -> Result<Packed, PackError> {
+        pack_outside(out, self.options, Some(self.output))
+    }
+}
+
+/// As [`pack_file`], where `write` lets the packer write, and changes the image's bytes
+/// on their way into the file: to encrypt them, say.
+pub fn pack_into(
+    target: &Path,
+    existing: Existing,
+    options: &PackOptions<'_>,
+    write: impl FnOnce(&mut StagedFile, Packer<'_>) -> Result<Packed, PackError>,
+) -> Result<Packed, PackError> {
     let cannot = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
         _ => PackError::Write(error),
@@ -159,8 +187,7 @@ pub fn pack_file(
     let identity = fs::metadata(folder).map(|metadata| (metadata.dev(), metadata.ino()));
     let output = (target, identity.map_err(PackError::Write)?);
     let mut staged = StagedFile::new_in(folder, 0o644)?;
-    let packed = pack_outside(&mut staged, options, Some(output))?;
-    finish(&staged, &packed)?;
+    let packed = write(&mut staged, Packer { options, output })?;
     staged.commit(target, existing).map_err(cannot)?;
     Ok(packed)
 }

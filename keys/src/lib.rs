@@ -37,7 +37,9 @@
 
 mod armor;
 mod certificate;
+mod decrypt;
 mod detached;
+mod encrypt;
 mod error;
 mod fingerprint;
 mod generate;
@@ -50,7 +52,9 @@ mod trust;
 mod verify;
 
 pub use certificate::{Certificate, KeyError};
+pub use decrypt::{DecryptError, ReceiveEncryptedError, decrypt, receive_encrypted};
 pub use detached::SignatureFormatError;
+pub use encrypt::{EncryptedFile, Encrypting, encrypt};
 pub use error::{SignedBy, VerifyError};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use generate::{Algorithm, GenerateError, GenerateOptions, Generated, generate};

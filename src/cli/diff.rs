@@ -1,6 +1,5 @@
 //! `gantry diff`: what differs between two images.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::limits::LimitArgs;
+use super::open::{OpenArgs, open};
 use super::{Context, Failure, Kind, entry};
 
 /// Say what differs between two images: their manifests, and their files one by one.
@@ -38,14 +38,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD", value_delimiter = ',', value_parser = ignored)]
     ignore: Vec<Ignore>,
     #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let limits = self.limits.limits();
-        let old = tree(context, &self.old, &limits)?;
-        let new = tree(context, &self.new, &limits)?;
+        let old = tree(context, &self.open, &self.old, &limits)?;
+        let new = tree(context, &self.open, &self.new, &limits)?;
         let (old_id, new_id) = (old.image.image_id().clone(), new.image.image_id().clone());
         let manifest = diff::manifests(old.image.manifest_bytes(), new.image.manifest_bytes())
             .map_err(failure)?;
@@ -82,12 +84,15 @@ impl Args {
 }
 
 /// Reads one of the two images.
-fn tree(context: &Context, path: &Path, limits: &Limits) -> Result<Tree, Failure> {
+fn tree(context: &Context, how: &OpenArgs, path: &Path, limits: &Limits) -> Result<Tree, Failure> {
     let cannot = || format!("cannot read {}", path.display());
-    let open = || Ok::<_, anyhow::Error>((File::open(path)?, path.metadata()?.len()));
-    let (file, bytes) =
-        open().with_context(cannot).map_err(|error| Failure::new(Kind::NotFound, error))?;
-    let bar = context.progress("reading", Some(bytes));
+    let file =
+        open(path).with_context(cannot).map_err(|error| Failure::new(Kind::NotFound, error))?;
+    let file = how.unlock(context, file, limits).map_err(|failure| match failure {
+        Failure::Error(Kind::Failed, error) => Failure::Error(Kind::NotFound, error),
+        other => other,
+    })?;
+    let bar = context.progress("reading", Some(file.bytes()));
     let tree = Tree::read(bar.wrap_read(file), limits, &work_folder());
     bar.finish_and_clear();
     tree.map_err(|error| match error {

@@ -2,18 +2,16 @@
 
 mod exclude;
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use aci::archive::{IdRange, LeftOut, OwnerMap, Ownership, UnpackOptions};
-use anyhow::Context as _;
 use discovery::render::{self, Shape};
 use serde_json::json;
 
-use super::files::absent;
 use super::image::render::unrendered;
 use super::limits::LimitArgs;
+use super::open::OpenArgs;
 use super::{Context, Failure, Kind};
 use exclude::{Excludes, pattern};
 
@@ -48,6 +46,8 @@ pub(crate) struct Args {
     /// Move owners and groups into another range, as root; with u: or g: only one of them; may be given several times
     #[arg(long, value_name = "[u:|g:]IMAGE:HOST:COUNT", conflicts_with = "ownership")]
     owner_map: Vec<MapRule>,
+    #[command(flatten)]
+    open: OpenArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -94,10 +94,8 @@ impl Args {
             ownership: ownership.clone(),
             exclude: (!excludes.is_empty()).then_some(&excluded),
         };
-        let cannot = || format!("cannot read {}", self.file.display());
-        let file = File::open(&self.file).with_context(cannot).map_err(absent)?;
-        let bytes = file.metadata().with_context(cannot)?.len();
-        let bar = context.progress("extracting", Some(bytes));
+        let file = self.open.open(context, &self.file, &self.limits.limits())?;
+        let bar = context.progress("extracting", Some(file.bytes()));
         let shape = if self.rootfs_only { Shape::Rootfs } else { Shape::Image };
         let reader = bar.wrap_read(file);
         let unpacked =

@@ -1,16 +1,15 @@
 //! `gantry inspect`: what is in an image file, read to its end and checked.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use aci::archive::{ArchiveError, InspectedImage};
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::context::enough;
-use super::files::{absent, signature_beside};
+use super::files::signature_beside;
 use super::limits::LimitArgs;
+use super::open::OpenArgs;
 use super::{Context, Failure, entry};
 
 /// Read an image file to its end, check it against the spec, and say what it is.
@@ -21,7 +20,8 @@ use super::{Context, Failure, entry};
   gantry inspect hello.aci
   gantry inspect --json hello.aci
   gantry inspect --entries hello.aci         # every file, with mode, owner, size and time
-  gantry inspect --manifest hello.aci        # the manifest's own bytes")]
+  gantry inspect --manifest hello.aci        # the manifest's own bytes
+  gantry inspect secret.aci --passphrase-file pass.txt")]
 pub(crate) struct Args {
     /// The image file
     file: PathBuf,
@@ -33,16 +33,17 @@ pub(crate) struct Args {
     #[arg(long)]
     entries: bool,
     #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let cannot = || format!("cannot read {}", self.file.display());
-        let file = File::open(&self.file).with_context(cannot).map_err(absent)?;
-        let bytes = file.metadata().with_context(cannot)?.len();
+        let file = self.open.open(context, &self.file, &self.limits.limits())?;
+        let (bytes, encrypted) = (file.bytes(), file.is_encrypted());
         if self.entries {
-            return self.list(context, file);
+            return self.list(context, file, encrypted);
         }
         let bar = context.progress("reading", Some(bytes));
         let image = aci::archive::inspect(bar.wrap_read(file), &self.limits.limits());
@@ -51,11 +52,12 @@ impl Args {
         if self.manifest {
             return Ok(context.write(image.manifest_bytes())?);
         }
-        Ok(context.print(&Value::Object(facts(&self.file, &image)), text(&self.file, &image))?)
+        let facts = Value::Object(facts(&self.file, &image, encrypted));
+        Ok(context.print(&facts, text(&self.file, &image, encrypted))?)
     }
 
     /// Prints the entries as they come: there may be millions.
-    fn list(&self, context: &Context, file: impl Read) -> Result<(), Failure> {
+    fn list(&self, context: &Context, file: impl Read, encrypted: bool) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut between = if context.json() { "{\"list\":[" } else { "" };
         let read = aci::archive::read_entries(file, &self.limits.limits(), |one, _| {
@@ -77,7 +79,7 @@ impl Args {
         };
         if context.json() {
             // An image has a rootfs, so the list has begun.
-            let facts = Value::Object(facts(&self.file, &image)).to_string();
+            let facts = Value::Object(facts(&self.file, &image, encrypted)).to_string();
             let written = writeln!(out, "],{}", &facts[1..]).and_then(|()| out.flush());
             return Ok(enough(written)?);
         }
@@ -110,7 +112,7 @@ fn failure(error: ArchiveError) -> Failure {
     }
 }
 
-fn facts(file: &Path, image: &InspectedImage) -> serde_json::Map<String, Value> {
+fn facts(file: &Path, image: &InspectedImage, encrypted: bool) -> serde_json::Map<String, Value> {
     let manifest = image.manifest();
     let signature = signature_beside(file);
     let facts = json!({
@@ -118,6 +120,7 @@ fn facts(file: &Path, image: &InspectedImage) -> serde_json::Map<String, Value> 
         "name": manifest.name,
         "labels": manifest.labels,
         "compression": image.compression(),
+        "encrypted": encrypted,
         "fileDigest": image.file_digest(),
         "fileBytes": image.file_bytes(),
         "tarBytes": image.tar_bytes(),
@@ -132,7 +135,7 @@ fn facts(file: &Path, image: &InspectedImage) -> serde_json::Map<String, Value> 
     }
 }
 
-fn text(file: &Path, image: &InspectedImage) -> String {
+fn text(file: &Path, image: &InspectedImage, encrypted: bool) -> String {
     let manifest = image.manifest();
     let exec = manifest
         .app
@@ -146,7 +149,7 @@ fn text(file: &Path, image: &InspectedImage) -> String {
     };
     let mut text = format!(
         "name:        {}\nlabels:      {}\nimage ID:    {}\nfile digest: {}\n\
-         file:        {} bytes, {}\narchive:     {} bytes, {} entries\nmanifest:    {} bytes\n\
+         file:        {} bytes, {}{}\narchive:     {} bytes, {} entries\nmanifest:    {} bytes\n\
          runs:        {}",
         manifest.name,
         discovery::printable_line(&manifest.labels.to_string()),
@@ -154,6 +157,7 @@ fn text(file: &Path, image: &InspectedImage) -> String {
         image.file_digest(),
         image.file_bytes(),
         image.compression(),
+        if encrypted { ", decrypted" } else { "" },
         image.tar_bytes(),
         image.entries(),
         image.manifest_bytes().len(),

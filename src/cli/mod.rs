@@ -15,6 +15,7 @@ mod inspect;
 mod key;
 mod lifetime;
 mod limits;
+mod open;
 mod pack;
 mod patch;
 mod push;

@@ -1,20 +1,19 @@
 //! What `gantry convert` and `gantry patch` share: an image file becomes another one, which
 //! gets its name only when it was read back and found sound.
 
-use std::fs::File;
 use std::io::{self, Seek};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aci::archive::{ArchiveError, Compression, InspectedImage, RewriteOptions, Written};
 use aci::stage::{Existing, StagedFile, folder_of};
 use aci::{ImageId, Limits};
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::files::{absent, signature_beside};
+use super::files::signature_beside;
 use super::limits::LimitArgs;
+use super::open::OpenArgs;
 use super::{Context, Failure, Kind};
 
 /// How the new file is written.
@@ -29,6 +28,8 @@ pub(super) struct Output {
     /// Replace the image file if it exists
     #[arg(long)]
     pub(super) overwrite: bool,
+    #[command(flatten)]
+    open: OpenArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -87,8 +88,11 @@ impl Rewrite<'_> {
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         existing.check(self.output).map_err(|error| self.cannot_write(error))?;
         let options = self.options(context)?;
-        let (file, bytes) = open(self.input)?;
-        let mode = file.metadata().map_or(0o644, |metadata| metadata.permissions().mode() & 0o777);
+        let file = self.how.open.open(context, self.input, &limits)?;
+        let (bytes, mode, encrypted) = (file.bytes(), file.mode(), file.is_encrypted());
+        if encrypted {
+            self.check_plain_output(context)?;
+        }
         let mut staged = StagedFile::new_in(folder_of(self.output), mode)
             .map_err(|error| self.cannot_write(error))?;
 
@@ -111,12 +115,28 @@ impl Rewrite<'_> {
         let done = Done {
             output: self.output.to_owned(),
             was: rewritten.image_id,
-            same_file: rewritten.file_digest == rewritten.written.file_digest,
+            same_file: !encrypted && rewritten.file_digest == rewritten.written.file_digest,
             written: rewritten.written,
             image,
         };
         self.tell(context, &done, &limits);
         Ok(done)
+    }
+
+    /// What is written is not encrypted: that must not replace what is, by an oversight.
+    fn check_plain_output(&self, context: &Context) -> Result<(), Failure> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if real(self.input) == real(self.output) {
+            return Err(Failure::new(
+                Kind::Usage,
+                anyhow!(
+                    "{} is encrypted, and the new image would not be: write it to another file",
+                    self.input.display()
+                ),
+            ));
+        }
+        context.note(format!("note: {} is not encrypted", self.output.display()));
+        Ok(())
     }
 
     fn options(&self, context: &Context) -> Result<RewriteOptions, Failure> {
@@ -229,12 +249,4 @@ impl Done {
             "labels": manifest.labels,
         })
     }
-}
-
-/// The image file, and its size.
-fn open(path: &Path) -> Result<(File, u64), Failure> {
-    let cannot = || format!("cannot read {}", path.display());
-    let file = File::open(path).with_context(cannot).map_err(absent)?;
-    let bytes = file.metadata().with_context(cannot)?.len();
-    Ok((file, bytes))
 }

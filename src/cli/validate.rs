@@ -1,7 +1,6 @@
 //! `gantry validate`: everything that is wrong with images and manifests, at once.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aci::archive::{ImageFinding, Validated, validate, validate_layout, validate_manifest};
@@ -10,6 +9,7 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use super::limits::LimitArgs;
+use super::open::{OpenArgs, open};
 use super::{Context, Failure, Kind};
 
 /// Check image files, image layouts and manifests, and tell everything that is wrong at once.
@@ -35,8 +35,13 @@ pub(crate) struct Args {
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     what: Option<Type>,
     #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
+
+/// What a file is, and what was found in it.
+type Looked = io::Result<(&'static str, Validated)>;
 
 /// What a file is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,7 +61,7 @@ impl Args {
         let mut text = String::new();
         let (mut valid, mut unread) = (true, None);
         for path in &self.files {
-            let (what, found) = match self.look(context, path) {
+            let (what, found) = match self.look(context, path)? {
                 Ok(looked) => looked,
                 Err(error) => {
                     let message = format!("cannot read {}: {error}", path.display());
@@ -94,36 +99,42 @@ impl Args {
     }
 
     /// What a file is, and what is to be said about it.
-    fn look(&self, context: &Context, path: &Path) -> io::Result<(&'static str, Validated)> {
+    /// One that cannot be read is an error inside; one that cannot be decrypted ends it all.
+    fn look(&self, context: &Context, path: &Path) -> Result<Looked, Failure> {
         let limits = self.limits.limits();
-        let folder = path.metadata()?.is_dir();
-        if folder || self.what == Some(Type::Layout) {
-            return match self.what {
-                None | Some(Type::Layout) if folder => {
-                    validate_layout(path, &limits).map(|found| ("image layout", found))
-                }
-                _ => {
-                    Err(io::Error::other(if folder { "it is a folder" } else { "it is no folder" }))
-                }
-            };
-        }
-        let mut file = File::open(path)?;
-        let manifest = match self.what {
-            Some(what) => what == Type::Manifest,
-            None => {
-                let mut head = Vec::new();
-                file.by_ref().take(512).read_to_end(&mut head)?;
-                file.rewind()?;
-                is_text(&head)
+        match path.metadata() {
+            Err(error) => return Ok(Err(error)),
+            Ok(found) if found.is_dir() || self.what == Some(Type::Layout) => {
+                return Ok(self.look_at_layout(path, found.is_dir(), &limits));
             }
-        };
-        if manifest {
-            return bare_manifest(file, &limits);
+            Ok(_) => {}
         }
-        let bar = context.progress("validating", Some(file.metadata()?.len()));
-        let found = validate(bar.wrap_read(file), &limits);
+        let image = match open(path) {
+            Ok(image) => image,
+            Err(error) => return Ok(Err(error)),
+        };
+        let manifest = self.what.map_or(is_text(image.start()), |what| what == Type::Manifest);
+        if manifest {
+            return Ok(bare_manifest(image, &limits));
+        }
+        // Without a passphrase, that it is encrypted is a finding.
+        let image = match self.open.passphrase()? {
+            None => image,
+            Some(_) => self.open.unlock(context, image, &limits)?,
+        };
+        let bar = context.progress("validating", Some(image.bytes()));
+        let found = validate(bar.wrap_read(image), &limits);
         bar.finish_and_clear();
-        found.map(|found| ("image", found))
+        Ok(found.map(|found| ("image", found)))
+    }
+
+    fn look_at_layout(&self, path: &Path, folder: bool, limits: &Limits) -> Looked {
+        match self.what {
+            None | Some(Type::Layout) if folder => {
+                validate_layout(path, limits).map(|found| ("image layout", found))
+            }
+            _ => Err(io::Error::other(if folder { "it is a folder" } else { "it is no folder" })),
+        }
     }
 }
 
@@ -135,7 +146,7 @@ fn is_text(head: &[u8]) -> bool {
 }
 
 /// Checks an image or pod manifest: the manifest says which. One that does not is an image's.
-fn bare_manifest(file: File, limits: &Limits) -> io::Result<(&'static str, Validated)> {
+fn bare_manifest(file: impl Read, limits: &Limits) -> Looked {
     let mut bytes = Vec::new();
     file.take(limits.manifest_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     let mut found = Validated::default();

@@ -1,20 +1,23 @@
 //! `gantry verify`: who signed an image file, and whether that counts.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aci::archive::ArchiveError;
+use aci::archive::{ArchiveError, InspectedImage};
 use aci::{ImageManifest, Limits, Reference, Refusal};
 use anyhow::{Context as _, anyhow};
 use discovery::fetch::Trust;
 use jiff::{Timestamp, Unit};
-use keys::{Certificate, Keyring, Liveness, Policy, ReceiveError, Scope, VerifiedImage};
+use keys::{
+    Certificate, GoodSignature, Keyring, Liveness, Policy, ReceiveEncryptedError, ReceiveError,
+    Scope,
+};
 use serde_json::{Value, json};
 
 use super::client::now;
 use super::files::{absent, read_small, read_some, signature_beside};
+use super::open::{OpenArgs, locked, nameless, open, refused};
 use super::{Context, Failure, Kind};
 
 /// Verify an image file: read to its end, sound, and signed by a key trusted for its name
@@ -26,7 +29,8 @@ use super::{Context, Failure, Kind};
   gantry verify hello.aci                                # against the trusted keys
   gantry verify hello.aci --public key.pub.asc           # against this key alone
   gantry verify hello.aci --name example.com/team/hello:1.0.0
-  gantry verify hello.aci --signature elsewhere.asc --json")]
+  gantry verify hello.aci --signature elsewhere.asc --json
+  gantry verify secret.aci --passphrase-file pass.txt    # the signature is over the encrypted file")]
 pub(crate) struct Args {
     /// The image file
     file: PathBuf,
@@ -39,14 +43,16 @@ pub(crate) struct Args {
     /// The name and labels the image must have: NAME[:VERSION][,LABEL=VALUE…]
     #[arg(long, value_name = "REFERENCE")]
     name: Option<Reference>,
+    #[command(flatten)]
+    open: OpenArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let limits = Limits::default();
-        let cannot = || format!("cannot read {}", self.file.display());
-        let file = File::open(&self.file).with_context(cannot).map_err(absent)?;
-        let bytes = file.metadata().with_context(cannot)?.len();
+        let mut file = open(&self.file)
+            .with_context(|| format!("cannot read {}", self.file.display()))
+            .map_err(absent)?;
         let signature = self.signature(&limits)?;
         let Trust { keyring, policy } = self.trust(context, &limits)?;
         let name = self.name.as_ref().map(Reference::name);
@@ -54,15 +60,33 @@ impl Args {
         keyring
             .check_signer(&signature, name, &policy, &limits)
             .map_err(|error| Failure::refused(&error))?;
-        let bar = context.progress("verifying", Some(bytes));
-        let reader = bar.wrap_read(file);
-        let received = keys::receive(reader, io::sink(), &signature, &keyring, &policy, &limits);
+        let passphrase = match file.is_encrypted() {
+            true => Some(self.open.passphrase()?.ok_or_else(locked)?),
+            false => None,
+        };
+        let bar = context.progress("verifying", Some(file.bytes()));
+        let reader = bar.wrap_read(&mut file);
+        let verified = match &passphrase {
+            None => keys::receive(reader, io::sink(), &signature, &keyring, &policy, &limits)
+                .map(|image| (image.inspected().clone(), image.signature().clone()))
+                .map_err(failure),
+            Some(passphrase) => {
+                let plain = &mut nameless()?;
+                keys::receive_encrypted(
+                    reader, passphrase, plain, &signature, &keyring, &policy, &limits,
+                )
+                .map_err(|error| match error {
+                    ReceiveEncryptedError::Decrypt(error) => refused(error),
+                    ReceiveEncryptedError::Receive(error) => failure(error),
+                })
+            }
+        };
         bar.finish_and_clear();
-        let image = received.map_err(failure)?;
+        let (image, good) = verified?;
         if let Some(asked) = &self.name {
-            check(asked, image.inspected().manifest())?;
+            check(asked, image.manifest())?;
         }
-        print(context, &image)
+        print(context, &image, &good, passphrase.is_some())
     }
 
     fn signature(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
@@ -129,8 +153,12 @@ fn failure(error: ReceiveError) -> Failure {
     }
 }
 
-fn print(context: &Context, image: &VerifiedImage) -> Result<(), Failure> {
-    let (inspected, signature) = (image.inspected(), image.signature());
+fn print(
+    context: &Context,
+    inspected: &InspectedImage,
+    signature: &GoodSignature,
+    encrypted: bool,
+) -> Result<(), Failure> {
     let manifest = inspected.manifest();
     let signed = Timestamp::try_from(signature.created())?.round(Unit::Second)?;
     if !context.json() {
@@ -141,6 +169,7 @@ fn print(context: &Context, image: &VerifiedImage) -> Result<(), Failure> {
         "name": manifest.name,
         "labels": manifest.labels,
         "fileDigest": inspected.file_digest(),
+        "encrypted": encrypted,
         "signer": signature.signer(),
         "signingKey": signature.signing_key(),
         "userId": signature.user_id(),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::compression::has_checksum;
+use super::encrypted::is_encrypted;
 use super::hashed::HashedReader;
 use super::{ArchiveError, Compression, Limited};
 use crate::limits::Limits;
@@ -122,6 +123,9 @@ impl<R: Read> Decompressor<R> {
             .map_err(|error| from_io(error, Compression::None))?;
         let start = file.ready();
         let Some(compression) = Compression::detect(start) else {
+            if is_encrypted(&start) {
+                return Err(ArchiveError::Encrypted);
+            }
             return Err(ArchiveError::UnknownFormat(start[..start.len().min(6)].to_vec()));
         };
         if compression != Compression::None {

@@ -17,6 +17,9 @@ pub enum ArchiveError {
     /// The first bytes are those of no format an image may have.
     #[error("the file is no image: it begins with {}", hex(.0))]
     UnknownFormat(Vec<u8>),
+    /// It is encrypted, so that nobody without its passphrase can say what is in it.
+    #[error("the image is encrypted")]
+    Encrypted,
     /// A compressed stream inside a compressed stream.
     #[error("the {outer} stream holds a {inner} stream, not a tar")]
     Nested {
@@ -254,6 +257,12 @@ impl Refuse for ArchiveError {
                 "a file that can be read, and room for what is written",
                 "reading comes before judging: nothing is said about the image",
                 "see to what the system says, then try again",
+            ),
+            E::Encrypted => (
+                "image-encrypted",
+                "an image that whoever takes it in can read: name, labels and content",
+                "an image is verified before it is visible (spec: aci.md, Image Archives)",
+                "decrypt it with gpg -d, or name its passphrase where the command takes one",
             ),
             E::UnknownFormat(_) | E::Nested { .. } | E::Ambiguous(_) => (
                 "image-format",

@@ -8,6 +8,7 @@ mod compression;
 mod decompress;
 mod describe;
 mod directories;
+mod encrypted;
 mod entry;
 mod error;
 mod hashed;
@@ -30,6 +31,7 @@ mod golden;
 mod tests;
 
 pub use compression::Compression;
+pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
 pub use inspect::{Content, InspectedImage, inspect, read_entries};

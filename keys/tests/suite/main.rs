@@ -2,6 +2,8 @@
 
 // Marked as tests, helpers and all, for the lints that spare tests.
 #[cfg(test)]
+mod encrypt;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod generate;

@@ -16,7 +16,7 @@ fn entry(path: &str, kind: EntryKind) -> Entry {
 }
 
 /// An image with one file of `content`.
-fn image(name: &str, content: &[u8], compression: Compression) -> (Vec<u8>, ImageId) {
+pub(crate) fn image(name: &str, content: &[u8], compression: Compression) -> (Vec<u8>, ImageId) {
     let manifest = format!(
         r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"{name}","labels":[{{"name":"version","value":"1.0.0"}}]}}"#
     );
@@ -33,7 +33,7 @@ fn image(name: &str, content: &[u8], compression: Compression) -> (Vec<u8>, Imag
 }
 
 /// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1u64;
     let step = |_| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

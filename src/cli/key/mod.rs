@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::{Context, Failure, Kind, client, lifetime, trust};
 
-pub(super) use passphrase::PassphraseArgs;
+pub(super) use passphrase::{PassphraseArgs, read as read_passphrase};
 
 /// Make keys, and look at them
 ///

@@ -1,7 +1,7 @@
 //! Where a passphrase comes from: a file, a descriptor or a variable, never a question.
 
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use keys::Passphrase;
@@ -28,25 +28,34 @@ pub(crate) struct PassphraseArgs {
 impl PassphraseArgs {
     /// The passphrase, where one was given. An empty one is refused: it was meant to be one.
     pub(crate) fn passphrase(&self) -> Result<Option<Passphrase>, Failure> {
-        let (bytes, from) = match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => {
-                let from = path.display().to_string();
-                (files::read_small(path, MAX_BYTES)?, from)
-            }
-            (None, Some(number)) => {
-                // Opened by its name in /dev, so that nobody else's descriptor is closed.
-                let path = PathBuf::from(format!("/dev/fd/{number}"));
-                (files::read_small(&path, MAX_BYTES)?, format!("descriptor {number}"))
-            }
-            (None, None) => {
-                #[expect(clippy::disallowed_methods, reason = "the command reads its variables")]
-                let Some(value) = std::env::var_os(VARIABLE) else { return Ok(None) };
-                (value.into_vec(), VARIABLE.to_owned())
-            }
-        };
-        match Passphrase::from_line(bytes) {
-            Some(passphrase) => Ok(Some(passphrase)),
-            None => Err(Failure::new(Kind::Usage, anyhow!("the passphrase from {from} is empty"))),
+        let given = read(self.passphrase_file.as_deref(), self.passphrase_fd)?;
+        if given.is_some() {
+            return Ok(given);
         }
+        #[expect(clippy::disallowed_methods, reason = "the command reads its variables")]
+        let Some(value) = std::env::var_os(VARIABLE) else { return Ok(None) };
+        filled(value.into_vec(), VARIABLE).map(Some)
     }
+}
+
+/// The passphrase in a file or behind a descriptor, where one of the two was given.
+pub(in crate::cli) fn read(
+    file: Option<&Path>,
+    descriptor: Option<u32>,
+) -> Result<Option<Passphrase>, Failure> {
+    let (bytes, from) = match (file, descriptor) {
+        (Some(path), _) => (files::read_small(path, MAX_BYTES)?, path.display().to_string()),
+        (None, Some(number)) => {
+            // Opened by its name in /dev, so that nobody else's descriptor is closed.
+            let path = PathBuf::from(format!("/dev/fd/{number}"));
+            (files::read_small(&path, MAX_BYTES)?, format!("descriptor {number}"))
+        }
+        (None, None) => return Ok(None),
+    };
+    filled(bytes, &from).map(Some)
+}
+
+fn filled(bytes: Vec<u8>, from: &str) -> Result<Passphrase, Failure> {
+    Passphrase::from_line(bytes)
+        .ok_or_else(|| Failure::new(Kind::Usage, anyhow!("the passphrase from {from} is empty")))
 }

@@ -14,6 +14,7 @@ use builder::{PackOptions, Packed, Progress, Source};
 use indicatif::ProgressBar;
 use tree::TreeArgs;
 
+use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
 
 /// Pack a directory into an image, and print its image ID.
@@ -25,6 +26,7 @@ use super::{Context, Failure, Kind};
   gantry pack rootfs -o hello.aci --name example.com/hello --version 1.0.0 --exec /bin/hello
   gantry pack rootfs -o hello.aci --name example.com/hello -- /bin/sh -c 'echo hello'
   gantry pack layout -o hello.aci                 # manifest and rootfs/ in one directory
+  gantry pack rootfs -o secret.aci --name example.com/secret --encrypt --passphrase-file pass.txt
   gantry pack rootfs -o web.aci --name example.com/web --cap '/bin/web=cap_net_bind_service+ep'
   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) gantry pack rootfs -o hello.aci --name example.com/hello")]
 pub(crate) struct Args {
@@ -43,6 +45,12 @@ pub(crate) struct Args {
     /// No time in the image is later than this, in seconds since 1970; the manifest has this one
     #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
     source_date_epoch: Option<i64>,
+    /// Encrypt the image with a passphrase; without compression, its size tells less of what
+    /// is in it. The bytes differ each time
+    #[arg(long, requires = "passphrase")]
+    encrypt: bool,
+    #[command(flatten)]
+    passphrase: EncryptArgs,
     /// Compress on this many threads; the bytes do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -55,6 +63,18 @@ pub(crate) struct Args {
     /// Also write ID, digests, sizes and labels into this file, as JSON
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
+}
+
+/// What an image is encrypted with.
+#[derive(clap::Args)]
+#[group(id = "passphrase", multiple = false)]
+struct EncryptArgs {
+    /// Read the passphrase from this file; the line end at its end is dropped
+    #[arg(long, value_name = "FILE", requires = "encrypt")]
+    passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from this file descriptor
+    #[arg(long, value_name = "N", requires = "encrypt")]
+    passphrase_fd: Option<u32>,
 }
 
 /// What goes into the manifest.
@@ -134,7 +154,20 @@ impl Args {
             progress: &Bar(&bar),
         };
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
-        let packed = builder::pack_file(&self.output, existing, &options, |_, _| Ok(()))?;
+        let EncryptArgs { passphrase_file, passphrase_fd } = &self.passphrase;
+        let packed = match read_passphrase(passphrase_file.as_deref(), *passphrase_fd)? {
+            None => builder::pack_file(&self.output, existing, &options, |_, _| Ok(()))?,
+            Some(passphrase) => {
+                builder::pack_into(&self.output, existing, &options, |staged, packer| {
+                    let pack = |out: &mut keys::Encrypting<'_>| packer.pack(out);
+                    let (mut packed, file) = keys::encrypt(staged, &passphrase, pack)?;
+                    // What lies on the disk, as signatures and downloads see it.
+                    packed.written.file_digest = file.digest;
+                    packed.written.file_bytes = file.bytes;
+                    Ok(packed)
+                })?
+            }
+        };
         bar.finish_and_clear();
         self.tell(context, &packed)
     }
@@ -159,6 +192,7 @@ impl Args {
             "fileBytes": packed.written.file_bytes,
             "tarBytes": packed.written.tar_bytes,
             "compression": self.compression,
+            "encrypted": self.encrypt,
             "name": packed.manifest.name,
             "labels": packed.manifest.labels,
             "leftOut": { "ignored": packed.ignored, "sockets": packed.sockets_left_out },
