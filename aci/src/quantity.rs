@@ -232,8 +232,14 @@ impl FromStr for Quantity {
                 format = QuantityFormat::DecimalSi;
             }
         }
+        // What is read is written with a power and a length that are read again.
+        let too_great = digits >= ten(GREATEST_POWER as u32 + 3 + DECIMALS);
         let sign = if parts.positive { Sign::Plus } else { Sign::Minus };
-        Ok(Self { nanos: BigInt::from_biguint(sign, digits), format })
+        let quantity = Self { nanos: BigInt::from_biguint(sign, digits), format };
+        if too_great || (text.len() + 8 > LONGEST && quantity.to_string().len() > LONGEST) {
+            return Err(QuantityError::Great(text.chars().take(32).chain(['…']).collect()));
+        }
+        Ok(quantity)
     }
 }
 
@@ -526,6 +532,27 @@ mod tests {
         ] {
             let read = quantity(text);
             assert_eq!((read.whole(), read.thousandths()), (Some(whole), Some(thousandths)));
+        }
+    }
+
+    #[test]
+    fn quantity_that_is_read_prints_as_one_that_is_read() {
+        for text in [
+            "1e999".to_owned(),
+            "1001e998".to_owned(),
+            "9".repeat(500) + "e499",
+            "9".repeat(500) + ".5",
+            "9".repeat(500) + "Ei",
+        ] {
+            let read: Quantity = text.parse().unwrap();
+            assert_eq!(read.to_string().parse::<Quantity>().as_ref(), Ok(&read), "{text}");
+        }
+        for text in [
+            "1e1000".to_owned(),
+            format!("1{}7{}e663", "7".repeat(90), "0".repeat(340)),
+            "9".repeat(509) + ".5",
+        ] {
+            assert!(matches!(text.parse::<Quantity>(), Err(QuantityError::Great(_))), "{text}");
         }
     }
 

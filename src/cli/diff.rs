@@ -92,7 +92,7 @@ fn tree(context: &Context, how: &OpenArgs, path: &Path, limits: &Limits) -> Resu
         Failure::Error(Kind::Failed, error) => Failure::Error(Kind::NotFound, error),
         other => other,
     })?;
-    let bar = context.progress("reading", Some(file.bytes()));
+    let bar = context.progress("reading", Some(file.size()));
     let tree = Tree::read(bar.wrap_read(file), limits, &work_folder());
     bar.finish_and_clear();
     tree.map_err(|error| match error {

@@ -95,7 +95,7 @@ impl Args {
             exclude: (!excludes.is_empty()).then_some(&excluded),
         };
         let file = self.open.open(context, &self.file, &self.limits.limits())?;
-        let bar = context.progress("extracting", Some(file.bytes()));
+        let bar = context.progress("extracting", Some(file.size()));
         let shape = if self.rootfs_only { Shape::Rootfs } else { Shape::Image };
         let reader = bar.wrap_read(file);
         let unpacked =

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let file = self.open.open(context, &self.file, &self.limits.limits())?;
-        let (bytes, encrypted) = (file.bytes(), file.is_encrypted());
+        let (bytes, encrypted) = (file.size(), file.is_encrypted());
         if self.entries {
             return self.list(context, file, encrypted);
         }

@@ -54,7 +54,7 @@ impl ImageFile {
     }
 
     /// Bytes of the image; as it is when decrypted, where it is encrypted.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.bytes
     }
 

@@ -89,7 +89,7 @@ impl Rewrite<'_> {
         existing.check(self.output).map_err(|error| self.cannot_write(error))?;
         let options = self.options(context)?;
         let file = self.how.open.open(context, self.input, &limits)?;
-        let (bytes, mode, encrypted) = (file.bytes(), file.mode(), file.is_encrypted());
+        let (bytes, mode, encrypted) = (file.size(), file.mode(), file.is_encrypted());
         if encrypted {
             self.check_plain_output(context)?;
         }

@@ -122,7 +122,7 @@ impl Args {
             None => image,
             Some(_) => self.open.unlock(context, image, &limits)?,
         };
-        let bar = context.progress("validating", Some(image.bytes()));
+        let bar = context.progress("validating", Some(image.size()));
         let found = validate(bar.wrap_read(image), &limits);
         bar.finish_and_clear();
         Ok(found.map(|found| ("image", found)))

@@ -64,7 +64,7 @@ impl Args {
             true => Some(self.open.passphrase()?.ok_or_else(locked)?),
             false => None,
         };
-        let bar = context.progress("verifying", Some(file.bytes()));
+        let bar = context.progress("verifying", Some(file.size()));
         let reader = bar.wrap_read(&mut file);
         let verified = match &passphrase {
             None => keys::receive(reader, io::sink(), &signature, &keyring, &policy, &limits)

@@ -123,7 +123,7 @@ impl<R: Read> Decompressor<R> {
             .map_err(|error| from_io(error, Compression::None))?;
         let start = file.ready();
         let Some(compression) = Compression::detect(start) else {
-            if is_encrypted(&start) {
+            if is_encrypted(start) {
                 return Err(ArchiveError::Encrypted);
             }
             return Err(ArchiveError::UnknownFormat(start[..start.len().min(6)].to_vec()));

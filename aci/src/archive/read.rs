@@ -5,7 +5,7 @@
 //! thing to whoever checks it and another to whoever unpacks it.
 
 use std::collections::HashSet;
-use std::io::{self, BufRead};
+use std::io::{self, Read};
 
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::header::{
@@ -47,7 +47,7 @@ struct Extended {
     gnu: bool,
 }
 
-impl<R: BufRead> TarReader<R> {
+impl<R: Read> TarReader<R> {
     pub(super) fn new(archive: R, limits: &Limits) -> Self {
         Self {
             archive,
@@ -216,29 +216,10 @@ impl<R: BufRead> TarReader<R> {
     }
 
     fn skip_content(&mut self) -> Result<(), ArchiveError> {
-        let content = std::mem::take(&mut self.content);
-        self.skip(content, "the content of a file")?;
-        let padding = std::mem::take(&mut self.padding);
-        self.skip(padding, "padding")
-    }
-
-    /// Passes over bytes where they lie.
-    fn skip(&mut self, mut bytes: u64, within: &'static str) -> Result<(), ArchiveError> {
-        while bytes > 0 {
-            let ready = match self.archive.fill_buf() {
-                Ok(ready) => ready.len() as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if ready == 0 {
-                return Err(ArchiveError::Truncated { at: self.at, within });
-            }
-            let passed = ready.min(bytes);
-            self.archive.consume(passed as usize);
-            self.at += passed;
-            bytes -= passed;
-        }
-        Ok(())
+        let mut buffer = [0; 16 << 10];
+        while self.read_content(&mut buffer)? > 0 {}
+        let padding = std::mem::take(&mut self.padding) as usize;
+        self.exactly(&mut buffer[..padding], "padding")
     }
 
     /// The content of an extended header, whole: this is why it has a limit.

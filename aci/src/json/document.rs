@@ -99,8 +99,16 @@ impl Document {
         let json = json.trim();
         let root = self.root()?;
         let Found { node, rest } = follow(&root, path)?;
-        let steps = &path.0[path.0.len() - rest..];
+        let (there, steps) = path.0.split_at(path.0.len() - rest);
         let null = matches!(node.kind, Kind::Null);
+        // A list that is made for an item has no items before that one.
+        let made = if null { 0 } else { 1 };
+        for (at, step) in steps.iter().enumerate().skip(made) {
+            if matches!(step, Step::Index(index) if *index > 0) {
+                let path = JsonPath([there, &steps[..at]].concat());
+                return Err(EditError::Index { path, length: 0 });
+            }
+        }
         let (at, length, text) = match steps {
             [] => (node.at, node.raw.len(), json.to_owned()),
             steps if null => (node.at, node.raw.len(), wrapped(steps, json)),
@@ -282,6 +290,17 @@ mod tests {
         assert_eq!(removed("{\"a\":1, \"b\":2, \"c\":3}", "c"), "{\"a\":1, \"b\":2}");
         assert_eq!(removed("{ \"a\":1 }", "a"), "{}");
         assert_eq!(removed("{\"l\":[1,2,3]}", "l[1]"), "{\"l\":[1,3]}");
+    }
+
+    #[test]
+    fn document_set_makes_no_list_with_a_gap() {
+        for (text, path, at) in [("{}", "a.b[1]", "a.b"), ("{\"a\":null}", "a[2].x", "a")] {
+            let mut document = Document::parse(text.as_bytes()).unwrap();
+            let wanted = EditError::Index { path: at.parse().unwrap(), length: 0 };
+            assert_eq!(document.set(&path.parse().unwrap(), "1"), Err(wanted));
+            assert_eq!(document.text(), text);
+        }
+        assert_eq!(set("{}", "a.b[0]", "1"), "{\"a\":{\"b\":[1]}}");
     }
 
     #[test]

@@ -91,8 +91,11 @@ pub struct GoPlatform {
     pub arm: String,
 }
 
+/// `GOOS`, `GOARCH` and `GOARM`; the labels `os` and `arch`.
+type Row = ((&'static str, &'static str, &'static str), (&'static str, &'static str));
+
 /// Go's words, the spec's words. Of two rows with the spec's, the first is the way back.
-const GO: &[((&str, &str, &str), (&str, &str))] = &[
+const GO: &[Row] = &[
     (("linux", "amd64", ""), ("linux", "amd64")),
     (("linux", "386", ""), ("linux", "i386")),
     (("linux", "arm64", ""), ("linux", "aarch64")),

@@ -48,7 +48,7 @@ impl Timestamp {
 }
 
 /// Takes `width` digits off the front of `text`.
-fn digits<'t>(text: &'t str, width: usize) -> Option<(i32, &'t str)> {
+fn digits(text: &str, width: usize) -> Option<(i32, &str)> {
     let digits = text.get(..width).filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
     Some((digits.parse().ok()?, &text[width..]))
 }

@@ -5,6 +5,8 @@
 //! `cargo test --test vectors` ends with one line of counts. It fails where a case fails and
 //! `differences.rs` does not say why. A test program of its own, so that this line is the last.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test with a line of its own")]
+
 mod acirenderer;
 mod archives;
 mod differences;
