@@ -369,7 +369,9 @@ async fn refused_where_it_unpacks_to_too_much() {
     .await;
     registry.add_key("example.com", team_key());
     let token = registry.token("example.com").await;
-    for (bytes, status, code) in [(4 << 20, 422, "image-bomb"), (9 << 20, 413, "image-too-large")] {
+    for (bytes, status, code) in
+        [(4 << 20, 422, "image-bomb"), (9 << 20, 413, "image-unpacked-too-large")]
+    {
         // Zeros pack a thousand to one; noise does not pack at all.
         let content = if code == "image-bomb" { vec![0; bytes] } else { noise(bytes) };
         let image = image("example.com/a:1", &content);
