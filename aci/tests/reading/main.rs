@@ -5,7 +5,6 @@
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
-mod document;
 #[cfg(test)]
 mod ends;
 #[cfg(test)]

@@ -16,7 +16,6 @@ macro_rules! this_test {
 }
 mod attributes;
 mod changes;
-mod document;
 mod exec;
 mod golden;
 mod ignore;
