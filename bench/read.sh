@@ -85,6 +85,11 @@ bomb=$(stat -c %s read-bomb.aci)
         printf '| %s | %s | %s |\n' "$1" "$2" "$(mib $(($4 - $3)))"
     }
     row 'gantry inspect' "$entries entries" "$inspect_small" "$(memory "$GANTRY" inspect read-many.aci)"
+    row 'gantry validate' "$entries entries" "$(memory "$GANTRY" validate --quiet read-small.aci)" \
+        "$(memory "$GANTRY" validate --quiet read-many.aci)"
+    row 'gantry diff, with itself' "$entries entries" \
+        "$(memory "$GANTRY" diff --quiet read-small.aci read-small.aci)" \
+        "$(memory "$GANTRY" diff --quiet read-many.aci read-many.aci)"
     row 'gantry extract' "$entries entries" "$extract_small" "$(extract read-many.aci)"
     row 'gantry inspect --max-ratio 2000' "4 GiB in $bomb bytes" "$inspect_small" \
         "$(memory "$GANTRY" inspect --max-ratio 2000 read-bomb.aci)"

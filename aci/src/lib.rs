@@ -98,8 +98,8 @@
 //!
 //! # Limits
 //!
-//! Reading is one pass in memory that hardly grows with the image: some 20 bytes for each entry. How much an image
-//! may have is the caller's to say, in [`Limits`]; by default:
+//! Reading is one pass in memory that hardly grows with the image: some 40 bytes for each entry.
+//! How much an image may have is the caller's to say, in [`Limits`]; by default:
 //!
 //! | | |
 //! |---|---:|

@@ -16,6 +16,7 @@ use super::{Failure, Kind};
 
 /// Options every command takes.
 #[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Trust these CA certificates (PEM) for TLS, besides the system's
     #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CA_FILE")]
