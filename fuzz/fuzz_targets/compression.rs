@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 
 use aci::Limits;
 use aci::archive::{
-    ArchiveError, Compression, Entry, EntryKind, InspectedImage, WriteOptions, inspect, write,
+    ArchiveError, Compression, Entry, EntryKind, InspectedImage, WriteOptions, inspect,
+    is_encrypted, write,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -25,6 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     match inspect(bytes, &limits()) {
         Ok(image) => assert_eq!(Some(image.compression()), found),
         Err(ArchiveError::UnknownFormat(_)) => assert_eq!(found, None),
+        Err(ArchiveError::Encrypted) => assert!(found.is_none() && is_encrypted(head)),
         Err(_) => assert!(found.is_some()),
     }
 

@@ -1,10 +1,16 @@
 //! Telling an encrypted image by its first bytes. What it takes to read one is in `keys`.
 
+use super::Compression;
+
 /// Whether a file that begins so is an encrypted OpenPGP message, binary or armored
 /// (RFC 9580, sections 4.2 and 5; spec: aci.md, "Image Archives").
 pub fn is_encrypted(start: &[u8]) -> bool {
     const ARMOR: &[u8] = b"-----BEGIN PGP MESSAGE-----";
     let Some(&first) = start.first() else { return false };
+    // The first path of a tar may begin with any byte.
+    if Compression::detect(start).is_some() {
+        return false;
+    }
     if first == b'-' {
         let known = start.len().min(ARMOR.len());
         return known > 5 && start[..known] == ARMOR[..known];
@@ -48,5 +54,14 @@ mod tests {
         ] {
             assert!(!is_encrypted(start), "{start:?}");
         }
+    }
+    #[test]
+    fn tar_is_not_encrypted_whatever_its_first_path_is() {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("\u{e9}").unwrap();
+        header.set_cksum();
+        assert_eq!(header.as_bytes()[0], 0xc3);
+        assert!(!is_encrypted(header.as_bytes()));
+        assert!(is_encrypted(&header.as_bytes()[..6]));
     }
 }

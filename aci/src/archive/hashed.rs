@@ -122,7 +122,7 @@ type Piece = (Arc<Vec<u8>>, std::ops::Range<usize>);
 /// SHA-512: of one chunk on the spot, of more on a thread.
 enum Hash {
     Here { state: Sha512, pieces: u32 },
-    Thread { pieces: SyncSender<Piece>, thread: JoinHandle<Sha512> },
+    Thread(HashThread),
 }
 
 impl Default for Hash {
@@ -140,15 +140,29 @@ impl Hash {
                 Ok(())
             }
             Self::Here { state, .. } => {
-                *self = Self::start(std::mem::take(state))?;
+                *self = Self::Thread(HashThread::start(std::mem::take(state))?);
                 self.update(chunk, range)
             }
-            Self::Thread { pieces, .. } => {
-                pieces.send((chunk.clone(), range)).map_err(|_| thread_died())
-            }
+            Self::Thread(thread) => thread.send((chunk.clone(), range)),
         }
     }
 
+    fn finish(self) -> io::Result<[u8; 64]> {
+        let state = match self {
+            Self::Here { state, .. } => state,
+            Self::Thread(mut thread) => thread.end().ok_or_else(thread_died)?,
+        };
+        Ok(state.finalize().into())
+    }
+}
+
+/// The thread that hashes. It does not outlive this, whatever becomes of the reading.
+struct HashThread {
+    pieces: Option<SyncSender<Piece>>,
+    thread: Option<JoinHandle<Sha512>>,
+}
+
+impl HashThread {
     fn start(mut state: Sha512) -> io::Result<Self> {
         let (pieces, waiting) = sync_channel::<Piece>(WAITING);
         let thread = thread::Builder::new().name("sha512".to_owned()).spawn(move || {
@@ -157,21 +171,47 @@ impl Hash {
             }
             state
         })?;
-        Ok(Self::Thread { pieces, thread })
+        Ok(Self { pieces: Some(pieces), thread: Some(thread) })
     }
 
-    fn finish(self) -> io::Result<[u8; 64]> {
-        let state = match self {
-            Self::Here { state, .. } => state,
-            Self::Thread { pieces, thread } => {
-                drop(pieces);
-                thread.join().map_err(|_| thread_died())?
-            }
-        };
-        Ok(state.finalize().into())
+    fn send(&self, piece: Piece) -> io::Result<()> {
+        let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok());
+        if sent { Ok(()) } else { Err(thread_died()) }
+    }
+
+    fn end(&mut self) -> Option<Sha512> {
+        drop(self.pieces.take());
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for HashThread {
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
 
 fn thread_died() -> io::Error {
     io::Error::other("the thread that hashes died")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The target `archive` found the thread still at work after the reading had failed.
+    #[test]
+    fn hash_thread_ends_with_its_reader() {
+        for _ in 0..20 {
+            let mut reader = HashedReader::new(io::repeat(7));
+            for _ in 0..WAITING + 2 {
+                let ready = reader.fill_buf().unwrap().len();
+                reader.consume(ready);
+            }
+            let lent: Vec<_> = reader.lent.iter().map(Arc::downgrade).collect();
+            assert!(!lent.is_empty());
+            drop(reader);
+            assert!(lent.iter().all(|chunk| chunk.strong_count() == 0));
+        }
+    }
 }

@@ -46,7 +46,7 @@ struct Resolver<'a, 'i> {
     names: HashMap<&'a str, Vec<usize>>,
     images_met: HashMap<usize, Met>,
     /// The images from the rendered one down to the one that is visited.
-    path: Vec<usize>,
+    path: Vec<Level>,
     /// Those of them that have whitelists.
     limiting: Vec<usize>,
     visits: Vec<Visited>,
@@ -56,13 +56,22 @@ struct Resolver<'a, 'i> {
     links: Links,
 }
 
+/// An image that is visited, while its dependencies are.
+struct Level {
+    image: usize,
+    /// Its folders that wait for something in them.
+    waiting: Vec<u32>,
+    /// How many edges had been followed when they began to wait.
+    since: u64,
+}
+
 /// What is kept of an image from its first visit on.
 struct Met {
     whitelist: Option<Whitelist>,
     /// Its dependencies, the first first.
     dependencies: Vec<usize>,
-    /// The whitelists it was under at each visit.
-    under: Vec<Vec<usize>>,
+    /// The whitelists it was under at each visit, and how many edges had been followed by then.
+    under: Vec<(Vec<usize>, u64)>,
 }
 
 impl<'a> Resolver<'a, '_> {
@@ -73,20 +82,28 @@ impl<'a> Resolver<'a, '_> {
             self.images_met.insert(image, met);
         }
         let Some(met) = self.images_met.get_mut(&image) else { return Ok(()) };
-        // Where it was already, under no more than these whitelists, it has nothing to add. This
+        // Where it was already, under no more than these whitelists, it has no paths to add. This
         // is also what keeps 30 images that depend twice on the next from being 2^30 visits.
-        let adds_nothing =
-            |under: &Vec<usize>| under.iter().all(|other| self.limiting.contains(other));
-        if met.under.iter().any(adds_nothing) {
+        let limiting = &self.limiting;
+        let no_more = |under: &[usize]| under.iter().all(|other| limiting.contains(other));
+        let last = met.under.iter().filter(|(under, _)| no_more(under)).map(|&(_, at)| at).max();
+        // But a folder that has begun to wait since then may stay for what is in it here.
+        let awaited = |last| {
+            let mut later = self.path.iter().filter(|level| level.since > last);
+            later.any(|level| self.tree.any_waits(&level.waiting))
+        };
+        if last.is_some_and(|last| !awaited(last)) {
             return Ok(());
         }
-        met.under.push(self.limiting.clone());
+        met.under.push((self.limiting.clone(), self.edges));
         let dependencies = met.dependencies.clone();
         let limits_others = met.whitelist.is_some();
 
-        self.visits.push((image, self.limiting.clone()));
+        if last.is_none() {
+            self.visits.push((image, self.limiting.clone()));
+        }
         let waiting = self.offer_entries(image)?;
-        self.path.push(image);
+        self.path.push(Level { image, waiting, since: self.edges + 1 });
         if limits_others {
             self.limiting.push(image);
         }
@@ -96,16 +113,17 @@ impl<'a> Resolver<'a, '_> {
         if limits_others {
             self.limiting.pop();
         }
-        self.path.pop();
-        self.tree.give_up(&waiting);
+        if let Some(level) = self.path.pop() {
+            self.tree.give_up(&level.waiting);
+        }
         Ok(())
     }
 
     fn check_path(&mut self, image: usize) -> Result<(), PlanError> {
         // rkt follows a circle for ever.
-        if let Some(at) = self.path.iter().position(|&above| above == image) {
-            let circle = self.path[at..].iter().chain([&image]);
-            return Err(PlanError::Cycle(circle.map(|&image| self.name(image)).collect()));
+        if let Some(at) = self.path.iter().position(|above| above.image == image) {
+            let circle = self.path[at..].iter().map(|level| level.image).chain([image]);
+            return Err(PlanError::Cycle(circle.map(|image| self.name(image)).collect()));
         }
         if self.path.len() >= self.limits.dependency_depth {
             let allowed = self.limits.dependency_depth as u64;

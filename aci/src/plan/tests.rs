@@ -276,6 +276,18 @@ fn whitelist_keeps_an_unnamed_folder_for_what_a_dependency_has_in_it() {
     assert_eq!(shown(&images), ["rootfs/d (made)", "rootfs/d/f z"]);
 }
 
+/// The target `plan` found the folder made anew.
+#[test]
+fn whitelist_keeps_an_unnamed_folder_for_a_dependency_that_was_met_before() {
+    let images = [
+        image("t", &["a", "z"], &[], &[]),
+        image("a", &["z"], &["/d/f"], &[("rootfs/d", "d"), ("rootfs/e", "d")]),
+        image("z", &[], &[], &[("rootfs/d/f", "f")]),
+    ];
+    assert_eq!(shown(&images), ["rootfs/d a", "rootfs/d/f z"]);
+    assert_eq!(order(&images), "a z t");
+}
+
 #[test]
 fn whitelist_paths_have_one_form() {
     let files: Vec<(String, &str)> = (1..6).map(|n| (format!("rootfs/f{n}"), "f")).collect();

@@ -128,6 +128,11 @@ impl<'a> Tree<'a> {
         None
     }
 
+    /// Whether one of these directories is not known to be needed yet.
+    pub(super) fn any_waits(&self, waiting: &[u32]) -> bool {
+        waiting.iter().any(|&node| self.nodes[node as usize].waiting.is_some())
+    }
+
     /// Leaves out the directories that were not needed.
     pub(super) fn give_up(&mut self, waiting: &[u32]) {
         for &node in waiting {
