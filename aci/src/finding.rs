@@ -48,14 +48,16 @@ impl fmt::Display for Finding {
 pub struct Checked<T> {
     /// The value; absent where a finding is an error.
     pub value: Option<T>,
-    /// All findings, in the order of the text.
+    /// The findings, in the order of the text: up to 500 errors, and as many warnings.
     pub findings: Vec<Finding>,
+    /// How many more there were.
+    pub left_out: usize,
 }
 
 impl<T> Checked<T> {
     /// The value, or the errors among the findings, of which there is at least one.
     pub(crate) fn into_result(self) -> Result<T, Vec<Finding>> {
-        let Self { value, findings } = self;
+        let Self { value, findings, .. } = self;
         value.ok_or_else(|| {
             findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect()
         })

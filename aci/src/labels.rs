@@ -1,5 +1,6 @@
 //! Labels of an image (spec: aci.md, "labels").
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -114,11 +115,12 @@ impl TryFrom<Vec<Label>> for Labels {
     type Error = LabelError;
 
     fn try_from(labels: Vec<Label>) -> Result<Self, LabelError> {
-        for (at, label) in labels.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for label in &labels {
             if label.name.as_str() == "name" {
                 return Err(LabelError::Name);
             }
-            if labels[..at].iter().any(|other| other.name == label.name) {
+            if !seen.insert(&label.name) {
                 return Err(LabelError::Duplicate(label.name.to_string()));
             }
         }

@@ -9,6 +9,7 @@ use aci::{ImageId, Limits};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::files::in_json;
 use super::limits::LimitArgs;
 use super::open::{OpenArgs, open};
 use super::{Context, Failure, Kind, entry};
@@ -178,7 +179,8 @@ impl<W: Write> Report<W> {
         manifest: &[ManifestChange],
     ) -> Result<(), Fault> {
         if self.json {
-            let [old, new] = images.map(|(file, id)| json!({ "file": file, "imageId": id }));
+            let [old, new] =
+                images.map(|(file, id)| json!({ "file": in_json(file), "imageId": id }));
             write!(
                 self.out,
                 "{{\"a\":{old},\"b\":{new},\"manifest\":{},\"tree\":[",

@@ -9,6 +9,7 @@ use aci::archive::{IdRange, LeftOut, OwnerMap, Ownership, UnpackOptions};
 use discovery::render::{self, Shape};
 use serde_json::json;
 
+use super::files::in_json;
 use super::image::render::unrendered;
 use super::limits::LimitArgs;
 use super::open::OpenArgs;
@@ -109,7 +110,7 @@ impl Args {
         let value = json!({
             "imageId": unpacked.image.image_id(),
             "name": unpacked.image.manifest().name,
-            "folder": self.folder,
+            "folder": in_json(&self.folder),
             "ownership": word(&ownership),
             "leftOut": {
                 "excluded": left_out.excluded,

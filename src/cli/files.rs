@@ -1,5 +1,6 @@
 //! Small files given on the command line.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,11 @@ pub(super) fn absent(error: anyhow::Error) -> Failure {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     let absent = kind == Some(io::ErrorKind::NotFound);
     Failure::new(if absent { Kind::NotFound } else { Kind::Failed }, error)
+}
+
+/// A path for `--json`, whose texts are Unicode: bytes that are not are shown as `\u{fffd}`.
+pub(super) fn in_json(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
 }
 
 /// `app.aci.asc` for `app.aci`.

@@ -3,11 +3,12 @@
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use aci::archive::{ArchiveError, InspectedImage};
-use serde_json::{Value, json};
+use aci::archive::{ArchiveError, Compression, InspectedImage};
+use aci::{FileDigest, ImageId, ImageManifest, Labels, Name};
+use serde::Serialize;
 
 use super::context::enough;
-use super::files::signature_beside;
+use super::files::{in_json, signature_beside};
 use super::limits::LimitArgs;
 use super::open::OpenArgs;
 use super::{Context, Failure, entry};
@@ -52,7 +53,7 @@ impl Args {
         if self.manifest {
             return Ok(context.write(image.manifest_bytes())?);
         }
-        let facts = Value::Object(facts(&self.file, &image, encrypted));
+        let facts = facts(&self.file, &image, encrypted);
         Ok(context.print(&facts, text(&self.file, &image, encrypted))?)
     }
 
@@ -79,7 +80,7 @@ impl Args {
         };
         if context.json() {
             // An image has a rootfs, so the list has begun.
-            let facts = Value::Object(facts(&self.file, &image, encrypted)).to_string();
+            let facts = serde_json::to_string(&facts(&self.file, &image, encrypted))?;
             let written = writeln!(out, "],{}", &facts[1..]).and_then(|()| out.flush());
             return Ok(enough(written)?);
         }
@@ -112,26 +113,41 @@ fn failure(error: ArchiveError) -> Failure {
     }
 }
 
-fn facts(file: &Path, image: &InspectedImage, encrypted: bool) -> serde_json::Map<String, Value> {
+/// What `--json` says. It is written as it is: a number of a manifest may be too large to be a
+/// number of anything else.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Facts<'a> {
+    image_id: &'a ImageId,
+    name: &'a Name,
+    labels: &'a Labels,
+    compression: Compression,
+    encrypted: bool,
+    file_digest: &'a FileDigest,
+    file_bytes: u64,
+    tar_bytes: u64,
+    entries: u64,
+    signature: Option<String>,
+    manifest_bytes: usize,
+    manifest: &'a ImageManifest,
+}
+
+fn facts<'a>(file: &Path, image: &'a InspectedImage, encrypted: bool) -> Facts<'a> {
     let manifest = image.manifest();
     let signature = signature_beside(file);
-    let facts = json!({
-        "imageId": image.image_id(),
-        "name": manifest.name,
-        "labels": manifest.labels,
-        "compression": image.compression(),
-        "encrypted": encrypted,
-        "fileDigest": image.file_digest(),
-        "fileBytes": image.file_bytes(),
-        "tarBytes": image.tar_bytes(),
-        "entries": image.entries(),
-        "signature": signature.exists().then_some(signature),
-        "manifestBytes": image.manifest_bytes().len(),
-        "manifest": manifest,
-    });
-    match facts {
-        Value::Object(facts) => facts,
-        _ => Default::default(),
+    Facts {
+        image_id: image.image_id(),
+        name: &manifest.name,
+        labels: &manifest.labels,
+        compression: image.compression(),
+        encrypted,
+        file_digest: image.file_digest(),
+        file_bytes: image.file_bytes(),
+        tar_bytes: image.tar_bytes(),
+        entries: image.entries(),
+        signature: signature.exists().then(|| in_json(&signature).into_owned()),
+        manifest_bytes: image.manifest_bytes().len(),
+        manifest,
     }
 }
 

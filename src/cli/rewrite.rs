@@ -11,7 +11,7 @@ use aci::{ImageId, Limits};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::files::signature_beside;
+use super::files::{in_json, signature_beside};
 use super::limits::LimitArgs;
 use super::open::OpenArgs;
 use super::{Context, Failure, Kind};
@@ -87,8 +87,8 @@ impl Rewrite<'_> {
         let limits = self.how.limits.limits();
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         existing.check(self.output).map_err(|error| self.cannot_write(error))?;
-        let options = self.options(context)?;
         let file = self.how.open.open(context, self.input, &limits)?;
+        let options = self.options(context, Compression::detect(file.start()))?;
         let (bytes, mode, encrypted) = (file.size(), file.mode(), file.is_encrypted());
         if encrypted {
             self.check_plain_output(context)?;
@@ -139,18 +139,23 @@ impl Rewrite<'_> {
         Ok(())
     }
 
-    fn options(&self, context: &Context) -> Result<RewriteOptions, Failure> {
+    /// `was` is the compression of the image that is read, where that is known.
+    fn options(
+        &self,
+        context: &Context,
+        was: Option<Compression>,
+    ) -> Result<RewriteOptions, Failure> {
         if self.compression == Some(Compression::Zstd) {
             context.note(
                 "note: zstd is outside the App Container spec; rkt and actool cannot read this image",
             );
         }
-        let levels = self.compression.map(Compression::levels);
+        let levels = self.compression.or(was).map(Compression::levels);
         if let (Some(level), Some(levels)) = (self.how.level, levels)
             && !levels.contains(&level)
         {
             let found = if levels.is_empty() {
-                "there is nothing to choose with --compression none: leave out --level".to_owned()
+                "there is nothing to choose without compression: leave out --level".to_owned()
             } else {
                 let (least, most) = (levels.start(), levels.end());
                 format!("--level {level} is not one of {least} to {most}")
@@ -240,7 +245,7 @@ impl Done {
         json!({
             "imageId": self.written.image_id,
             "was": self.was,
-            "file": self.output,
+            "file": in_json(&self.output),
             "fileDigest": self.written.file_digest,
             "fileBytes": self.written.file_bytes,
             "tarBytes": self.written.tar_bytes,

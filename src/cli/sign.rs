@@ -12,7 +12,7 @@ use keys::Signer;
 use serde_json::json;
 
 use super::client::now;
-use super::files::{absent, read_small, signature_beside};
+use super::files::{absent, in_json, read_small, signature_beside};
 use super::key::PassphraseArgs;
 use super::{Context, Failure, Kind};
 
@@ -63,7 +63,7 @@ impl Args {
             ),
         })?;
         let value = json!({
-            "signature": output,
+            "signature": in_json(&output),
             "fingerprint": signer.fingerprint(),
             "signingKey": signer.signing_key(),
             "userId": signer.user_id(),

@@ -3,11 +3,14 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use aci::archive::{ImageFinding, Validated, validate, validate_layout, validate_manifest};
-use aci::{Document, Limits, PodManifest, Severity};
+use aci::archive::{
+    ImageFinding, Validated, validate, validate_layout, validate_manifest, validate_pod_manifest,
+};
+use aci::{Limits, Severity};
 use anyhow::anyhow;
 use serde_json::json;
 
+use super::files::in_json;
 use super::limits::LimitArgs;
 use super::open::{OpenArgs, open};
 use super::{Context, Failure, Kind};
@@ -66,7 +69,7 @@ impl Args {
                 Err(error) => {
                     let message = format!("cannot read {}: {error}", path.display());
                     context.warn(&message);
-                    files.push(json!({ "file": path, "valid": null, "error": message }));
+                    files.push(json!({ "file": in_json(path), "valid": null, "error": message }));
                     unread = unread.or(Some(error));
                     continue;
                 }
@@ -76,7 +79,7 @@ impl Args {
             valid &= sound;
             text.push_str(&lines(path, what, &found, sound));
             files.push(json!({
-                "file": path,
+                "file": in_json(path),
                 "type": what,
                 "valid": sound,
                 "imageId": found.image_id,
@@ -99,7 +102,7 @@ impl Args {
     }
 
     /// What a file is, and what is to be said about it.
-    /// One that cannot be read is an error inside; one that cannot be decrypted ends it all.
+    /// One that cannot be read is an error inside.
     fn look(&self, context: &Context, path: &Path) -> Result<Looked, Failure> {
         let limits = self.limits.limits();
         match path.metadata() {
@@ -120,7 +123,15 @@ impl Args {
         // Without a passphrase, that it is encrypted is a finding.
         let image = match self.open.passphrase()? {
             None => image,
-            Some(_) => self.open.unlock(context, image, &limits)?,
+            Some(_) => match self.open.unlock(context, image, &limits) {
+                Ok(image) => image,
+                Err(Failure::Refusal(Kind::Refused, refusal)) => {
+                    let mut found = Validated::default();
+                    found.push(*refusal);
+                    return Ok(Ok(("image", found)));
+                }
+                Err(failure) => return Err(failure),
+            },
         };
         let bar = context.progress("validating", Some(image.size()));
         let found = validate(bar.wrap_read(image), &limits);
@@ -145,28 +156,34 @@ fn is_text(head: &[u8]) -> bool {
     start.is_none_or(|byte| matches!(byte, b'{' | b'[' | b'"'))
 }
 
+/// Whether a manifest says that it is a pod's.
+fn is_pod(bytes: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kinded {
+        ac_kind: String,
+    }
+    serde_json::from_slice(bytes).is_ok_and(|Kinded { ac_kind }| ac_kind == "PodManifest")
+}
+
 /// Checks an image or pod manifest: the manifest says which. One that does not is an image's.
 fn bare_manifest(file: impl Read, limits: &Limits) -> Looked {
     let mut bytes = Vec::new();
     file.take(limits.manifest_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-    let mut found = Validated::default();
     if bytes.len() as u64 > limits.manifest_bytes {
+        let mut found = Validated::default();
         let allowed = limits.manifest_bytes;
         let error = aci::archive::ArchiveError::Limit {
             what: aci::archive::Limited::ManifestBytes,
             allowed,
         };
-        found.findings.push(error.into());
+        found.push(error);
         return Ok(("manifest", found));
     }
-    let document = Document::parse(&bytes).ok();
-    let kind = "acKind".parse().ok().and_then(|path| document.as_ref()?.value(&path));
-    if kind == Some("\"PodManifest\"") {
-        found.findings = PodManifest::check(&bytes).findings.into_iter().map(Into::into).collect();
-        return Ok(("pod manifest", found));
+    if is_pod(&bytes) {
+        return Ok(("pod manifest", validate_pod_manifest(&bytes).1));
     }
-    found.findings = validate_manifest(&bytes).1;
-    Ok(("image manifest", found))
+    Ok(("image manifest", validate_manifest(&bytes).1))
 }
 
 /// One line for each finding, as compilers write them, or one that says that there is none.

@@ -38,5 +38,8 @@ pub use inspect::{Content, InspectedImage, inspect, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
-pub use validate::{ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest};
+pub use validate::{
+    ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest,
+    validate_pod_manifest,
+};
 pub use write::{ArchiveWriter, WriteOptions, Written, write};

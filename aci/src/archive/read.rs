@@ -420,7 +420,7 @@ fn seconds(text: &[u8]) -> Option<i64> {
 }
 
 /// A number of a header field: octal, or GNU's base-256 where it is not negative.
-fn number(field: &[u8]) -> Option<u64> {
+pub(super) fn number(field: &[u8]) -> Option<u64> {
     match field[0] {
         0x80 => {
             let (high, low) = field[1..].split_at(field.len() - 1 - 8.min(field.len() - 1));

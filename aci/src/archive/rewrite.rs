@@ -14,7 +14,7 @@ use super::entry::{Entry, EntryKind};
 use super::header::BLOCK;
 use super::inspect::{Archive, Sums, close, manifest_bytes, open};
 use super::layout::{Layout, Place};
-use super::read::TarReader;
+use super::read::{TarReader, number};
 use super::write::write_stream;
 use super::{ArchiveError, ArchiveWriter, Compression, Limited, WriteOptions, Written};
 use crate::digest::{FileDigest, ImageId};
@@ -194,7 +194,7 @@ impl<R: Read> Pass<'_, R> {
         let mut copy = self.copy.borrow_mut();
         let held = copy.held.get_or_insert_default();
         // Headers and content are dropped, and the padding, which is still to come.
-        held.truncate(padding_before);
+        held.truncate(end_of_global(held, padding_before));
         copy.stale = padding(&entry);
         copy.release()?;
         entry.kind = EntryKind::File { size: edited.len() as u64 };
@@ -218,6 +218,18 @@ impl<R: Read> Pass<'_, R> {
             other => other,
         }
     }
+}
+
+/// The end of the global headers that begin at `start`: they are not the manifest's own.
+fn end_of_global(headers: &[u8], start: usize) -> usize {
+    let mut end = start;
+    while let Some(header) = headers.get(end..end + BLOCK)
+        && header[156] == b'g'
+        && let Some(size) = number(&header[124..136])
+    {
+        end += BLOCK + size.next_multiple_of(BLOCK as u64) as usize;
+    }
+    end
 }
 
 /// Bytes between the end of an entry's content and the next header.
@@ -300,6 +312,16 @@ mod tests {
                 assert_eq!(ours.len() + changed_blocks(&archive), archive.len());
             }
         }
+    }
+
+    #[test]
+    fn rewrite_keeps_a_global_header_before_the_manifest() {
+        let body = b"18 comment=a note\n";
+        let archive = Tar::default().global(body).file("manifest", MANIFEST).directory("rootfs");
+        let (ours, _) = rewritten(&archive.end(), None, Some(MANIFEST)).unwrap();
+        assert_eq!(ours[156], b'g');
+        assert_eq!(&ours[BLOCK..BLOCK + body.len()], body);
+        assert_eq!(read(&ours).unwrap().manifest_bytes(), MANIFEST);
     }
 
     /// Bytes of extended headers before the manifest that need not be there.

@@ -8,6 +8,7 @@
 
 mod folder;
 
+use std::fmt;
 use std::io::{self, Cursor, Read};
 
 use serde::Serialize;
@@ -20,10 +21,10 @@ use super::names::Names;
 use super::read::TarReader;
 use super::{ArchiveError, Compression, Limited};
 use crate::digest::ImageId;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Checked, Finding, Severity};
 use crate::limits::Limits;
-use crate::manifest::ImageManifest;
-use crate::refusal::Refuse;
+use crate::manifest::{ImageManifest, PodManifest};
+use crate::refusal::{Refusal, Refuse};
 
 pub use folder::validate_layout;
 
@@ -41,6 +42,17 @@ pub struct ImageFinding {
     /// Where in the manifest; absent where it is not about the manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Spot>,
+}
+
+impl fmt::Display for ImageFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(Spot { path, line, .. }) if path.is_empty() => write!(f, "line {line}: ")?,
+            Some(Spot { path, line, .. }) => write!(f, "line {line}, {path}: ")?,
+            None => {}
+        }
+        write!(f, "{} ({})", self.message, self.rule)
+    }
 }
 
 /// A place in a manifest.
@@ -89,7 +101,12 @@ impl From<Finding> for ImageFinding {
 
 impl From<ArchiveError> for ImageFinding {
     fn from(error: ArchiveError) -> Self {
-        let refusal = error.refusal();
+        error.refusal().into()
+    }
+}
+
+impl From<Refusal> for ImageFinding {
+    fn from(refusal: Refusal) -> Self {
         Self {
             severity: Severity::Error,
             code: refusal.code,
@@ -106,7 +123,8 @@ impl Validated {
         self.findings.iter().any(|finding| finding.severity == severity)
     }
 
-    pub(super) fn push(&mut self, finding: impl Into<ImageFinding>) {
+    /// Adds a finding, or counts it where there are enough.
+    pub fn push(&mut self, finding: impl Into<ImageFinding>) {
         let finding = finding.into();
         let kept = match finding.severity {
             Severity::Error => &mut self.errors,
@@ -118,6 +136,12 @@ impl Validated {
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Adds what was found in a part.
+    pub(super) fn append(&mut self, other: Validated) {
+        other.findings.into_iter().for_each(|finding| self.push(finding));
+        self.left_out += other.left_out;
     }
 
     fn add(&mut self, severity: Severity, code: &str, message: String, rule: &str) {
@@ -132,17 +156,27 @@ impl Validated {
 
 /// Checks the text of an image manifest: what [`ImageManifest::check`] finds, and what it lets
 /// pass although other tools refuse it.
-pub fn validate_manifest(bytes: &[u8]) -> (Option<ImageManifest>, Vec<ImageFinding>) {
-    let checked = ImageManifest::check(bytes);
-    let findings = checked.findings.into_iter().map(|mut finding| {
-        // actool refuses the whole image for an isolator that it does not know.
+pub fn validate_manifest(bytes: &[u8]) -> (Option<ImageManifest>, Validated) {
+    judged(ImageManifest::check(bytes))
+}
+
+/// Checks the text of a pod manifest, as [`validate_manifest`] does an image's.
+pub fn validate_pod_manifest(bytes: &[u8]) -> (Option<PodManifest>, Validated) {
+    judged(PodManifest::check(bytes))
+}
+
+fn judged<T>(checked: Checked<T>) -> (Option<T>, Validated) {
+    let mut found = Validated::default();
+    for mut finding in checked.findings {
+        // actool refuses the whole manifest for an isolator of an app that it does not know.
         // A version of the spec that nobody can know is no version of it.
-        if matches!(finding.code, "isolator-unknown" | "version-later") {
+        if matches!(finding.code, "isolator-unknown" | "isolator-outside-spec" | "version-later") {
             finding.severity = Severity::Error;
         }
-        finding.into()
-    });
-    (checked.value, findings.collect())
+        found.push(finding);
+    }
+    found.left_out += checked.left_out as u64;
+    (checked.value, found)
 }
 
 /// Reads an image file to its end, or as far as it can be read, and tells everything that is
@@ -253,8 +287,8 @@ impl<R: Read> Validation<R> {
         }
         let misplaced = |what: &str| self.misplaced.iter().any(|path| *path == what.into());
         if let Some(bytes) = &self.manifest {
-            let (manifest, findings) = validate_manifest(bytes);
-            findings.into_iter().for_each(|finding| self.found.push(finding));
+            let (manifest, judged) = validate_manifest(bytes);
+            self.found.append(judged);
             if let Some(manifest) = manifest.filter(|_| whole) {
                 self.names.check_exec(&manifest, &self.layout, &mut self.found);
             }

@@ -28,6 +28,12 @@ pub enum IsolatorDoubt {
         /// Where it would have an effect.
         scope: &'static str,
     },
+    /// One that Linux executors know and no release of the spec names.
+    #[error("{name} is in no release of the specification, and its reference tools refuse it")]
+    OutsideSpec {
+        /// The isolator.
+        name: String,
+    },
     /// A resource that is limited twice.
     #[error("{name} is given more than once; the last one counts")]
     Repeated {
@@ -103,6 +109,7 @@ impl IsolatorDoubt {
     pub fn name(&self) -> &str {
         match self {
             Self::Scope { name, .. }
+            | Self::OutsideSpec { name }
             | Self::Repeated { name }
             | Self::RequestAboveLimit { name, .. }
             | Self::NoLimit { name }
@@ -124,6 +131,7 @@ impl IsolatorDoubt {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Scope { .. } => "isolator-scope",
+            Self::OutsideSpec { .. } => "isolator-outside-spec",
             Self::Repeated { .. } => "isolator-overridden",
             Self::RequestAboveLimit { .. } => "isolator-request-above-limit",
             Self::NoLimit { .. } => "isolator-no-limit",
@@ -166,6 +174,9 @@ fn of_one(isolators: &[IsolatorValue], index: usize, scope: Scope) -> Vec<Isolat
         }
         IsolatorValue::SeccompRetain(set) | IsolatorValue::SeccompRemove(set) => {
             doubts.extend(of_seccomp(name, set));
+        }
+        IsolatorValue::ApparmorProfile(_) if scope == Scope::App => {
+            doubts.push(IsolatorDoubt::OutsideSpec { name: owned() });
         }
         _ => {}
     }

@@ -1,5 +1,6 @@
 //! Why an isolator, or a list of them, is not acceptable.
 
+use crate::json::JsonPath;
 use crate::quantity::QuantityError;
 
 /// Why an isolator is not acceptable.
@@ -148,6 +149,25 @@ impl IsolatorError {
             | Self::Unknown { name }
             | Self::Repeated { name }
             | Self::Conflict { name, .. } => name,
+        }
+    }
+
+    /// Where below the isolator's value it is; `None` where it is about the value as a whole, or
+    /// about something that is not there.
+    pub(super) fn place(&self) -> Option<JsonPath> {
+        let of = |field: &str| field.parse().ok();
+        match self {
+            Self::Type { field, .. } => of(field.strip_prefix("value.")?),
+            Self::KeyCase { found, .. } => Some(JsonPath::default().key(found)),
+            Self::Quantity { field, .. } | Self::Context { field, .. } => of(field),
+            Self::Default { .. } => of("default"),
+            Self::Request { .. } => of("request"),
+            Self::EmptySet { .. } => of("set"),
+            Self::Errno { .. } => of("errno"),
+            Self::Range { .. }
+            | Self::Unknown { .. }
+            | Self::Repeated { .. }
+            | Self::Conflict { .. } => None,
         }
     }
 

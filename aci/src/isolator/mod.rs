@@ -40,6 +40,8 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 pub(crate) use check::read;
@@ -153,9 +155,9 @@ pub fn parse(name: &str, value: &Value) -> Result<IsolatorValue, IsolatorError> 
 /// fault comes with the index of the isolator that it is about.
 pub fn check_set(isolators: &[IsolatorValue]) -> Vec<(usize, IsolatorError)> {
     let mut faults = Vec::new();
+    let mut before: HashSet<&str> = HashSet::new();
     for (index, isolator) in isolators.iter().enumerate() {
-        let before = &isolators[..index];
-        let stands = |name: &str| before.iter().any(|other| other.name() == name);
+        let stands = |name: &str| before.contains(name);
         if let IsolatorValue::Unknown(name) = isolator {
             faults.push((index, IsolatorError::Unknown { name: name.clone() }));
         } else if !isolator.can_stand_twice() && stands(isolator.name()) {
@@ -165,6 +167,7 @@ pub fn check_set(isolators: &[IsolatorValue]) -> Vec<(usize, IsolatorError)> {
             let name = isolator.name().to_owned();
             faults.push((index, IsolatorError::Conflict { name, other }));
         }
+        before.insert(isolator.name());
     }
     faults
 }

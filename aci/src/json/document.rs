@@ -82,13 +82,14 @@ impl Document {
         })
     }
 
-    /// How many items the list at `path` has; `None` where there is no list.
-    pub fn length(&self, path: &JsonPath) -> Option<usize> {
-        let root = self.root().ok()?;
-        let found = follow(&root, path).ok()?;
-        match &found.node.kind {
-            Kind::List(items) if found.rest == 0 => Some(items.len()),
-            _ => None,
+    /// The items of the list at `path` as they are written; none where there is no list.
+    pub fn items(&self, path: &JsonPath) -> Vec<&str> {
+        let Ok(root) = self.root() else { return Vec::new() };
+        match follow(&root, path) {
+            Ok(Found { node: Node { kind: Kind::List(items), .. }, rest: 0 }) => {
+                items.iter().map(|item| &self.text[item.at..item.at + item.raw.len()]).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -316,7 +317,8 @@ mod tests {
         assert!(document.remove(&JsonPath::default()).is_err());
         assert_eq!(document.text(), "{\"a\":1,\"l\":[1]}");
         assert_eq!(document.value(&"l[0]".parse().unwrap()), Some("1"));
-        assert_eq!(document.length(&"l".parse().unwrap()), Some(1));
+        assert_eq!(document.items(&"l".parse().unwrap()), ["1"]);
+        assert!(document.items(&"a".parse().unwrap()).is_empty());
         assert!(Document::parse(b"{\"a\":1,\"a\":2}").is_err());
     }
 }

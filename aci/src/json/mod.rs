@@ -11,6 +11,7 @@ mod path;
 mod spot;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -20,7 +21,7 @@ pub use document::{Document, EditError};
 pub(crate) use path::Path;
 pub use path::{JsonPath, PathError};
 pub use spot::Extra;
-pub(crate) use spot::{Fields, Reader, Spot};
+pub(crate) use spot::{Fields, Items, Reader, Spot};
 
 /// How deep lists and objects may be nested. Tools that recurse overflow their stack on
 /// less than a manifest's size of `[`; no honest manifest needs a tenth of this.
@@ -69,6 +70,13 @@ pub(crate) struct Fault {
 impl<'a> Node<'a> {
     /// Reads one JSON value with nothing but white space around it.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let (node, duplicates) = Self::parse_all(bytes)?;
+        duplicates.into_iter().next().map_or(Ok(node), Err)
+    }
+
+    /// Reads one JSON value, and goes on where a key is given twice: with those faults, it is
+    /// not acceptable.
+    pub(crate) fn parse_all(bytes: &'a [u8]) -> Result<(Self, Vec<Fault>), Fault> {
         let text = std::str::from_utf8(bytes).map_err(|error| Fault {
             at: error.valid_up_to(),
             path: String::new(),
@@ -98,7 +106,9 @@ impl<'a> Node<'a> {
             code: "json-syntax",
             message: without_position(&error),
         })?;
-        Tree { text }.node(raw, &Path::Root)
+        let tree = Tree { text, duplicates: RefCell::default() };
+        let node = tree.node(raw, &Path::Root)?;
+        Ok((node, tree.duplicates.into_inner()))
     }
 
     /// The members, where it is an object.
@@ -146,6 +156,7 @@ fn too_deep(text: &str) -> Option<usize> {
 
 struct Tree<'a> {
     text: &'a str,
+    duplicates: RefCell<Vec<Fault>>,
 }
 
 impl<'a> Tree<'a> {
@@ -160,7 +171,7 @@ impl<'a> Tree<'a> {
             Some(b'f') => Kind::Bool(false),
             Some(b'"') => Kind::Text(text(raw).map_err(inner)?),
             Some(b'[') => {
-                let Items(items) = serde_json::from_str(raw).map_err(inner)?;
+                let RawItems(items) = serde_json::from_str(raw).map_err(inner)?;
                 let node = |(index, raw)| self.node(raw, &Path::Index(path, index));
                 Kind::List(items.into_iter().enumerate().map(node).collect::<Result<_, _>>()?)
             }
@@ -173,7 +184,7 @@ impl<'a> Tree<'a> {
     fn members(&self, raw: &'a str, path: &Path<'_>) -> Result<Vec<Member<'a>>, Fault> {
         let fault = |at, code, message| Fault { at, path: path.to_string(), code, message };
         let inner = |e: serde_json::Error| fault(self.at(raw), "json-syntax", without_position(&e));
-        let Members(found) = serde_json::from_str(raw).map_err(inner)?;
+        let RawMembers(found) = serde_json::from_str(raw).map_err(inner)?;
         let mut members = Vec::with_capacity(found.len());
         let mut seen = HashSet::new();
         for (key, value) in found {
@@ -182,7 +193,7 @@ impl<'a> Tree<'a> {
             // The first of two equal keys counts to some readers, the last to Go's.
             if !seen.insert(key.clone()) {
                 let message = format!("the key {key:?} is given twice");
-                return Err(fault(key_at, "key-duplicate", message));
+                self.duplicates.borrow_mut().push(fault(key_at, "key-duplicate", message));
             }
             let value = self.node(value, &Path::Key(path, &key))?;
             members.push(Member { key, key_at, value });
@@ -206,9 +217,9 @@ fn text(raw: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     }
 }
 
-struct Items<'a>(Vec<&'a RawValue>);
+struct RawItems<'a>(Vec<&'a RawValue>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawItems<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List;
         impl<'de> Visitor<'de> for List {
@@ -226,13 +237,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
                 Ok(all)
             }
         }
-        deserializer.deserialize_seq(List).map(Items)
+        deserializer.deserialize_seq(List).map(RawItems)
     }
 }
 
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+struct RawMembers<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawMembers<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
@@ -250,7 +261,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 Ok(all)
             }
         }
-        deserializer.deserialize_map(Object).map(Members)
+        deserializer.deserialize_map(Object).map(RawMembers)
     }
 }
 

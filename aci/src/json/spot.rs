@@ -11,11 +11,13 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Fault, Kind, Node, Path, folded, position};
+use super::path::Step;
+use super::{Fault, JsonPath, Kind, Node, Path, folded, position};
 use crate::finding::{Checked, Finding, Severity};
 
-/// How many findings are told: a hostile manifest has as many faults as it has bytes.
-const MAX_FINDINGS: usize = 200;
+/// Findings of one severity that are told: a hostile manifest has as many faults as it has
+/// bytes, and a crowd of warnings must not hide an error.
+pub(crate) const MAX_FINDINGS: usize = 500;
 
 /// A rule that stands outside the spec's own schema.
 const JSON_RULE: &str = "RFC 8259; spec: aci.md, Image Manifest";
@@ -24,7 +26,14 @@ const KEY_RULE: &str = "spec: aci.md and pods.md, the names of the fields";
 /// A text under examination, and what was found in it.
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
-    findings: RefCell<Vec<(usize, Finding)>>,
+    found: RefCell<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    findings: Vec<(usize, Finding)>,
+    errors: usize,
+    warnings: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -33,19 +42,25 @@ impl<'a> Reader<'a> {
         text: &'a [u8],
         read: impl FnOnce(&Spot<'_, 'a>) -> Option<T>,
     ) -> Checked<T> {
-        let reader = Self { text, findings: RefCell::default() };
-        let value = match Node::parse(text) {
-            Ok(node) => read(&Spot { reader: &reader, node: &node, path: Path::Root }),
-            Err(Fault { at, path, code, message }) => {
-                reader.report(at, Severity::Error, code, path, message, JSON_RULE);
+        let reader = Self { text, found: RefCell::default() };
+        let tell = |Fault { at, path, code, message }| {
+            reader.report(at, Severity::Error, code, path, message, JSON_RULE);
+        };
+        let value = match Node::parse_all(text) {
+            Ok((node, duplicates)) => {
+                duplicates.into_iter().for_each(tell);
+                read(&Spot { reader: &reader, node: &node, path: Path::Root })
+            }
+            Err(fault) => {
+                tell(fault);
                 None
             }
         };
-        let mut findings = reader.findings.into_inner();
+        let Found { mut findings, errors, warnings } = reader.found.into_inner();
         findings.sort_by_key(|(at, _)| *at);
-        let findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
-        let faulty = findings.iter().any(|finding| finding.severity == Severity::Error);
-        Checked { value: value.filter(|_| !faulty), findings }
+        let left_out = errors + warnings - findings.len();
+        let findings = findings.into_iter().map(|(_, finding)| finding).collect();
+        Checked { value: value.filter(|_| errors == 0), findings, left_out }
     }
 
     fn report(
@@ -57,11 +72,16 @@ impl<'a> Reader<'a> {
         message: String,
         rule: &'static str,
     ) {
-        let mut findings = self.findings.borrow_mut();
-        if findings.len() < MAX_FINDINGS {
+        let mut found = self.found.borrow_mut();
+        let count = match severity {
+            Severity::Error => &mut found.errors,
+            Severity::Warning => &mut found.warnings,
+        };
+        *count += 1;
+        if *count <= MAX_FINDINGS {
             let (line, column) = position(self.text, at);
             let finding = Finding { severity, code, path, line, column, message, rule };
-            findings.push((at, finding));
+            found.findings.push((at, finding));
         }
     }
 }
@@ -169,17 +189,32 @@ impl<'r, 'a> Spot<'r, 'a> {
 
     /// A list of what `read` reads. `null` is an empty list, as Go writes one.
     pub(crate) fn list<T>(&self, read: impl Fn(&Spot<'_, 'a>) -> Option<T>) -> Option<Vec<T>> {
-        let items = match &self.node.kind {
-            Kind::Null => return Some(Vec::new()),
-            Kind::List(items) => items,
+        self.items_of(read)?.all()
+    }
+
+    /// As [`list`](Self::list), for those who look at the list as a whole: what is wrong with
+    /// one item hides nothing that is wrong with the others.
+    pub(crate) fn items_of<T>(
+        &self,
+        read: impl Fn(&Spot<'_, 'a>) -> Option<T>,
+    ) -> Option<Items<T>> {
+        let nodes = match &self.node.kind {
+            Kind::Null => &[],
+            Kind::List(nodes) => nodes.as_slice(),
             _ => return self.wrong_type("a list"),
         };
-        let read_one = |(index, node): (usize, &'r Node<'a>)| {
-            read(&Spot { reader: self.reader, node, path: Path::Index(&self.path, index) })
-        };
-        // Every item is read, whatever is wrong with the one before it.
-        let read: Vec<Option<T>> = items.iter().enumerate().map(read_one).collect();
-        read.into_iter().collect()
+        let mut items = Items { read: Vec::new(), places: Vec::new(), whole: true };
+        for (index, node) in nodes.iter().enumerate() {
+            let path = Path::Index(&self.path, index);
+            match read(&Spot { reader: self.reader, node, path }) {
+                Some(item) => {
+                    items.read.push(item);
+                    items.places.push(index);
+                }
+                None => items.whole = false,
+            }
+        }
+        Some(items)
     }
 
     /// An object whose fields the spec names.
@@ -224,7 +259,7 @@ impl<'r, 'a> Spot<'r, 'a> {
     /// Reports every item of this list whose `key` came before.
     pub(crate) fn unique<'t, T: 't, K: Ord + Display>(
         &self,
-        items: &'t [T],
+        items: &'t Items<T>,
         what: &str,
         key: impl Fn(&'t T) -> K,
         rule: &'static str,
@@ -235,7 +270,7 @@ impl<'r, 'a> Spot<'r, 'a> {
     /// Tells of every item of this list whose `key` came before.
     pub(crate) fn warn_twice<'t, T: 't, K: Ord + Display>(
         &self,
-        items: &'t [T],
+        items: &'t Items<T>,
         what: &str,
         key: impl Fn(&'t T) -> K,
         rule: &'static str,
@@ -246,17 +281,19 @@ impl<'r, 'a> Spot<'r, 'a> {
     fn twice<'t, T: 't, K: Ord + Display>(
         &self,
         severity: Severity,
-        items: &'t [T],
+        items: &'t Items<T>,
         what: &str,
         key: impl Fn(&'t T) -> K,
         rule: &'static str,
     ) {
         let mut seen = std::collections::BTreeSet::new();
-        for (index, item) in items.iter().enumerate() {
+        for (item, &place) in items.read.iter().zip(&items.places) {
             let key = key(item);
-            let message = format!("the {what} {:?} is given twice", key.to_string());
-            if !seen.insert(key) {
-                self.item(index, |spot| spot.report(severity, "duplicate", message, rule));
+            if seen.contains(&key) {
+                let message = format!("the {what} {:?} is given twice", key.to_string());
+                self.item(place, |spot| spot.report(severity, "duplicate", message, rule));
+            } else {
+                seen.insert(key);
             }
         }
     }
@@ -274,11 +311,50 @@ impl<'r, 'a> Spot<'r, 'a> {
         })
     }
 
+    /// Looks at what stands below this value, where there is something at that path.
+    pub(crate) fn below<T>(
+        &self,
+        path: &JsonPath,
+        look: impl FnOnce(&Spot<'_, 'a>) -> T,
+    ) -> Option<T> {
+        self.follow(&path.0, look)
+    }
+
+    fn follow<T>(&self, steps: &[Step], look: impl FnOnce(&Spot<'_, 'a>) -> T) -> Option<T> {
+        let [step, rest @ ..] = steps else { return Some(look(self)) };
+        let (node, path) = match (step, &self.node.kind) {
+            (Step::Key(key), _) => {
+                let member = self.node.member(key)?;
+                (&member.value, Path::Key(&self.path, &member.key))
+            }
+            (Step::Index(index), Kind::List(items)) => {
+                (items.get(*index)?, Path::Index(&self.path, *index))
+            }
+            _ => return None,
+        };
+        Spot { reader: self.reader, node, path }.follow(rest, look)
+    }
+
     /// Looks at one item of this list.
     pub(crate) fn item<T>(&self, index: usize, look: impl FnOnce(&Spot<'_, 'a>) -> T) -> Option<T> {
         let Kind::List(items) = &self.node.kind else { return None };
         let path = Path::Index(&self.path, index);
         items.get(index).map(|node| look(&Spot { reader: self.reader, node, path }))
+    }
+}
+
+/// The items of a list that could be read.
+pub(crate) struct Items<T> {
+    pub(crate) read: Vec<T>,
+    /// Where in the list each of them stands.
+    pub(crate) places: Vec<usize>,
+    whole: bool,
+}
+
+impl<T> Items<T> {
+    /// The items, unless one could not be read.
+    pub(crate) fn all(self) -> Option<Vec<T>> {
+        self.whole.then_some(self.read)
     }
 }
 
@@ -298,6 +374,21 @@ impl<'r, 'a> Fields<'r, 'a> {
         }
         let path = Path::Key(&self.spot.path, &member.key);
         Some(look(&Spot { reader: self.spot.reader, node: &member.value, path }))
+    }
+
+    /// Looks at `key` itself where it is there, whatever its value.
+    pub(crate) fn key(&self, key: &str, look: impl FnOnce(&Spot<'_, 'a>)) {
+        if let Some(member) = self.spot.node.member(key) {
+            let path = Path::Key(&self.spot.path, &member.key);
+            look(&Spot { reader: self.spot.reader, node: &member.value, path });
+        }
+    }
+
+    /// Warns of a field that the spec wants and other tools do without.
+    pub(crate) fn warn_absent(&self, key: &str, rule: &'static str) {
+        if self.at(key, |_| ()).is_none() && !self.is_misspelt(key) {
+            self.spot.warn("absent", format!("{key} is absent, and counts as empty"), rule);
+        }
     }
 
     /// A field that must be there.

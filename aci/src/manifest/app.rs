@@ -173,16 +173,14 @@ impl App {
         let exec = fields.list("exec", |spot| spot.argument());
         let user = fields.required("user", APP, account);
         let group = fields.required("group", APP, account);
-        let supplementary_gids = match (
-            fields.list("supplementaryGIDs", gid)?,
-            fields.at("supplementaryGids", |spot| spot.list(gid)),
-        ) {
-            (gids, None) => Some(gids),
-            (gids, Some(example)) if gids.is_empty() => example,
-            _ => fields.at("supplementaryGids", |spot| {
-                spot.error("duplicate", "supplementaryGIDs says it already", APP)
-            })?,
-        };
+        let supplementary_gids = fields.list("supplementaryGIDs", gid);
+        let example = fields.optional("supplementaryGids", |spot| spot.list(gid));
+        // To Go, the one that comes last counts.
+        fields.key("supplementaryGIDs", |_| {
+            fields.key("supplementaryGids", |spot| {
+                spot.error::<()>("duplicate", "supplementaryGIDs says it already", APP);
+            });
+        });
         let event_handlers = fields.at("eventHandlers", event_handlers).unwrap_or(Some(Vec::new()));
         let working_directory = fields.optional("workingDirectory", |spot| match spot.text()? {
             "" => Some(String::new()),
@@ -200,7 +198,7 @@ impl App {
             exec: exec?,
             user: user?,
             group: group?,
-            supplementary_gids: supplementary_gids?,
+            supplementary_gids: example?.unwrap_or(supplementary_gids?),
             event_handlers: event_handlers?,
             working_directory: working_directory?.filter(|path| !path.is_empty()),
             environment: environment?,
@@ -235,14 +233,14 @@ fn gid(spot: &Spot<'_, '_>) -> Option<u32> {
 }
 
 fn event_handlers(spot: &Spot<'_, '_>) -> Option<Vec<EventHandler>> {
-    let handlers = spot.list(EventHandler::read)?;
+    let handlers = spot.items_of(EventHandler::read)?;
     spot.unique(
         &handlers,
         "event handler",
         |handler| &handler.name,
         "spec: aci.md, app.eventHandlers",
     );
-    Some(handlers)
+    handlers.all()
 }
 
 impl EventHandler {
@@ -257,6 +255,7 @@ impl EventHandler {
             }
         });
         let exec = fields.list("exec", |spot| spot.argument());
+        fields.warn_absent("exec", RULE);
         Some(Self { name: name?, exec: exec?, extra: fields.extra() })
     }
 }
@@ -279,19 +278,20 @@ pub(crate) fn environment(spot: &Spot<'_, '_>) -> Option<Vec<EnvironmentVariable
             name.error("environment-name", message, RULE)
         });
         let value = fields.optional("value", |spot| spot.argument());
+        fields.warn_absent("value", RULE);
         let (name, value) = (name?, value?.unwrap_or_default());
         Some(EnvironmentVariable { name, value, extra: fields.extra() })
     };
-    let variables = spot.list(variable)?;
+    let variables = spot.items_of(variable)?;
     spot.unique(&variables, "environment variable", |variable| &variable.name, RULE);
-    Some(variables)
+    variables.all()
 }
 
 /// A list of mount points.
 fn mount_points(spot: &Spot<'_, '_>) -> Option<Vec<MountPoint>> {
-    let points = spot.list(MountPoint::read)?;
+    let points = spot.items_of(MountPoint::read)?;
     spot.warn_twice(&points, "mount point", |point| &point.name, MOUNT_POINTS);
-    Some(points)
+    points.all()
 }
 
 impl MountPoint {
@@ -321,9 +321,9 @@ impl MountPoint {
 
 /// A list of ports.
 fn ports(spot: &Spot<'_, '_>) -> Option<Vec<Port>> {
-    let ports = spot.list(Port::read)?;
+    let ports = spot.items_of(Port::read)?;
     spot.warn_twice(&ports, "port", |port| &port.name, PORTS);
-    Some(ports)
+    ports.all()
 }
 
 impl Port {

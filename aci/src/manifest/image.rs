@@ -7,7 +7,7 @@ use super::app::App;
 use super::parts::{TYPES, absolute, kind, labels, version};
 use crate::digest::ImageId;
 use crate::finding::Checked;
-use crate::json::{Extra, Reader, Spot};
+use crate::json::{Extra, Items, Reader, Spot};
 use crate::labels::Labels;
 use crate::name::{Identifier, Name};
 use crate::types::{AcKind, AcVersion, Timestamp, WebUrl};
@@ -153,9 +153,9 @@ impl ImageManifest {
         let labels = fields.optional("labels", labels);
         let app = fields.optional("app", App::read);
         let dependencies = fields.optional("dependencies", |spot| {
-            let dependencies = spot.list(Dependency::read)?;
+            let dependencies = spot.items_of(Dependency::read)?;
             warn_dependencies(spot, &dependencies, name.as_ref());
-            Some(dependencies)
+            dependencies.all()
         });
         let path_whitelist = fields.list("pathWhitelist", |path| absolute(path, WHITELIST));
         let annotations = fields.optional("annotations", annotations);
@@ -174,13 +174,13 @@ impl ImageManifest {
 }
 
 /// Tells of an image that names itself or another one twice.
-fn warn_dependencies(spot: &Spot<'_, '_>, dependencies: &[Dependency], name: Option<&Name>) {
+fn warn_dependencies(spot: &Spot<'_, '_>, dependencies: &Items<Dependency>, name: Option<&Name>) {
     let key = |d: &Dependency| format!("{},{}", d.image_name, d.labels.canonical());
     spot.warn_twice(dependencies, "dependency", key, DEPENDENCIES);
-    for (index, dependency) in dependencies.iter().enumerate() {
+    for (dependency, &place) in dependencies.read.iter().zip(&dependencies.places) {
         if Some(&dependency.image_name) == name {
             let message = "the image names itself as its dependency";
-            spot.item(index, |item| item.warn("dependency-self", message, DEPENDENCIES));
+            spot.item(place, |item| item.warn("dependency-self", message, DEPENDENCIES));
         }
     }
 }
@@ -205,9 +205,9 @@ impl Dependency {
 
 /// A list of annotations.
 pub(super) fn annotations(spot: &Spot<'_, '_>) -> Option<Vec<Annotation>> {
-    let annotations = spot.list(Annotation::read)?;
+    let annotations = spot.items_of(Annotation::read)?;
     spot.unique(&annotations, "annotation", |a| a.name.as_str(), ANNOTATIONS);
-    Some(annotations)
+    annotations.all()
 }
 
 impl Annotation {
@@ -223,7 +223,10 @@ impl Annotation {
             (None, "created" | "homepage" | "documentation") => {
                 spot.error("required", format!("{known} has no value"), ANNOTATIONS)
             }
-            (None, _) => Some(String::new()),
+            (None, _) => {
+                fields.warn_absent("value", ANNOTATIONS);
+                Some(String::new())
+            }
         };
         Some(Self { name: name?, value: value?, extra: fields.extra() })
     }

@@ -2,7 +2,7 @@
 
 use crate::json::Spot;
 use crate::labels::{Label, LabelError, Labels};
-use crate::types::{AcKind, AcVersion};
+use crate::types::{AcKind, AcVersion, check_platform};
 
 const LABELS: &str = "spec: aci.md, labels";
 pub(super) const TYPES: &str = "spec: types.md";
@@ -29,17 +29,24 @@ pub(super) fn version(spot: &Spot<'_, '_>) -> Option<AcVersion> {
 
 /// A list of labels.
 pub(super) fn labels(spot: &Spot<'_, '_>) -> Option<Labels> {
-    let labels = spot.list(label);
-    if let Some(labels) = &labels {
-        spot.unique(labels, "label", |label| label.name.as_str(), LABELS);
+    let labels = spot.items_of(label)?;
+    spot.unique(&labels, "label", |label| label.name.as_str(), LABELS);
+    let value = |name: &str| {
+        let label = labels.read.iter().find(|label| label.name.as_str() == name);
+        label.map(|label| label.value.as_str())
+    };
+    if let Err(error) = check_platform(value("os"), value("arch")) {
+        platform(spot, &error);
     }
-    Labels::try_from(labels?).map_err(|error| platform(spot, &error)).ok()
+    // Whatever else is wrong with them was told.
+    Labels::try_from(labels.all()?).ok()
 }
 
 fn label(spot: &Spot<'_, '_>) -> Option<Label> {
     let fields = spot.fields(&["name", "value"])?;
     let name = fields.required("name", LABELS, |name| name.parsed("identifier", LABELS));
     let value = fields.optional("value", |value| value.text().map(str::to_owned));
+    fields.warn_absent("value", LABELS);
     let label = Label { name: name?, value: value?.unwrap_or_default() };
     if label.name.as_str() == "name" {
         return fields.at("name", |name| name.error("label-name", LabelError::Name, LABELS))?;
@@ -47,8 +54,7 @@ fn label(spot: &Spot<'_, '_>) -> Option<Label> {
     Some(label)
 }
 
-/// Reports what is wrong with the set of labels, at the label's value where there is one.
-/// Of several labels of a name, all have been told.
+/// Reports what is wrong with the platform, at the label's value where there is one.
 fn platform(spot: &Spot<'_, '_>, error: &LabelError) {
     let name = match error {
         LabelError::Os { .. } => "os",

@@ -12,7 +12,7 @@ use super::parts::{TYPES, absolute, kind, labels, unclean, version};
 use crate::digest::ImageId;
 use crate::finding::Checked;
 use crate::isolator::{self, Scope};
-use crate::json::{Extra, Reader, Spot};
+use crate::json::{Extra, Items, Reader, Spot};
 use crate::labels::Labels;
 use crate::name::Name;
 use crate::types::{AcKind, AcName, AcVersion};
@@ -213,22 +213,23 @@ impl PodManifest {
         let ac_version = fields.required("acVersion", TYPES, version);
         let ac_kind = fields.required("acKind", TYPES, |spot| kind(spot, AcKind::PodManifest));
         let volumes = fields.optional("volumes", |spot| {
-            let volumes = spot.list(Volume::read)?;
+            let volumes = spot.items_of(Volume::read)?;
             spot.unique(&volumes, "volume", |volume| &volume.name, VOLUMES);
-            Some(volumes)
+            volumes.all()
         });
         let known = volumes.as_ref().map(|volumes| volumes.as_deref().unwrap_or_default());
         let apps = fields.required("apps", APPS, |spot| {
-            let apps = spot.list(|app| PodApp::read(app, known))?;
+            let apps = spot.items_of(|app| PodApp::read(app, known))?;
             spot.unique(&apps, "app", |app| &app.name, APPS);
-            Some(apps)
+            warn_ports(spot, &apps);
+            apps.all()
         });
         let isolators = fields.optional("isolators", |spot| isolator::read(spot, Scope::Pod));
         let annotations = fields.optional("annotations", annotations);
         let ports = fields.optional("ports", |spot| {
-            let ports = spot.list(ExposedPort::read)?;
+            let ports = spot.items_of(ExposedPort::read)?;
             spot.warn_twice(&ports, "port", |port| &port.name, PORTS);
-            Some(ports)
+            ports.all()
         });
         let user_annotations = fields.optional("userAnnotations", |spot| spot.strings());
         let user_labels = fields.optional("userLabels", |spot| spot.strings());
@@ -244,6 +245,20 @@ impl PodManifest {
             user_labels: user_labels?.unwrap_or_default(),
             extra: fields.extra(),
         })
+    }
+}
+
+/// Tells of ports of different apps that have one name: nobody can say which one is meant.
+fn warn_ports(spot: &Spot<'_, '_>, apps: &Items<PodApp>) {
+    let mut owners: BTreeMap<&AcName, &AcName> = BTreeMap::new();
+    for (app, &place) in apps.read.iter().zip(&apps.places) {
+        for port in app.app.iter().flat_map(|app| &app.ports) {
+            let owner = *owners.entry(&port.name).or_insert(&app.name);
+            if owner != &app.name {
+                let message = format!("the port {} is one of the app {owner}, too", port.name);
+                spot.item(place, |item| item.warn("duplicate", message, PORTS));
+            }
+        }
     }
 }
 

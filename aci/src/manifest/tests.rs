@@ -79,8 +79,11 @@ fn image_manifest_labels() {
         (labels("[]"), &[]),
         (labels("null"), &[]),
         (labels("{}"), &["error type labels"]),
-        (labels("[{}]"), &["error required labels[0]"]),
-        (labels(r#"[{"name":"version"},{"name":"x","value":null}]"#), &[]),
+        (labels("[{}]"), &["error required labels[0]", "warning absent labels[0]"]),
+        (
+            labels(r#"[{"name":"version"},{"name":"x","value":null}]"#),
+            &["warning absent labels[0]", "warning absent labels[1]"],
+        ),
         (labels(r#"[{"name":"x","value":1}]"#), &["error type labels[0].value"]),
         (labels(&format!("[{}]", label("name", "x"))), &["error label-name labels[0].name"]),
         (labels(&format!("[{}]", label("X", "x"))), &["error identifier labels[0].name"]),
@@ -91,7 +94,10 @@ fn image_manifest_labels() {
             &["error label-platform labels[0].value"],
         ),
         (two(label("os", "Linux"), label("arch", "?")), &["error label-platform labels[0].value"]),
-        (labels(r#"[{"name":"os"}]"#), &["error label-platform labels"]),
+        (
+            labels(r#"[{"name":"os"}]"#),
+            &["error label-platform labels", "warning absent labels[0]"],
+        ),
         (labels(&format!("[{}]", label("arch", "whatever"))), &[]),
     ]);
 }
@@ -137,6 +143,10 @@ fn app_supplementary_gids_in_either_spelling() {
             app(r#","supplementaryGIDs":[1],"supplementaryGids":[2]"#),
             &["error duplicate app.supplementaryGids"],
         ),
+        (
+            app(r#","supplementaryGIDs":[1],"supplementaryGids":null"#),
+            &["error duplicate app.supplementaryGids"],
+        ),
         (app(r#","SupplementaryGIDs":[1]"#), &["error key-case app.SupplementaryGIDs"]),
     ]);
 }
@@ -146,26 +156,36 @@ fn app_event_handlers_and_environment() {
     let handlers = |list: &str| app(&format!(r#","eventHandlers":{list}"#));
     let environment = |list: &str| app(&format!(r#","environment":{list}"#));
     expect(&[
-        (handlers(r#"[{"name":"pre-start","exec":["/a"]},{"name":"post-stop"}]"#), &[]),
-        (handlers(r#"[{"name":"Pre-Start"}]"#), &["error event app.eventHandlers[0].name"]),
+        (handlers(r#"[{"name":"pre-start","exec":["/a"]},{"name":"post-stop","exec":[]}]"#), &[]),
+        (handlers(r#"[{"name":"post-stop"}]"#), &["warning absent app.eventHandlers[0]"]),
+        (
+            handlers(r#"[{"name":"Pre-Start","exec":[]}]"#),
+            &["error event app.eventHandlers[0].name"],
+        ),
         (handlers(r#"[{"exec":[]}]"#), &["error required app.eventHandlers[0]"]),
         (
-            handlers(r#"[{"name":"pre-start"},{"name":"pre-start"}]"#),
+            handlers(r#"[{"name":"pre-start","exec":[]},{"name":"pre-start","exec":[]}]"#),
             &["error duplicate app.eventHandlers[1]"],
         ),
-        (environment(r#"[{"name":"_A.b-0","value":"x=y"},{"name":"B"}]"#), &[]),
+        (
+            environment(r#"[{"name":"_A.b-0","value":"x=y"},{"name":"B"}]"#),
+            &["warning absent app.environment[1]"],
+        ),
         (
             environment(r#"[{"name":"0A","value":""}]"#),
             &["error environment-name app.environment[0].name"],
         ),
         (
-            environment(r#"[{"name":"A=B"},{"name":""}]"#),
+            environment(r#"[{"name":"A=B","value":""},{"name":"","value":""}]"#),
             &[
                 "error environment-name app.environment[0].name",
                 "error environment-name app.environment[1].name",
             ],
         ),
-        (environment(r#"[{"name":"A"},{"name":"A"}]"#), &["error duplicate app.environment[1]"]),
+        (
+            environment(r#"[{"name":"A","value":""},{"name":"A","value":""}]"#),
+            &["error duplicate app.environment[1]"],
+        ),
         (
             environment(r#"[{"name":"A","value":"\u0000"}]"#),
             &["error nul app.environment[0].value"],
@@ -240,7 +260,7 @@ fn image_manifest_dependencies_and_whitelist() {
         ),
         (one(r#""imageName":"b","size":-1"#), &["error range dependencies[0].size"]),
         (
-            one(r#""imageName":"b","labels":[{"name":"name"}]"#),
+            one(r#""imageName":"b","labels":[{"name":"name","value":""}]"#),
             &["error label-name dependencies[0].labels[0].name"],
         ),
         (one(""), &["error required dependencies[0]"]),
@@ -278,7 +298,7 @@ fn image_manifest_annotations() {
         (one("Foo", "x"), &["error identifier annotations[0].name"]),
         (image(r#","annotations":[{"name":"created"}]"#), &["error required annotations[0]"]),
         (
-            image(r#","annotations":[{"name":"a"},{"name":"a"}]"#),
+            image(r#","annotations":[{"name":"a","value":""},{"name":"a","value":""}]"#),
             &["error duplicate annotations[1]"],
         ),
     ]);
@@ -323,6 +343,14 @@ fn pod_manifest_apps_and_mounts() {
     let twice =
         pod_app("").replace("[{", &format!(r#"[{{"name":"web","image":{{"id":"{ID}"}}}},{{"#));
     assert_eq!(told(&check(&twice).1), ["error duplicate apps[1]"]);
+    let served = |name: &str| {
+        format!(
+            r#"{{"name":"{name}","image":{{"id":"{ID}"}},"app":{{"user":"0","group":"0",
+            "ports":[{{"name":"http","protocol":"tcp","port":80}}]}}}}"#
+        )
+    };
+    let both = pod("").replace("[]", &format!("[{},{}]", served("one"), served("two")));
+    assert_eq!(told(&check(&both).1), ["warning duplicate apps[1]"]);
 }
 
 #[test]
@@ -402,7 +430,75 @@ fn manifest_tells_everything_at_once_with_its_place() {
 #[test]
 fn manifest_findings_end_somewhere() {
     let many = image(&format!(",\"pathWhitelist\":[{}1]", "1,".repeat(10_000)));
-    assert_eq!(ImageManifest::check(many.as_bytes()).findings.len(), 200);
+    let checked = ImageManifest::check(many.as_bytes());
+    assert_eq!((checked.findings.len(), checked.left_out), (500, 9501));
+}
+
+#[test]
+fn manifest_warnings_hide_no_error() {
+    let mounts: Vec<String> =
+        (0..600).map(|n| format!(r#"{{"name":"a{n}","path":"relative"}}"#)).collect();
+    let mounts = format!(r#","mountPoints":[{}]"#, mounts.join(","));
+    for (fault, code) in [
+        (r#","dependencies":[{"imageName":"NOT VALID"}]"#, "identifier"),
+        (r#","dependencies":[{"imageName":"a/b","IMAGENAME":"a/c"}]"#, "key-case"),
+        (r#","annotations":[{"name":"a","value":""},{"name":"a","value":""}]"#, "duplicate"),
+    ] {
+        let mut text = app(&mounts);
+        text.insert_str(text.len() - 1, fault);
+        let checked = ImageManifest::check(text.as_bytes());
+        assert!(checked.value.is_none(), "{fault}");
+        assert_eq!(checked.left_out, 100);
+        assert_eq!(checked.findings.last().unwrap().code, code);
+    }
+}
+
+#[test]
+fn manifest_fault_of_one_item_hides_no_other() {
+    expect(&[
+        (
+            image(
+                r#","labels":[{"name":"os","value":"linux"},{"name":"arch","value":"x86_64"},
+                {"name":"os","value":"linux"},{"name":"NAME!","value":""}]"#,
+            ),
+            &[
+                "error label-platform labels[1].value",
+                "error duplicate labels[2]",
+                "error identifier labels[3].name",
+            ],
+        ),
+        (
+            app(r#","supplementaryGIDs":[-1],"workingDirectory":"x","ports":[1]"#),
+            &[
+                "error range app.supplementaryGIDs[0]",
+                "error path-relative app.workingDirectory",
+                "error type app.ports[0]",
+            ],
+        ),
+        (
+            image(r#","x":1,"x":2,"y":1,"y":2,"labels":[{"name":"NAME","value":""}]"#),
+            &["error key-duplicate ", "error key-duplicate ", "error identifier labels[0].name"],
+        ),
+        (
+            app(r#","isolators":[{"name":"resource/memory","value":{"limit":"1\u0047"}},
+            {"name":"resource/memory","value":{"limit":"1G\n"}}]"#),
+            &[
+                "error isolator-quantity app.isolators[0].value.limit",
+                "error isolator-quantity app.isolators[1].value.limit",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn manifest_of_many_labels_is_read_in_little_time() {
+    let labels: Vec<String> =
+        (0..30_000).map(|n| format!(r#"{{"name":"l{n}","value":""}}"#)).collect();
+    let text = image(&format!(r#","labels":[{}]"#, labels.join(",")));
+    let started = std::time::Instant::now();
+    assert_eq!(ImageManifest::from_json(text.as_bytes()).unwrap().labels.iter().count(), 30_000);
+    // Every label compared with every other takes minutes here.
+    assert!(started.elapsed().as_secs() < 20);
 }
 
 #[test]

@@ -66,6 +66,20 @@ impl FromStr for WebUrl {
             return Err(WebUrlError::Escape(text.to_owned()));
         }
         let address = Self(format!("{scheme}:{rest}"));
+        let authority_of =
+            |fault: &str| Err(WebUrlError::Authority(text.to_owned(), fault.to_owned()));
+        let (account, host) = match authority(&address.0).rsplit_once('@') {
+            Some((account, host)) => (account, host),
+            None => ("", authority(&address.0)),
+        };
+        // The parser of the WHATWG, below, takes what RFC 3986 and Go do not.
+        if account.contains(['[', ']']) {
+            return authority_of("before the @ stands a bracket");
+        }
+        let ascii = |escape: &str| escape.starts_with(|c: char| ('0'..='7').contains(&c));
+        if host.split('%').skip(1).any(ascii) {
+            return authority_of("the host has a letter written as %XX");
+        }
         // Of an address without a host the rest is a path, and was judged.
         if !authority(&address.0).is_empty()
             && let Err(fault) = url::Url::parse(&address.0)
@@ -113,6 +127,10 @@ mod tests {
             "http://a/%2",
             "http://a:99999/",
             "http://a/\"",
+            "http://a[b@c/",
+            "http://u[@[::1]/",
+            "http://ex%41mple.com/",
+            "http://ex%2emple.com/",
         ] {
             assert!(bad.parse::<WebUrl>().is_err(), "{bad:?}");
         }

@@ -11,6 +11,7 @@ use discovery::store::Wanted;
 use serde_json::json;
 
 use super::super::client::wanted;
+use super::super::files::in_json;
 use super::render::{tell, unrendered};
 use super::{Context, Failure, open};
 
@@ -78,7 +79,7 @@ impl Args {
         warn(context, bundle.notes());
         let value = json!({
             "imageId": rendered.image_id,
-            "folder": self.folder,
+            "folder": in_json(&self.folder),
             "program": bundle.program(),
             "remarks": rendered.remarks,
             "notes": bundle.notes(),

@@ -9,6 +9,7 @@ use discovery::store::Wanted;
 use serde_json::json;
 
 use super::super::client::wanted;
+use super::super::files::in_json;
 use super::{Context, Failure, open};
 
 /// Write an image and its signature out of the store, as their author made them
@@ -56,8 +57,8 @@ impl Args {
         staged.commit(&self.file, existing).with_context(|| cannot(&self.file))?;
         let value = json!({
             "imageId": image.record().image_id,
-            "file": self.file,
-            "signature": signature,
+            "file": in_json(&self.file),
+            "signature": in_json(&signature),
         });
         Ok(context.print(&value, self.file.display())?)
     }

@@ -8,6 +8,7 @@ use discovery::store::Wanted;
 use serde_json::json;
 
 use super::super::client::wanted;
+use super::super::files::in_json;
 use super::{Context, Failure, open};
 use crate::cli::Kind;
 
@@ -52,7 +53,7 @@ pub(super) fn make(
     tell(context, &rendered);
     let value = json!({
         "imageId": rendered.image_id,
-        "folder": folder,
+        "folder": in_json(folder),
         "remarks": rendered.remarks,
     });
     Ok(context.print(&value, folder.display())?)

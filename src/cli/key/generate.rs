@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use keys::{Algorithm, GenerateOptions, Generated};
 use serde_json::json;
 
+use super::super::files::in_json;
 use super::client::now;
 use super::lifetime::Lifetime;
 use super::{Context, Failure, Kind, PassphraseArgs};
@@ -84,8 +85,8 @@ impl Args {
             "algorithm": options.algorithm.to_string(),
             "expires": expires,
             "locked": locked,
-            "secret": self.secret,
-            "public": self.public,
+            "secret": in_json(&self.secret),
+            "public": in_json(&self.public),
         });
         let text = format!(
             "fingerprint: {}\nsecret key:  {}\npublic key:  {}\nexpires:     {}",

@@ -14,6 +14,7 @@ use builder::{PackOptions, Packed, Progress, Source};
 use indicatif::ProgressBar;
 use tree::TreeArgs;
 
+use super::files::in_json;
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
 
@@ -187,7 +188,7 @@ impl Args {
         let id = &packed.written.image_id;
         let metadata = serde_json::json!({
             "imageId": id,
-            "file": self.output,
+            "file": in_json(&self.output),
             "fileDigest": packed.written.file_digest,
             "fileBytes": packed.written.file_bytes,
             "tarBytes": packed.written.tar_bytes,

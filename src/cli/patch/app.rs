@@ -157,17 +157,17 @@ impl AppEdits {
             editor.set_app(field, &json!(gids))?;
         }
         for (event, exec) in &self.event_handlers {
-            let handler = json!({ "name": event, "exec": exec });
-            editor.put(&app.key("eventHandlers"), &handler, named(event))?;
+            let handler = json!({ "name": event, "exec": exec }).to_string();
+            editor.put(&app.key("eventHandlers"), &handler, &[], named(event))?;
         }
         for (name, value) in &self.environment {
-            editor.put_value(&app.key("environment"), name, &json!(value))?;
+            editor.put_value(&app.key("environment"), name, &json!(value).to_string())?;
         }
         for one in self.mounts() {
-            put_named(editor, &app.key("mountPoints"), &json!(one))?;
+            put_named(editor, &app.key("mountPoints"), &json!(one), &["readOnly"])?;
         }
         for one in self.ports() {
-            put_named(editor, &app.key("ports"), &json!(one))?;
+            put_named(editor, &app.key("ports"), &json!(one), &["count", "socketActivated"])?;
         }
         for (object, pairs) in
             [("userAnnotations", &self.user_annotations), ("userLabels", &self.user_labels)]
@@ -180,9 +180,15 @@ impl AppEdits {
     }
 }
 
-/// Adds an item to a list, in place of the one of its name.
-fn put_named(editor: &mut Editor, list: &JsonPath, item: &Value) -> Result<(), Failure> {
-    editor.put(list, item, |other| other["name"] == item["name"])
+/// Adds an item to a list, in place of the one of its name. Of that, fields stay that nobody
+/// knows; `optional` are those that may be absent.
+fn put_named(
+    editor: &mut Editor,
+    list: &JsonPath,
+    item: &Value,
+    optional: &[&str],
+) -> Result<(), Failure> {
+    editor.put(list, &item.to_string(), optional, |other| other["name"] == item["name"])
 }
 
 /// `EVENT=EXEC`, where EXEC is a list of words in JSON, or one program without arguments.

@@ -2,7 +2,7 @@
 
 use aci::{Document, EditError, JsonPath};
 use anyhow::anyhow;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::{Failure, Kind};
 
@@ -57,16 +57,38 @@ impl Editor {
         self.document.value(path).is_some()
     }
 
-    /// Adds an item to a list, in place of one that `same` finds.
+    /// Adds an item to a list, or gives one that `same` finds the item's fields. Of those, it
+    /// loses the ones among `fields` that the item does not have, and keeps all others.
     pub(super) fn put(
         &mut self,
         list: &JsonPath,
-        item: &Value,
+        item: &str,
+        fields: &[&str],
         same: impl Fn(&Value) -> bool,
     ) -> Result<(), Failure> {
-        let at = self.find(list, same).first().copied();
-        let at = at.unwrap_or_else(|| self.document.length(list).unwrap_or_default());
-        self.set(&list.index(at), item)
+        let Some(&at) = self.find(list, same).first() else {
+            return self.set_text(&list.index(self.document.items(list).len()), item);
+        };
+        let old = list.index(at);
+        let new = Document::parse(item.as_bytes()).map_err(cannot)?;
+        let keys: Map<String, Value> = serde_json::from_str(item).unwrap_or_default();
+        for key in fields.iter().filter(|key| !keys.contains_key(**key)) {
+            self.document.remove(&old.key(key)).map_err(cannot)?;
+        }
+        for key in keys.keys() {
+            if let Some(value) = new.value(&JsonPath::default().key(key)) {
+                self.set_text(&old.key(key), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a text to a list that has it not.
+    pub(super) fn put_text(&mut self, list: &JsonPath, text: &str) -> Result<(), Failure> {
+        match self.find(list, |item| item == text).is_empty() {
+            true => self.set(&list.index(self.document.items(list).len()), &text.into()),
+            false => Ok(()),
+        }
     }
 
     /// Gives the item `name` of a list this `value`, and leaves what else it has.
@@ -74,11 +96,29 @@ impl Editor {
         &mut self,
         list: &JsonPath,
         name: &str,
-        value: &Value,
+        value: &str,
     ) -> Result<(), Failure> {
         match self.find(list, named(name)).first() {
-            Some(&at) => self.set(&list.index(at).key("value"), value),
-            None => self.put(list, &json!({ "name": name, "value": value }), |_| false),
+            Some(&at) => self.set_text(&list.index(at).key("value"), value),
+            None => {
+                let item = format!("{{\"name\":{},\"value\":{value}}}", Value::from(name));
+                self.set_text(&list.index(self.document.items(list).len()), &item)
+            }
+        }
+    }
+
+    /// Gives one field of the value of the item `name`, and leaves the others.
+    pub(super) fn put_in_value(
+        &mut self,
+        list: &JsonPath,
+        name: &str,
+        field: &str,
+        value: &Value,
+    ) -> Result<(), Failure> {
+        let is_object = |item: &Value| named(name)(item) && item["value"].is_object();
+        match self.find(list, is_object).first() {
+            Some(&at) => self.set(&list.index(at).key("value").key(field), value),
+            None => self.put_value(list, name, &json!({ field: value }).to_string()),
         }
     }
 
@@ -115,11 +155,10 @@ impl Editor {
 
     /// Where in a list the items are that `which` finds.
     fn find(&self, list: &JsonPath, which: impl Fn(&Value) -> bool) -> Vec<usize> {
-        let value = |at: usize| -> Option<Value> {
-            serde_json::from_str(self.document.value(&list.index(at))?).ok()
-        };
-        (0..self.document.length(list).unwrap_or_default())
-            .filter(|&at| value(at).is_some_and(|value| which(&value)))
+        let items = self.document.items(list).into_iter().enumerate();
+        items
+            .filter(|(_, item)| serde_json::from_str(item).is_ok_and(|item| which(&item)))
+            .map(|(at, _)| at)
             .collect()
     }
 }

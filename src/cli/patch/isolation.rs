@@ -1,6 +1,6 @@
 //! IsolationEdits of an app's limits and privileges.
 
-use aci::Identifier;
+use aci::{Document, Identifier};
 use anyhow::anyhow;
 use serde_json::{Map, Value, json};
 
@@ -35,10 +35,10 @@ pub(super) struct IsolationEdits {
     seccomp_set: Vec<String>,
     /// Add or replace an isolator: NAME=JSON, or NAME,key=text,… as resource/cpu,limit=100m
     #[arg(long = "isolator", value_name = "ISOLATOR", value_parser = isolator)]
-    isolators: Vec<(String, Value)>,
+    isolators: Vec<(String, String)>,
     /// The same, several in one text, as actool takes them
     #[arg(long = "isolators", hide = true, value_delimiter = ':', value_parser = isolator)]
-    more_isolators: Vec<(String, Value)>,
+    more_isolators: Vec<(String, String)>,
     /// Remove an isolator
     #[arg(long, value_name = "NAME")]
     remove_isolator: Vec<String>,
@@ -73,14 +73,14 @@ impl IsolationEdits {
         let limits = [("resource/memory", &self.memory), ("resource/cpu", &self.cpu)];
         for (name, limit) in limits.into_iter().filter_map(|(name, it)| Some((name, it.as_ref()?)))
         {
-            editor.put_value(&list, name, &json!({ "limit": limit }))?;
+            editor.put_in_value(&list, name, "limit", &json!(limit))?;
         }
         let capabilities = [&self.capability, &self.revoke_capability];
         for (name, set) in CAPABILITIES.into_iter().zip(capabilities) {
             if !set.is_empty() {
                 let others = |one: &Value| CAPABILITIES.iter().any(|kind| one["name"] == *kind);
                 editor.drop_items(&list, others)?;
-                editor.put_value(&list, name, &json!({ "set": set }))?;
+                editor.put_value(&list, name, &json!({ "set": set }).to_string())?;
             }
         }
         if let Some((kind, errno)) = &self.seccomp_mode {
@@ -92,7 +92,7 @@ impl IsolationEdits {
             if let Some(errno) = errno {
                 value["errno"] = json!(errno);
             }
-            editor.put_value(&list, name, &value)?;
+            editor.put_value(&list, name, &value.to_string())?;
         }
         self.isolators
             .iter()
@@ -117,13 +117,14 @@ fn mode(text: &str) -> Result<(usize, Option<String>), String> {
     }
 }
 
-/// `NAME=JSON` or `NAME,KEY=TEXT,…`.
-fn isolator(text: &str) -> Result<(String, Value), String> {
+/// `NAME=JSON` or `NAME,KEY=TEXT,…`, as name and JSON. That goes into the manifest as it is.
+fn isolator(text: &str) -> Result<(String, String), String> {
     let end = text.find(['=', ',']).ok_or("an isolator is NAME=JSON, or NAME,key=text,…")?;
     let (name, rest) = text.split_at(end);
     let name: Identifier = name.parse().map_err(|error: aci::NameError| error.to_string())?;
     let value = if let Some(json) = rest.strip_prefix('=') {
-        serde_json::from_str(json).map_err(|error| format!("{json:?} is no JSON value: {error}"))?
+        Document::parse(json.as_bytes()).map_err(|error| format!("{json:?} is {error}"))?;
+        json.to_owned()
     } else {
         let mut value = Map::new();
         for part in rest[1..].split(',') {
@@ -131,7 +132,7 @@ fn isolator(text: &str) -> Result<(String, Value), String> {
                 part.split_once('=').ok_or_else(|| format!("{part:?} is not KEY=TEXT"))?;
             value.insert(key.to_owned(), text.into());
         }
-        Value::from(value)
+        Value::from(value).to_string()
     };
     Ok((name.to_string(), value))
 }
@@ -143,17 +144,22 @@ mod tests {
     #[test]
     fn isolator_is_read_in_both_forms() {
         for (text, value) in [
-            ("resource/cpu,request=50m,limit=100m", json!({"request": "50m", "limit": "100m"})),
-            ("os/linux/oom-score-adj=100", json!(100)),
-            (
-                "os/unix/sysctl={\"net.core.somaxconn\":\"1,2\"}",
-                json!({"net.core.somaxconn": "1,2"}),
-            ),
+            ("resource/cpu,request=50m,limit=100m", r#"{"request":"50m","limit":"100m"}"#),
+            ("os/linux/oom-score-adj=100", "100"),
+            ("example.com/x={\"a\": 1.50}", "{\"a\": 1.50}"),
+            ("os/unix/sysctl={\"net.core.somaxconn\":\"1,2\"}", r#"{"net.core.somaxconn":"1,2"}"#),
         ] {
             let name = text.split(['=', ',']).next().unwrap().to_owned();
-            assert_eq!(isolator(text), Ok((name, value)), "{text}");
+            assert_eq!(isolator(text), Ok((name, value.to_owned())), "{text}");
         }
-        for bad in ["resource/cpu", "resource/cpu,limit", "resource/cpu={", "NO=1", ",a=b"] {
+        for bad in [
+            "resource/cpu",
+            "resource/cpu,limit",
+            "resource/cpu={",
+            "NO=1",
+            ",a=b",
+            "a={\"b\":1,\"b\":2}",
+        ] {
             assert!(isolator(bad).is_err(), "{bad}");
         }
     }

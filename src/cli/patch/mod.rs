@@ -7,8 +7,8 @@ mod names;
 
 use std::path::{Path, PathBuf};
 
-use aci::archive::Compression;
-use aci::{Finding, ImageManifest, JsonPath, Limits, Refusal, Severity};
+use aci::archive::{Compression, ImageFinding, Validated, validate_manifest};
+use aci::{JsonPath, Limits, Refusal, Severity};
 use anyhow::anyhow;
 
 use super::files::read_small;
@@ -130,12 +130,19 @@ impl Args {
     }
 }
 
-/// Refuses a manifest with errors, all of them told, and warns of what is new in it.
+/// Refuses a manifest with errors, all of them told, and warns of what is new in it. What other
+/// tools refuse and we can read is an error where it is new, so that an image that has it
+/// already can be edited.
 fn check(context: &Context, old: &[u8], new: &[u8]) -> Result<(), Failure> {
-    let findings = ImageManifest::check(new).findings;
-    let line = |finding: &Finding| discovery::printable_line(&finding.to_string());
-    let errors: Vec<String> =
-        findings.iter().filter(|one| one.severity == Severity::Error).map(line).collect();
+    let (read, Validated { findings, .. }) = validate_manifest(new);
+    let before = validate_manifest(old).1.findings;
+    let known = |one: &ImageFinding| {
+        before.iter().any(|other| (&other.code, &other.message) == (&one.code, &one.message))
+    };
+    let line = |one: &ImageFinding| discovery::printable_line(&one.to_string());
+    let is_error =
+        |one: &&ImageFinding| one.severity == Severity::Error && !(read.is_some() && known(one));
+    let errors: Vec<String> = findings.iter().filter(is_error).map(line).collect();
     if !errors.is_empty() {
         return Err(Failure::refusal(
             Kind::Refused,
@@ -152,10 +159,6 @@ fn check(context: &Context, old: &[u8], new: &[u8]) -> Result<(), Failure> {
             },
         ));
     }
-    let before = ImageManifest::check(old).findings;
-    let known = |one: &Finding| {
-        before.iter().any(|other| (&other.code, &other.message) == (&one.code, &one.message))
-    };
     findings.iter().filter(|one| !known(one)).for_each(|one| context.warn(line(one)));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! NameEdits of what an image is called, and of what it is built on.
 
 use aci::manifest::Dependency;
-use aci::{AcVersion, Identifier, ImageId, Label, Labels, Name, Reference};
+use aci::{AcVersion, Document, Identifier, ImageId, Label, Labels, Name, Reference};
 use serde_json::{Value, json};
 
 use super::editor::{Editor, named};
@@ -31,10 +31,10 @@ pub(super) struct NameEdits {
     /// Remove an annotation
     #[arg(long, value_name = "NAME")]
     remove_annotation: Vec<Identifier>,
-    /// Add a dependency, or replace the one of the same name and labels:
+    /// Add a dependency, or give the one of the same name and labels what is said here:
     /// NAME[:VERSION][,LABEL=VALUE…][,imageID=ID]; or the JSON object, which may have a size too
     #[arg(long = "dependency", value_name = "IMAGE", value_parser = dependency)]
-    dependencies: Vec<Value>,
+    dependencies: Vec<String>,
     /// Remove all dependencies of this name that have these labels
     #[arg(long, value_name = "NAME[:VERSION][,LABEL=VALUE…]")]
     remove_dependency: Vec<Reference>,
@@ -95,22 +95,23 @@ impl NameEdits {
         }
         let labels = path(&["labels"]);
         if let Some(version) = &self.version {
-            editor.put_value(&labels, "version", &version.as_str().into())?;
+            editor.put_value(&labels, "version", &json!(version).to_string())?;
         }
         for label in &self.labels {
-            editor.put_value(&labels, label.name.as_str(), &label.value.as_str().into())?;
+            editor.put_value(&labels, label.name.as_str(), &json!(label.value).to_string())?;
         }
         for (name, value) in &self.annotations {
-            editor.put_value(&path(&["annotations"]), name, &value.as_str().into())?;
+            editor.put_value(&path(&["annotations"]), name, &json!(value).to_string())?;
         }
-        for one in &self.dependencies {
+        for text in &self.dependencies {
+            let one: Value = serde_json::from_str(text)?;
             let same = |other: &Value| {
-                other["imageName"] == one["imageName"] && labels_of(other) == labels_of(one)
+                other["imageName"] == one["imageName"] && labels_of(other) == labels_of(&one)
             };
-            editor.put(&path(&["dependencies"]), one, same)?;
+            editor.put(&path(&["dependencies"]), text, &[], same)?;
         }
         for one in &self.path_whitelist {
-            editor.put(&path(&["pathWhitelist"]), &json!(one), |item| item == one)?;
+            editor.put_text(&path(&["pathWhitelist"]), one)?;
         }
         Ok(())
     }
@@ -131,10 +132,12 @@ fn labels_of(dependency: &Value) -> Vec<String> {
     texts
 }
 
-/// A dependency as a reference with an image ID, or as the JSON object of the manifest.
-fn dependency(text: &str) -> Result<Value, String> {
+/// A dependency as a reference with an image ID, or as the JSON object of the manifest, which
+/// it gives.
+fn dependency(text: &str) -> Result<String, String> {
     if text.starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
+        let document = Document::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+        return Ok(document.text().to_owned());
     }
     // No label can be called so: label names are in lower case.
     let (ids, parts): (Vec<&str>, Vec<&str>) =
@@ -150,5 +153,5 @@ fn dependency(text: &str) -> Result<Value, String> {
     let image_name = reference.name().clone();
     let dependency =
         Dependency { image_name, image_id, labels, size: None, extra: Default::default() };
-    serde_json::to_value(dependency).map_err(|error| error.to_string())
+    serde_json::to_string(&dependency).map_err(|error| error.to_string())
 }

@@ -10,7 +10,7 @@ use keys::Scope;
 use registry::admin;
 use serde_json::json;
 
-use super::super::files::absent;
+use super::super::files::{absent, in_json};
 use super::{Context, DataArgs, Failure};
 
 /// Say whose signatures a registry takes for which names
@@ -78,7 +78,7 @@ impl Add {
                     "fingerprint": fingerprint,
                     "userIds": users,
                     "prefix": self.prefix,
-                    "path": key.path,
+                    "path": in_json(&key.path),
                     "new": key.new,
                 }));
             }
@@ -129,7 +129,7 @@ impl List {
                 "fingerprint": entry.fingerprint,
                 "userIds": users,
                 "maySign": entry.certificate.is_some(),
-                "path": entry.path,
+                "path": in_json(&entry.path),
             }));
         }
         if entries.is_empty() {

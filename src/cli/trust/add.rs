@@ -10,6 +10,7 @@ use serde_json::json;
 use url::Url;
 
 use super::super::client::wait;
+use super::super::files::in_json;
 use super::super::{Failure, Kind};
 use super::{Context, ScopeArgs, describe, problem, scope_option};
 
@@ -64,7 +65,7 @@ impl Args {
                 "fingerprint": certificate.fingerprint(),
                 "prefix": self.scope.prefix,
                 "userIds": certificate.user_ids(),
-                "path": key.path,
+                "path": in_json(&key.path),
                 "new": key.new,
             }));
         }

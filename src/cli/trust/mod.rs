@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use keys::{Certificate, Scope, TrustEntry, TrustStore};
 use serde_json::{Value, json};
 
+use super::files::in_json;
 use super::{Context, Failure, client};
 
 /// Say which keys may sign images of which names
@@ -81,7 +82,7 @@ fn entry_json(entry: &TrustEntry) -> Value {
         "prefix": match &entry.scope { Scope::Root => None, Scope::Prefix(prefix) => Some(prefix) },
         "masked": entry.certificate.is_none(),
         "userIds": entry.certificate.as_ref().map(Certificate::user_ids).unwrap_or_default(),
-        "path": entry.path,
+        "path": in_json(&entry.path),
     })
 }
 

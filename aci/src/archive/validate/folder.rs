@@ -44,8 +44,8 @@ pub fn validate_layout(folder: &Path, limits: &Limits) -> io::Result<Validated> 
     let Some(bytes) = manifest(&folder.join("manifest"), limits, &mut found)? else {
         return Ok(found);
     };
-    let (manifest, findings) = validate_manifest(&bytes);
-    findings.into_iter().for_each(|finding| found.push(finding));
+    let (manifest, judged) = validate_manifest(&bytes);
+    found.append(judged);
     if let Some(manifest) = manifest
         && manifest.dependencies.is_empty()
     {
