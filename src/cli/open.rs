@@ -6,7 +6,7 @@
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aci::archive::Compression;
@@ -39,6 +39,7 @@ pub(super) struct ImageFile {
     file: File,
     bytes: u64,
     mode: u32,
+    owner: (u32, u32),
     encrypted: bool,
 }
 
@@ -51,6 +52,11 @@ impl ImageFile {
     /// The permission bits of the file that was named.
     pub(super) fn mode(&self) -> u32 {
         self.mode
+    }
+
+    /// User and group of the file that was named.
+    pub(super) fn owner(&self) -> (u32, u32) {
+        self.owner
     }
 
     /// Bytes of the image; as it is when decrypted, where it is encrypted.
@@ -128,7 +134,8 @@ pub(super) fn open(path: &Path) -> io::Result<ImageFile> {
     (&mut file).take(Compression::DETECT_BYTES as u64).read_to_end(&mut start)?;
     let encrypted = aci::archive::is_encrypted(&start);
     let (bytes, mode) = (metadata.len(), metadata.permissions().mode() & 0o777);
-    Ok(ImageFile { start: Cursor::new(start), file, bytes, mode, encrypted })
+    let owner = (metadata.uid(), metadata.gid());
+    Ok(ImageFile { start: Cursor::new(start), file, bytes, mode, owner, encrypted })
 }
 
 /// An empty file that nobody else can open and that is gone when it is closed.

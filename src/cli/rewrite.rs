@@ -90,11 +90,17 @@ impl Rewrite<'_> {
         let file = self.how.open.open(context, self.input, &limits)?;
         let options = self.options(context, Compression::detect(file.start()))?;
         let (bytes, mode, encrypted) = (file.size(), file.mode(), file.is_encrypted());
+        let (uid, gid) = file.owner();
         if encrypted {
             self.check_plain_output(context)?;
         }
         let mut staged = StagedFile::new_in(folder_of(self.output), mode)
             .map_err(|error| self.cannot_write(error))?;
+
+        if self.input == self.output {
+            // Where the caller may not give files away, the new one is the caller's.
+            let _ = std::os::unix::fs::fchown(staged.file(), Some(uid), Some(gid));
+        }
 
         let bar = context.progress(self.verb, Some(bytes));
         let edit = |old: &[u8]| edit(old).map_err(Fault::Edit);

@@ -86,3 +86,49 @@ fn inspect_of_a_broken_image_ends_with_a_refusal() {
     // Whoever has seen enough may leave.
     sandbox.shell("\"$GANTRY\" inspect --entries a.aci | head -n 1").ok();
 }
+
+#[test]
+fn inspect_prints_numbers_that_are_too_large_as_they_are_written() {
+    let sandbox = Sandbox::new();
+    let manifest = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a",
+        "x":1e999,"app":{"user":"0","group":"0","y":[12345678901234567890123]}}"#;
+    let image = Tar::default().file("manifest", manifest.as_bytes()).directory("rootfs");
+    sandbox.write("a.aci", image.gzip());
+    for args in
+        [["inspect", "--json", "a.aci"].as_slice(), &["inspect", "--json", "--entries", "a.aci"]]
+    {
+        let said = sandbox.gantry(args).ok();
+        assert!(said.contains(r#""x":1e999"#), "{said}");
+        assert!(said.contains("[12345678901234567890123]"), "{said}");
+        assert!(said.ends_with('}'), "{said}");
+    }
+}
+
+#[test]
+fn commands_take_paths_that_are_no_text() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+
+    let sandbox = packed();
+    let odd = |name: &str| OsString::from(OsStr::from_bytes(&[name.as_bytes(), b"\xff"].concat()));
+    fs::copy(sandbox.path("a.aci"), sandbox.path(odd("b"))).unwrap();
+    fs::write(sandbox.path(OsStr::from_bytes(b"b\xff.asc")), "a signature").unwrap();
+    let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+    for (line, paths) in [
+        ("inspect", vec![odd("b")]),
+        ("validate", vec![odd("b")]),
+        ("diff", vec![odd("b"), "a.aci".into()]),
+        ("convert", vec![odd("b"), odd("c")]),
+        ("patch --version 2", vec![odd("b"), odd("d")]),
+        ("extract", vec![odd("b"), odd("e")]),
+        ("pack tree --name example.com/a -o", vec![odd("f")]),
+    ] {
+        let ended = sandbox.gantry([words("--json"), words(line), paths].concat());
+        let said: Value = serde_json::from_str(&ended.ok()).unwrap();
+        assert!(said.is_object(), "{line}");
+    }
+    let ended = sandbox
+        .gantry([words("--json"), words("validate"), vec![odd("none"), "a.aci".into()]].concat());
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.stdout.contains("\"valid\":true"), "{ended:?}");
+}

@@ -59,6 +59,16 @@ fn with(field: &str) -> Vec<u8> {
     MANIFEST.replace('}', &format!(",{field}}}")).into_bytes()
 }
 
+/// A pod with an app that has this isolator.
+fn pod_app(isolator: &str) -> Vec<u8> {
+    let id = format!("sha512-{}", "ab".repeat(64));
+    format!(
+        r#"{{"acKind":"PodManifest","acVersion":"0.8.11","apps":[{{"name":"a","image":{{"id":"{id}"}},
+        "app":{{"user":"0","group":"0","exec":["/a"],"isolators":[{isolator}]}}}}]}}"#
+    )
+    .into_bytes()
+}
+
 /// A manifest whose app has these fields besides user and group.
 fn app(fields: &str) -> Vec<u8> {
     with(&format!(r#""app":{{"user":"0","group":"0",{fields}}}"#))
@@ -258,6 +268,47 @@ fn validate_refuses_every_manifest_that_actool_refuses() {
         (
             "a quantity that is none",
             app(r#""isolators":[{"name":"resource/cpu","value":{"limit":"much"}}]"#),
+            Refuses,
+        ),
+        (
+            "a quantity with an escape",
+            app(r#""isolators":[{"name":"resource/cpu","value":{"limit":"1\u0047"}}]"#),
+            Refuses,
+        ),
+        (
+            "an isolator of no release",
+            app(r#""isolators":[{"name":"os/linux/apparmor-profile","value":{"profile":"x"}}]"#),
+            Refuses,
+        ),
+        (
+            "a bracket in an address",
+            with(r#""annotations":[{"name":"homepage","value":"http://a[b@c/"}]"#),
+            Refuses,
+        ),
+        (
+            "an escape in a host",
+            with(r#""annotations":[{"name":"homepage","value":"http://ex%41mple.com/"}]"#),
+            Refuses,
+        ),
+        (
+            "a fault behind many warnings",
+            app(&format!(
+                r#""mountPoints":[{}]}},"dependencies":[{{"imageName":"NO"}}],"x":{{"y":1"#,
+                (0..600)
+                    .map(|n| format!(r#"{{"name":"a{n}","path":"relative"}}"#))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )),
+            Refuses,
+        ),
+        (
+            "a pod's kind with an escape",
+            pod.replace("PodManifest", r"\u0050odManifest").into_bytes(),
+            Accepts,
+        ),
+        (
+            "an isolator nobody knows in a pod's app",
+            pod_app(r#"{"name":"os/linux/foo","value":1}"#),
             Refuses,
         ),
         ("a dependency without name", with(r#""dependencies":[{"labels":[]}]"#), Refuses),
@@ -484,4 +535,20 @@ fn validate_goes_on_after_a_file_that_cannot_be_read() {
     let ended = validate(&sandbox, &["--json", "absent.aci", "good.aci"]);
     let said: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&said["valid"], &said["files"][0]["valid"]), (&Value::Bool(false), &Value::Null));
+}
+
+#[test]
+fn validate_tells_a_wrong_passphrase_and_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.write("good.aci", image(MANIFEST).gzip());
+    sandbox.write("tree/a", "a");
+    sandbox.write("right", "right");
+    sandbox.write("wrong", "wrong");
+    let line = "pack tree -o e.aci --name example.com/a --encrypt --passphrase-file right";
+    sandbox.gantry(line.split(' ')).ok();
+    let ended = validate(&sandbox, &["--json", "good.aci", "e.aci", "--passphrase-file", "wrong"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let said: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(said["files"][0]["valid"], true);
+    assert_eq!(said["files"][1]["findings"][0]["code"], "passphrase-wrong");
 }
