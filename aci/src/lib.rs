@@ -109,7 +109,7 @@
 //! | entries | 2,000,000 |
 //! | manifest | 1 MiB, 128 levels |
 //! | path | 4,095 bytes, 2,048 segments of 255 bytes |
-//! | extended header of one entry | 2 MiB, 64 KiB an attribute |
+//! | extended header of one entry | 1 MiB, 64 KiB an attribute |
 //! | dependencies | 1,000, 256 one below the other |
 //! | time | none |
 //!

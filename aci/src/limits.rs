@@ -63,7 +63,7 @@ impl Default for Limits {
             path_bytes: 4095,
             path_depth: 2048,
             name_bytes: 255,
-            header_bytes: 2 * MIB,
+            header_bytes: MIB,
             dependency_depth: 256,
             dependencies: 1000,
             plan_entries: 4_000_000,

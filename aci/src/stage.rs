@@ -204,43 +204,105 @@ impl Drop for StagedFile {
 }
 
 /// A folder that is being filled under a hidden name. Dropped, it is removed.
+///
+/// Whoever may write in the folder it lies in can give the hidden name to another folder
+/// meanwhile. So it is filled by way of its descriptor, and belongs to the caller alone.
 #[derive(Debug)]
 pub struct StagedFolder {
     hidden: PathBuf,
+    inside: PathBuf,
+    mode: Mode,
     committed: bool,
     lock: File,
 }
 
 impl StagedFolder {
-    /// A new empty folder inside `parent`, mode 0755 less the umask.
+    /// A new empty folder inside `parent`. It will have mode 0755, whatever the umask is, and no
+    /// access list, whatever `parent` has.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
         loop {
             let hidden = parent.join(hidden_name()?);
-            fs::create_dir(&hidden)?;
-            let staged = match File::open(&hidden) {
-                Ok(lock) => Self { hidden, committed: false, lock },
+            rustix::fs::mkdir(&hidden, Mode::RWXU)?;
+            let lock = match open_folder(&hidden) {
+                Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let _ = fs::remove_dir(&hidden);
+                    return Err(error);
+                }
             };
+            let by_descriptor = PathBuf::from(format!(
+                "/proc/self/fd/{}/.",
+                std::os::fd::AsRawFd::as_raw_fd(&lock)
+            ));
+            // Without /proc there is only the name.
+            let inside = if by_descriptor.is_dir() { by_descriptor } else { hidden.clone() };
+            let mode = Mode::from_raw_mode(0o755);
+            let staged = Self { hidden, inside, mode, committed: false, lock };
             rustix::fs::flock(&staged.lock, FlockOperation::LockExclusive)?;
             // Before it was locked, somebody who cleans up could take it for abandoned.
-            if staged.hidden.is_dir() {
-                return Ok(staged);
+            if !staged.hidden.is_dir() {
+                continue;
             }
+            if staged.lock.metadata()?.uid() != rustix::process::geteuid().as_raw() {
+                return Err(replaced());
+            }
+            // What lies in it would have the list that new files have in `parent`.
+            for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+                let _ = rustix::fs::fremovexattr(&staged.lock, list);
+            }
+            rustix::fs::fchmod(&staged.lock, Mode::RWXU)?;
+            return Ok(staged);
         }
     }
 
-    /// Where to write.
+    /// Where to write: a path that leads into this folder whatever becomes of its name.
     pub fn path(&self) -> &Path {
-        &self.hidden
+        &self.inside
+    }
+
+    /// It will belong to the caller alone when it has its name, too.
+    pub fn keep_private(&mut self) {
+        self.mode = Mode::RWXU;
     }
 
     /// Syncs the folder and gives it its name; the files inside were committed or
     /// synced by whoever wrote them.
     pub fn commit(mut self, target: &Path) -> io::Result<()> {
-        sync_folder(&self.hidden)?;
+        rustix::fs::fchmod(&self.lock, self.mode)?;
+        self.lock.sync_all()?;
         rename(&self.hidden, target, Existing::Refuse)?;
         self.committed = true;
+        check_same(&self.lock, target)?;
+        sync_folder(folder_of(target))
+    }
+
+    /// Gives a folder that lies in this one the name `target`, and drops the rest.
+    pub fn commit_child(self, name: &str, target: &Path) -> io::Result<()> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let child = match rustix::fs::openat(&self.lock, name, flags, Mode::empty()) {
+            // Its own mode shuts the caller off: by way of a handle, which no link can lead astray.
+            Err(rustix::io::Errno::ACCESS) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(&self.lock, name, flags, Mode::empty())?
+            }
+            other => other?,
+        };
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&child));
+        let child = File::from(child);
+        let mode = Mode::from_raw_mode(child.metadata()?.mode() & 0o7777);
+        let chmod = |mode| rustix::fs::chmodat(CWD, &path, mode, AtFlags::empty());
+        // Its own `..` changes, so who is not root must have the right to write in it meanwhile.
+        if !mode.contains(Mode::RWXU) {
+            chmod(mode | Mode::RWXU)?;
+        }
+        let moved =
+            rustix::fs::renameat_with(&self.lock, name, CWD, target, RenameFlags::NOREPLACE);
+        if !mode.contains(Mode::RWXU) {
+            chmod(mode)?;
+        }
+        moved?;
+        check_same(&child, target)?;
         sync_folder(folder_of(target))
     }
 
@@ -309,9 +371,15 @@ pub fn clean(folder: &Path) -> io::Result<()> {
         if !entry.file_name().as_bytes().starts_with(STAGE_PREFIX.as_bytes()) {
             continue;
         }
-        let Ok(file) = File::open(entry.path()) else { continue };
+        // A pipe would have us wait, and a link lead elsewhere: neither is ours.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::open(entry.path(), flags, Mode::empty()) else { continue };
+        let kind = entry.file_type()?;
+        if !kind.is_file() && !kind.is_dir() {
+            continue;
+        }
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let removed = if entry.file_type()?.is_dir() {
+            let removed = if kind.is_dir() {
                 remove_tree(&entry.path())
             } else {
                 fs::remove_file(entry.path())
@@ -436,12 +504,31 @@ pub(crate) fn nameless_in(folder: &OwnedFd) -> io::Result<File> {
     }
 }
 
+/// Opens a folder, and no link to one.
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Whether a name leads to this folder. If not, somebody who may write beside it has put another
+/// one in its place, which must not pass for what was made here.
+fn check_same(folder: &File, target: &Path) -> io::Result<()> {
+    let (ours, found) = (folder.metadata()?, target.symlink_metadata()?);
+    if (ours.dev(), ours.ino()) == (found.dev(), found.ino()) { Ok(()) } else { Err(replaced()) }
+}
+
+fn replaced() -> io::Error {
+    io::Error::other("somebody put another folder in its place while it was being filled")
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -514,15 +601,66 @@ mod tests {
     }
 
     #[test]
+    fn staged_folder_is_filled_and_named_whatever_a_stranger_renames() {
+        for child in [false, true] {
+            let parent = tempfile::tempdir().unwrap();
+            let path = |name: &str| parent.path().join(name);
+            let victim = path("victim");
+            fs::write(&victim, b"secret").unwrap();
+            fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+            let staged = StagedFolder::new_in(parent.path()).unwrap();
+            fs::create_dir(staged.path().join("rootfs")).unwrap();
+            // Who may write in the parent gives the name to a folder of his own.
+            fs::rename(&staged.hidden, path("moved")).unwrap();
+            fs::create_dir(&staged.hidden).unwrap();
+            std::os::unix::fs::symlink(&victim, staged.hidden.join("rootfs")).unwrap();
+            fs::write(staged.path().join("rootfs/file"), b"ours").unwrap();
+            let target = path("target");
+            if child {
+                staged.commit_child("rootfs", &target).unwrap();
+                assert_eq!(fs::read(target.join("file")).unwrap(), b"ours");
+            } else {
+                let error = staged.commit(&target).unwrap_err();
+                assert!(error.to_string().contains("somebody put another folder"), "{error}");
+                assert_eq!(fs::read(path("moved/rootfs/file")).unwrap(), b"ours");
+            }
+            assert_eq!(victim.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn staged_folder_has_the_mode_it_should_have() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        let staged = StagedFolder::new_in(parent.path()).unwrap();
+        assert_eq!(mode(staged.path()), 0o700);
+        staged.commit(&parent.path().join("open")).unwrap();
+        assert_eq!(mode(&parent.path().join("open")), 0o755);
+        let mut staged = StagedFolder::new_in(parent.path()).unwrap();
+        staged.keep_private();
+        staged.commit(&parent.path().join("private")).unwrap();
+        assert_eq!(mode(&parent.path().join("private")), 0o700);
+    }
+
+    #[test]
     fn clean_removes_the_abandoned_and_leaves_the_living() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".gantry-stage-dead"), b"x").unwrap();
         fs::create_dir_all(folder.path().join(".gantry-stage-deadfolder/a/b")).unwrap();
         fs::write(folder.path().join("kept"), b"x").unwrap();
+        // A stranger's pipe is not waited for, and a stranger's link not followed.
+        let pipe = folder.path().join(".gantry-stage-0pipe");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let link = folder.path().join(".gantry-stage-1link");
+        std::os::unix::fs::symlink("kept", &link).unwrap();
         let living = StagedFolder::new_in(folder.path()).unwrap();
         clean(folder.path()).unwrap();
-        let name = living.path().file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(names(folder.path()), [name, "kept".to_owned()]);
+        let name = living.hidden.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut left = [".gantry-stage-0pipe", ".gantry-stage-1link", &name, "kept"];
+        left.sort_unstable();
+        assert_eq!(names(folder.path()), left);
+        fs::remove_file(pipe).unwrap();
+        fs::remove_file(link).unwrap();
         living.commit(&folder.path().join("b")).unwrap();
         assert_eq!(names(folder.path()), ["b", "kept"]);
     }

@@ -15,10 +15,7 @@ mod whitelist;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{CWD, RenameFlags};
 
 use aci::archive::{ArchiveError, Ownership, UnpackOptions, Unpacked};
 use aci::plan::Whitelist;
@@ -121,21 +118,12 @@ fn place(staged: StagedFolder, target: &Path, shape: Shape) -> Result<(), Render
         Shape::Image => commit(staged, target),
         Shape::Rootfs => {
             make_way(target)?;
-            move_out(&staged.path().join("rootfs"), target).map_err(at(target))
+            staged.commit_child("rootfs", target).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => RenderError::Occupied(target.to_owned()),
+                _ => at(target)(error),
+            })
         }
     }
-}
-
-/// Gives a folder another name in another folder. Its own `..` changes with that, so who is
-/// not root must have the right to write in it meanwhile.
-fn move_out(folder: &Path, target: &Path) -> io::Result<()> {
-    let mode = folder.symlink_metadata()?.permissions();
-    let open = fs::Permissions::from_mode(mode.mode() | 0o700);
-    if open != mode {
-        fs::set_permissions(folder, open)?;
-    }
-    rustix::fs::renameat_with(CWD, folder, CWD, target, RenameFlags::NOREPLACE)?;
-    fs::set_permissions(target, mode)
 }
 
 /// Renders an image into `target` and adds a `config.json`: an OCI bundle. The folder
@@ -147,8 +135,8 @@ pub fn render_bundle(
     host: &Host,
     limits: &Limits,
 ) -> Result<(Rendered, Bundle), RenderError> {
-    let staged = stage_beside(target)?;
-    fs::set_permissions(staged.path(), fs::Permissions::from_mode(0o700)).map_err(at(target))?;
+    let mut staged = stage_beside(target)?;
+    staged.keep_private();
     let rendered = fill(image, staged.path(), Files::Rendered, limits)?;
     let bundle =
         bundle::write(staged.path(), &rendered.manifest, &rendered.image_id, options, host)?;

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::io::{self, Cursor, Read, Seek, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use aci::archive::{ArchiveError, InspectedImage, inspect};
 use aci::{Limits, Refusal, Refuse};
@@ -34,6 +35,8 @@ use crate::verify::{GoodSignature, Verification};
 const MOST_LOCKS: usize = 16;
 /// The power of two of kibibytes that Argon2 may use to derive a key: 1 GiB.
 const ARGON2_MEMORY: u8 = 20;
+/// Kibibytes times passes that the keys of one message may take to derive: a few seconds.
+const ARGON2_WORK: u64 = 2 << ARGON2_MEMORY;
 /// Bytes within which the encrypted data has to begin: the locks before it are small.
 const START: u64 = 16 << 10;
 /// The least data that can be decrypted: a block, two bytes of it again, and the code.
@@ -69,6 +72,9 @@ pub enum DecryptError {
     /// More comes out than an image may have.
     #[error("the encrypted image holds more than {0} bytes")]
     Large(u64),
+    /// Reading took longer than was allowed.
+    #[error("decrypting the image takes longer than {0:?}")]
+    Slow(Duration),
     /// So few bytes give so many that it can only be a bomb.
     #[error("{packed} bytes of the encrypted image give more than {unpacked}: a compression bomb")]
     Bomb {
@@ -106,6 +112,12 @@ impl Refuse for DecryptError {
                 ("encryption-damaged", "the file as it was encrypted", WHOLE, AGAIN)
             }
             Self::Large(_) => ("limit", "an image within the limits", FORM, AGAIN),
+            Self::Slow(_) => (
+                "image-time",
+                "an image that can be read in the time given",
+                FORM,
+                "allow more time where the line or the disk is slow",
+            ),
             Self::Bomb { .. } => ("bomb", "an image that is no compression bomb", FORM, AGAIN),
         };
         Refusal {
@@ -132,7 +144,8 @@ pub fn decrypt(
     (&mut *file).take(START).read_to_end(&mut start).map_err(DecryptError::Read)?;
     check_start(&start)?;
     let flow = Arc::new(Flow::default());
-    let mut source = Source { start: Cursor::new(start), file, flow: flow.clone() };
+    let armor = (start.first() == Some(&b'-')).then(Armor::default);
+    let mut source = Source { start: Cursor::new(start), file, flow: flow.clone(), armor };
     let total = run(&mut source, passphrase, plain, limits);
     // A file that could not be read looks damaged to the library.
     match (flow.failed.get(), total) {
@@ -140,6 +153,19 @@ pub fn decrypt(
             Err(DecryptError::Read(io::Error::new(error.kind(), error.to_string())))
         }
         (_, Err(error)) => Err(error),
+        (_, Ok(total)) if source.armor.is_some() => {
+            // The library has read on past the end of the armor.
+            source.drain().map_err(DecryptError::Read)?;
+            match source.armor {
+                Some(Armor { ended: false, .. }) => {
+                    Err(DecryptError::Damaged("its last line is not whole".into()))
+                }
+                Some(Armor { follows: true, .. }) => {
+                    Err(DecryptError::Damaged("something follows the message".into()))
+                }
+                _ => Ok(total),
+            }
+        }
         (_, Ok(total)) => {
             let rest = io::copy(&mut source.take(1), &mut io::sink());
             match rest.map_err(DecryptError::Read)? {
@@ -189,7 +215,9 @@ fn run(
 ) -> Result<u64, DecryptError> {
     let flow = source.flow.clone();
     let rules = StandardPolicy::new();
-    let opener = Opener { password: passphrase.password(), encrypted: false, fault: None };
+    let deadline = Deadline { allowed: limits.time, started: Instant::now() };
+    let opener =
+        Opener { password: passphrase.password(), encrypted: false, fault: None, deadline };
     let mut decryptor = DecryptorBuilder::from_reader(source)
         .map_err(damaged)?
         .buffer_size(HELD_BACK)
@@ -204,6 +232,7 @@ fn run(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(damaged(error)),
         };
+        deadline.check()?;
         unpacked += got as u64;
         if unpacked > limits.file_bytes {
             return Err(DecryptError::Large(limits.file_bytes));
@@ -297,6 +326,68 @@ struct Source<'a, R> {
     start: Cursor<Vec<u8>>,
     file: &'a mut R,
     flow: Arc<Flow>,
+    armor: Option<Armor>,
+}
+
+impl<R: Read> Source<'_, R> {
+    /// Reads to the end, or to something that follows an armored message.
+    fn drain(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while !self.armor.as_ref().is_some_and(|armor| armor.follows) {
+            if self.read(&mut buffer)? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of an armored message has gone by.
+#[derive(Default)]
+struct Armor {
+    /// The end of what came before, where the last line may have begun.
+    before: Vec<u8>,
+    ended: bool,
+    /// Something else than white space came after the end.
+    follows: bool,
+}
+
+impl Armor {
+    const END: &[u8] = b"-----END PGP MESSAGE-----";
+
+    fn pass(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        if !self.ended {
+            self.before.extend_from_slice(bytes);
+            let end = self.before.windows(Self::END.len()).position(|part| part == Self::END);
+            let kept = self.before.len().saturating_sub(Self::END.len() - 1);
+            let Some(end) = end else {
+                self.before.drain(..kept);
+                return;
+            };
+            self.ended = true;
+            let after = self.before.len() - (end + Self::END.len());
+            rest = &bytes[bytes.len() - after..];
+            self.before.clear();
+        }
+        self.follows |= rest.iter().any(|byte| !byte.is_ascii_whitespace());
+    }
+}
+
+/// How long it may take.
+#[derive(Clone, Copy)]
+struct Deadline {
+    allowed: Option<Duration>,
+    started: Instant,
+}
+
+impl Deadline {
+    fn check(&self) -> Result<(), DecryptError> {
+        match self.allowed {
+            Some(allowed) if self.started.elapsed() > allowed => Err(DecryptError::Slow(allowed)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<R: Read> Read for Source<'_, R> {
@@ -308,6 +399,9 @@ impl<R: Read> Read for Source<'_, R> {
             };
             match read {
                 Ok(got) => {
+                    if let Some(armor) = &mut self.armor {
+                        armor.pass(&buffer[..got]);
+                    }
                     self.flow.bytes.fetch_add(got as u64, Ordering::SeqCst);
                     return Ok(got);
                 }
@@ -327,6 +421,7 @@ struct Opener<'a> {
     password: &'a Password,
     encrypted: bool,
     fault: Option<DecryptError>,
+    deadline: Deadline,
 }
 
 impl DecryptionHelper for Opener<'_> {
@@ -341,8 +436,14 @@ impl DecryptionHelper for Opener<'_> {
             return Err(DecryptError::ForKeys.into());
         }
         let mut fault = DecryptError::WrongPassphrase;
+        let mut work = 0;
         for lock in locks.iter().take(MOST_LOCKS) {
-            if let Some(what) = unacceptable(lock) {
+            self.deadline.check()?;
+            work += argon2_work(lock);
+            let too_much = || Some("its key takes too long to derive".to_owned());
+            let unacceptable =
+                unacceptable(lock).or_else(|| (work > ARGON2_WORK).then(too_much).flatten());
+            if let Some(what) = unacceptable {
                 fault = DecryptError::Unsupported(what);
                 continue;
             }
@@ -352,6 +453,19 @@ impl DecryptionHelper for Opener<'_> {
             }
         }
         Err(fault.into())
+    }
+}
+
+/// Kibibytes times passes to derive the key of a lock.
+fn argon2_work(lock: &SKESK) -> u64 {
+    let s2k = match lock {
+        SKESK::V4(lock) => lock.s2k(),
+        SKESK::V6(lock) => lock.s2k(),
+        _ => return 0,
+    };
+    match s2k {
+        S2K::Argon2 { t, m, .. } => u64::from(*t) << (*m).min(40),
+        _ => 0,
     }
 }
 

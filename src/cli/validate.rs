@@ -4,7 +4,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aci::archive::{
-    ImageFinding, Validated, validate, validate_layout, validate_manifest, validate_pod_manifest,
+    Compression, ImageFinding, Validated, validate, validate_layout, validate_manifest,
+    validate_pod_manifest,
 };
 use aci::{Limits, Severity};
 use anyhow::anyhow;
@@ -116,7 +117,8 @@ impl Args {
             Ok(image) => image,
             Err(error) => return Ok(Err(error)),
         };
-        let manifest = self.what.map_or(is_text(image.start()), |what| what == Type::Manifest);
+        let text = Compression::detect(image.start()).is_none() && is_text(image.start());
+        let manifest = self.what.map_or(text, |what| what == Type::Manifest);
         if manifest {
             return Ok(bare_manifest(image, &limits));
         }
@@ -130,6 +132,7 @@ impl Args {
                     found.push(*refusal);
                     return Ok(Ok(("image", found)));
                 }
+                Err(Failure::Error(_, error)) => return Ok(Err(io::Error::other(error))),
                 Err(failure) => return Err(failure),
             },
         };

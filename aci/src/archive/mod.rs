@@ -3,6 +3,7 @@
 //! An image archive is a tar of `manifest` and `rootfs/…`, compressed or not
 //! (spec: aci.md, "Image Archives").
 
+mod attribute_ids;
 mod compress;
 mod compression;
 mod decompress;

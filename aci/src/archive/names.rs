@@ -14,6 +14,8 @@ use crate::manifest::ImageManifest;
 
 /// Bytes of symlinks that are remembered, to follow the way to the program.
 const MAX_LINKS: usize = 8 << 20;
+/// What a link takes in memory besides its two texts.
+const LINK_BYTES: usize = 128;
 /// Symlinks on one way, as in Linux.
 const MAX_FOLLOWED: usize = 40;
 
@@ -47,7 +49,7 @@ impl Names {
             found.warn("name-collision", message, "Unicode Standard Annex 15; file systems");
         }
         if let EntryKind::Symlink { target } = &entry.kind {
-            self.link_bytes += path.len() + target.0.len();
+            self.link_bytes += LINK_BYTES + path.len() + target.0.len();
             if self.link_bytes <= MAX_LINKS {
                 self.links.insert(path.clone(), target.0.clone());
             }

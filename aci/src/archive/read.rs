@@ -72,7 +72,8 @@ impl<R: Read> TarReader<R> {
             if block == [0; BLOCK] {
                 return self.end(&extended).map(|()| None);
             }
-            if number(&block[CHECKSUM]) != Some(checksum(&block)) {
+            // The sum is octal in every form of the header.
+            if octal(&block[CHECKSUM]) != Some(checksum(&block)) {
                 return Err(ArchiveError::Checksum { at });
             }
             check_numbers(&block, at)?;
@@ -471,9 +472,12 @@ fn check_numbers(block: &[u8; BLOCK], at: u64) -> Result<(), ArchiveError> {
     for range in [DEVICE_MAJOR, DEVICE_MINOR] {
         unless(number(&block[range]).is_some(), "device number")?;
     }
+    // Where a time of GNU's is no number, Go takes both for a prefix of POSIX.
+    let gnu = !block[MAGIC].starts_with(b"ustar\0");
+    let sound = |range: &std::ops::Range<usize>| number(&block[range.clone()]).is_some();
+    unless(!gnu || GNU_TIMES.iter().all(sound), "time of access or change")?;
     let star = block[MAGIC].starts_with(b"ustar\0") && block[STAR] == *b"tar\0";
     let times = [PREFIX.start + STAR_PREFIX..488, 488..PREFIX.end];
-    let sound = |range: &std::ops::Range<usize>| number(&block[range.clone()]).is_some();
     unless(!star || times.iter().all(sound), "time of access or change")
 }
 
@@ -485,8 +489,12 @@ fn until_nul(field: &[u8]) -> &[u8] {
 fn header_path(block: &[u8; BLOCK], at: u64) -> Result<Vec<u8>, ArchiveError> {
     let name = until_nul(&block[NAME]);
     let prefix = until_nul(&block[PREFIX]);
-    if !block[MAGIC].starts_with(b"ustar\0") || prefix.is_empty() {
+    if block[MAGIC].starts_with(b"ustar ") || prefix.is_empty() {
         return Ok(name.to_vec());
+    }
+    // Some readers take it for a part of the path whatever the header's form is.
+    if !block[MAGIC].starts_with(b"ustar\0") {
+        return Err(ArchiveError::Number { at, field: "prefix that a header of its form has not" });
     }
     // star keeps two times in the end of the field, which others read as a part of the path.
     if block[STAR] == *b"tar\0" && prefix.len() > STAR_PREFIX {
@@ -494,6 +502,9 @@ fn header_path(block: &[u8; BLOCK], at: u64) -> Result<Vec<u8>, ArchiveError> {
     }
     Ok([prefix, name].join(&b'/'))
 }
+
+/// Where GNU's headers have two times, and POSIX a prefix.
+const GNU_TIMES: [std::ops::Range<usize>; 2] = [345..357, 357..369];
 
 /// Where star signs its headers, and the bytes it leaves of the prefix.
 const STAR: std::ops::Range<usize> = 508..512;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value, json};
 
-use super::entry::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind, PathBytes};
 use crate::digest::hex;
 
 /// The name of the file, beside `manifest`.
@@ -48,7 +48,7 @@ impl Record {
         }
         if !xattrs.is_empty() {
             let values = xattrs.iter().map(|(name, value)| {
-                (String::from_utf8_lossy(name).into_owned(), Value::from(hex(value)))
+                (PathBytes(name.clone()).to_string(), Value::from(hex(value)))
             });
             line.insert("xattrs".to_owned(), values.collect::<Map<_, _>>().into());
         }

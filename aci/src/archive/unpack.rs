@@ -5,6 +5,7 @@
 //! symlink (`openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, or one
 //! directory after another with `O_NOFOLLOW` where the kernel lacks it).
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -16,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::ArchiveError;
+use super::attribute_ids as ids;
 use super::directories::Directories;
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::inspect::{ImageReader, InspectedImage};
@@ -164,7 +166,8 @@ impl Unpacker<'_> {
             None => (&[][..], path.0.as_slice()),
         };
         if parent != self.parent.0 {
-            self.parent = (parent.to_vec(), open_folder(&self.root, parent, Missing::Make)?);
+            let missing = Missing::Make { owner: self.root_owner()? };
+            self.parent = (parent.to_vec(), open_folder(&self.root, parent, missing)?);
         }
         Ok(name)
     }
@@ -231,12 +234,16 @@ impl Unpacker<'_> {
             return self.note(entry, &xattrs);
         }
         let device = rustix::fs::makedev(device.0, device.1);
-        let mode = Mode::from_raw_mode(entry.mode & 0o777);
-        rustix::fs::mknodat(&self.parent.1, name, kind, mode, device)?;
-        // The mode again, for the umask took from it. Nothing else can be in its place: only
+        let allowed = if self.restore { 0o7777 } else { 0o1777 };
+        let mode = Mode::from_raw_mode(entry.mode & allowed);
+        if entry.mode & 0o6000 != 0 && !self.restore {
+            self.left_out.set_id += 1;
+        }
+        rustix::fs::mknodat(&self.parent.1, name, kind, Mode::RUSR | Mode::WUSR, device)?;
+        self.properties_by_name(entry, name)?;
+        // The umask takes from a mode, and another owner. Nothing else can be in its place: only
         // the caller may write in this folder until all is unpacked.
-        rustix::fs::chmodat(&self.parent.1, name, mode, AtFlags::empty())?;
-        self.properties_by_name(entry, name)
+        Ok(rustix::fs::chmodat(&self.parent.1, name, mode, AtFlags::empty())?)
     }
 
     /// Owner, attributes and time of what cannot be opened: links, pipes and devices.
@@ -281,13 +288,32 @@ impl Unpacker<'_> {
         let mut lost = Vec::new();
         for xattr in &entry.xattrs {
             let (name, value) = xattr;
-            // An overlay above this tree would take such a mark for its own, and show
-            // another folder in the place of this one.
-            let overlay =
-                name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
-            match if overlay { Err(Errno::PERM) } else { set(name, value) } {
-                Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => lost.push(xattr),
-                other => other?,
+            let value = self.may_have(name).then(|| match &self.options.ownership {
+                Ownership::Mapped(map) => ids::mapped(name, value, map),
+                _ => Some(Cow::Borrowed(value.as_slice())),
+            });
+            let done = match value.flatten() {
+                Some(value) => set(name, &value),
+                None => Err(Errno::PERM),
+            };
+            match done {
+                // Not allowed, or not possible on this file system: of ext4, 64 KiB are too much.
+                Err(
+                    Errno::OPNOTSUPP
+                    | Errno::PERM
+                    | Errno::ACCESS
+                    | Errno::RANGE
+                    | Errno::TOOBIG
+                    | Errno::NAMETOOLONG,
+                ) => lost.push(xattr),
+                Err(Errno::NOSPC) if self.has_room() => lost.push(xattr),
+                Err(error) => {
+                    let name = PathBytes(name.clone());
+                    let error = io::Error::from(error);
+                    let text = format!("its extended attribute {name} cannot be set: {error}");
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                Ok(()) => {}
             }
         }
         self.left_out.xattrs += lost.len() as u64;
@@ -296,6 +322,40 @@ impl Unpacker<'_> {
             self.note(entry, &lost)?;
         }
         Ok(())
+    }
+
+    /// Whether an attribute is one that files may have here.
+    fn may_have(&self, name: &[u8]) -> bool {
+        let begins = |start: &[u8]| name.starts_with(start);
+        // An overlay above this tree would take such a mark for its own, and show another folder
+        // in the place of this one.
+        let overlay = begins(b"trusted.overlay.") || begins(b"user.overlay.");
+        // A caller who is root could set them, and give away the rights they mean.
+        let privileged = begins(b"security.") || begins(b"trusted.");
+        !overlay && (self.restore || !privileged)
+    }
+
+    /// Whether a full disk is not what is wrong.
+    fn has_room(&self) -> bool {
+        rustix::fs::fstatvfs(&self.root).is_ok_and(|found| found.f_bavail > 256)
+    }
+
+    /// Whose the folders are that no entry is about.
+    fn root_owner(&self) -> io::Result<Option<(Uid, Gid)>> {
+        let id = |id: Option<u32>| {
+            id.ok_or_else(|| {
+                let text = "no range of the owner map holds 0:0, whose its folder is";
+                io::Error::new(io::ErrorKind::InvalidInput, text)
+            })
+        };
+        match &self.options.ownership {
+            Ownership::Caller | Ownership::Record => Ok(None),
+            Ownership::Restore => Ok(Some((Uid::ROOT, Gid::ROOT))),
+            Ownership::Mapped(map) => {
+                let (uid, gid) = (id(map.uid(0))?, id(map.gid(0))?);
+                Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
+            }
+        }
     }
 
     fn note(&mut self, entry: &Entry, xattrs: &[&(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
@@ -355,7 +415,10 @@ fn times(entry: &Entry) -> Timestamps {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
-    Make,
+    /// It is made, and given to this owner.
+    Make {
+        owner: Option<(Uid, Gid)>,
+    },
     Refuse,
 }
 
@@ -369,7 +432,7 @@ fn open_folder(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<Owne
     match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
         Ok(folder) => Ok(folder),
         Err(Errno::NOSYS | Errno::PERM) => walk(root, path, missing),
-        Err(Errno::NOENT) if missing == Missing::Make => walk(root, path, missing),
+        Err(Errno::NOENT) if missing != Missing::Refuse => walk(root, path, missing),
         Err(error) => Err(error.into()),
     }
 }
@@ -382,14 +445,20 @@ fn walk(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
         if segment == b".." || segment == b"." || segment.is_empty() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let made = missing == Missing::Make
-            && match rustix::fs::mkdirat(&folder, segment, Mode::RWXU) {
-                Ok(()) => true,
-                Err(Errno::EXIST) => false,
+        let made = match missing {
+            Missing::Refuse => None,
+            Missing::Make { owner } => match rustix::fs::mkdirat(&folder, segment, Mode::RWXU) {
+                Ok(()) => Some(owner),
+                Err(Errno::EXIST) => None,
                 Err(error) => return Err(error.into()),
-            };
+            },
+        };
         folder = rustix::fs::openat(&folder, segment, flags, Mode::empty())?;
-        if made {
+        if let Some(owner) = made {
+            if let Some((uid, gid)) = owner {
+                rustix::fs::fchown(&folder, Some(uid), Some(gid))
+                    .map_err(|error| no_owner(error, uid, gid))?;
+            }
             // Neither the umask nor a set-group-ID bit of the folder above may decide it.
             rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o755))?;
         }

@@ -1,4 +1,5 @@
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use aci::Name;

@@ -90,6 +90,40 @@ fn file_of_gpg_is_opened_however_it_was_made() {
 }
 
 #[test]
+fn armored_message_ends_where_its_armor_does() {
+    let gpg = Gpg::new();
+    for data in [DATA.to_vec(), noise(400_000)] {
+        let file = by_gpg(&gpg, &data, &["--symmetric", "--armor"]);
+        assert!(opened(&[&file, &b" \n\r\n"[..]].concat()).unwrap() == data);
+        for more in [&b"x"[..], &file, &noise(3_000_000)] {
+            assert_eq!(code(opened(&[&file, more].concat())), "encryption-damaged");
+        }
+        for cut in 2..30 {
+            assert_eq!(code(opened(&file[..file.len() - cut])), "encryption-damaged", "{cut}");
+        }
+    }
+}
+
+#[test]
+fn lock_that_takes_too_long_to_open_is_refused() {
+    let lock = |passes: u8, memory: u8| {
+        [&[0xc3, 22, 4, 9, 4][..], &noise(16), &[passes, 1, memory]].concat()
+    };
+    let data = [&[0xd2, 101, 1][..], &noise(100)].concat();
+    for locks in [vec![lock(255, 20); 16], vec![lock(1, 10), lock(2, 20)], vec![lock(1, 255)]] {
+        let started = std::time::Instant::now();
+        let file = [locks.concat(), data.clone()].concat();
+        assert_eq!(code(opened(&file)), "encryption-unsupported");
+        assert!(started.elapsed().as_secs() < 20);
+    }
+    let mut plain = Vec::new();
+    let limits = Limits { time: Some(std::time::Duration::ZERO), ..limits() };
+    let passphrase = Passphrase::from_line("x".into()).unwrap();
+    let found = decrypt(&mut &encrypted(DATA)[..], &passphrase, &mut plain, &limits);
+    assert_eq!(code(found), "image-time");
+}
+
+#[test]
 fn passphrase_that_is_wrong_is_told_as_such() {
     let other = Passphrase::from_line("wrong".into()).unwrap();
     let gpg = Gpg::new();
