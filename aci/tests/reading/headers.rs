@@ -96,6 +96,28 @@ fn checksum_wrong_is_refused() {
 }
 
 #[test]
+fn checksum_in_base_256_is_refused() {
+    let mut block = header(b"rootfs/a", b'0', 0, b"");
+    put(&mut block, 148, b"        ");
+    let sum: u64 = block.iter().map(|&b| u64::from(b)).sum();
+    put(&mut block, 148, &(sum | 1 << 63).to_be_bytes());
+    refused(&image().block(block).end(), "image-tar");
+}
+
+#[test]
+fn prefix_that_some_readers_see_is_refused() {
+    for magic in [&b"ustar  \0"[..], b"ustarXXX", b"\0\0\0\0\0\0\0\0"] {
+        let block = changed(header(b"rootfs/a", b'0', 0, b""), 257, magic);
+        accepted(&image().block(block).end());
+        let block = changed(block, 345, b"rootfs/etc");
+        refused(&image().block(block).end(), "image-tar");
+    }
+    // Times of GNU's that are numbers are no prefix.
+    let block = changed(header(b"rootfs/a", b'0', 0, b""), 257, b"ustar  \0");
+    accepted(&image().block(changed(block, 345, b"00000000001\000000000001\0")).end());
+}
+
+#[test]
 fn checksum_of_signed_bytes_is_refused() {
     let block = header(b"rootfs/\xc3\xa9", b'0', 0, b"");
     accepted(&image().block(block).end());

@@ -48,6 +48,74 @@ fn set_user_id_is_dropped_with_the_owner() {
 }
 
 #[test]
+fn caller_who_is_root_gives_no_rights_away() {
+    if !is_root() {
+        return;
+    }
+    let mut capability = vec![1, 0, 0, 2, 0x80];
+    capability.resize(20, 0);
+    let records: [(&str, &[u8]); 3] = [
+        ("SCHILY.xattr.security.capability", &capability),
+        ("SCHILY.xattr.trusted.x", b"1"),
+        ("SCHILY.xattr.user.x", b"1"),
+    ];
+    let tar = image().records(&records).file("rootfs/su", b"").end();
+    let has = |place: &Place, name: &str| {
+        rustix::fs::getxattr(place.rootfs("su"), name, &mut [0_u8; 64][..]).is_ok()
+    };
+    for (ownership, privileged) in
+        [(Ownership::Caller, false), (Ownership::Record, false), (Ownership::Restore, true)]
+    {
+        let place = Place::new();
+        let unpacked = place.unpack(&tar, ownership.clone()).unwrap();
+        if !has(&place, "user.x") {
+            return; // The file system has no attributes of the user.
+        }
+        for name in ["security.capability", "trusted.x"] {
+            assert_eq!(has(&place, name), privileged, "{name}, {ownership:?}");
+        }
+        assert_eq!(unpacked.left_out.xattrs, if privileged { 0 } else { 2 });
+    }
+}
+
+#[test]
+fn owner_map_moves_all_ids_there_are() {
+    if !is_root() {
+        return;
+    }
+    let mut capability = vec![1, 0, 0, 2, 0x80];
+    capability.resize(20, 0);
+    let tar = image()
+        .records(&[("SCHILY.xattr.security.capability", &capability)])
+        .file("rootfs/implied/su", b"")
+        .end();
+    let place = Place::new();
+    let range: aci::archive::IdRange = "0:100000:65536".parse().unwrap();
+    let map = aci::archive::OwnerMap::new(vec![range.clone()], vec![range]).unwrap();
+    place.unpack(&tar, Ownership::Mapped(map)).unwrap();
+    for below in ["implied", "implied/su"] {
+        let metadata = fs::metadata(place.rootfs(below)).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (100_000, 100_000), "{below}");
+    }
+    // A capability that counts below the namespace's root, and not on the host.
+    let mut value = [0_u8; 64];
+    let path = place.rootfs("implied/su");
+    let length = rustix::fs::getxattr(path, "security.capability", &mut value[..]).unwrap();
+    assert_eq!((length, value[3]), (24, 3));
+    assert_eq!(value[20..24], 100_000_u32.to_le_bytes());
+}
+
+#[test]
+fn modes_of_pipes_are_restored_whole() {
+    let pipe = changed(header(b"rootfs/pipe", b'6', 0, b""), 100, b"0001666");
+    let tar = image().block(pipe).end();
+    let place = Place::new();
+    place.unpack(&tar, Ownership::Caller).unwrap();
+    let mode = fs::metadata(place.rootfs("pipe")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o1666);
+}
+
+#[test]
 fn named_pipes_are_made_and_not_opened() {
     let (_, place) = accepted(&image().entry("rootfs/pipe", b'6', b"").end());
     assert!(fs::metadata(place.rootfs("pipe")).unwrap().file_type().is_fifo());
