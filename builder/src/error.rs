@@ -83,6 +83,10 @@ pub enum ProblemKind {
     Unreadable(String),
     /// A folder that has this folder of the tree mounted in it, which it is in itself.
     Cycle(PathBuf),
+    /// With its path in the image, it is too long, or too deep, for readers.
+    TooLong,
+    /// A file that another one is mounted on.
+    MountedFile,
     /// A folder that was moved away while the tree was packed.
     Moved,
     /// The root of a file system whose files are made up by the kernel.
@@ -109,6 +113,15 @@ impl fmt::Display for Problem {
             ProblemKind::Cycle(ancestor) => {
                 write!(f, "{path}: {} is mounted here, into itself", ancestor.display())
             }
+            ProblemKind::TooLong => write!(
+                f,
+                "{path}: its path in the image has more than 4095 bytes, or more than 2048 folders"
+            ),
+            ProblemKind::MountedFile => write!(
+                f,
+                "{path}: another file is mounted on it, and its own cannot be seen (give --ignore \
+                 to leave it out)"
+            ),
             ProblemKind::Moved => write!(f, "{path}: was moved away while the tree was packed"),
             ProblemKind::PseudoFileSystem => write!(
                 f,

@@ -223,7 +223,14 @@ impl Needs {
         let mut line = Vec::new();
         BufReader::new(file).take(LONGEST_PATH).read_until(b'\n', &mut line)?;
         let line = String::from_utf8_lossy(&line[2..]).into_owned();
-        Ok(Self { interpreter: line.split_whitespace().next().map(Into::into), machine: None })
+        Ok(Self {
+            interpreter: line
+                .trim_end_matches('\n')
+                .split([' ', '\t'])
+                .find(|word| !word.is_empty())
+                .map(Into::into),
+            machine: None,
+        })
     }
 
     /// Only the header and the program headers, which are small, are read: how long the tables of a

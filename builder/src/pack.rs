@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use aci::ImageManifest;
 use aci::archive::{self, Compression, WriteOptions, Written};
 use aci::stage::{Existing, StagedFile};
-use aci::{ImageManifest, Limits};
 
 use crate::error::PackError;
 use crate::exec::Exec;
@@ -125,16 +125,13 @@ fn pack_outside(
 }
 
 fn warnings(survey: &Survey, empty_attributes: u64, written: &Written) -> Vec<Warning> {
-    let limits = Limits::default();
-    let looks_like_a_bomb = written.tar_bytes > limits.ratio_floor
-        && written.tar_bytes / limits.ratio > written.file_bytes;
     let counted = |count: u64, warning: fn(u64) -> Warning| (count > 0).then(|| warning(count));
     let all = [
         counted(survey.whiteout_names, Warning::WhiteoutNames),
         counted(empty_attributes, Warning::EmptyAttributes),
         counted(survey.unknown_owners, Warning::UnknownOwners),
         survey.build_context.then_some(Warning::BuildContext),
-        looks_like_a_bomb.then_some(Warning::LooksLikeABomb),
+        written.looks_like_a_bomb.then_some(Warning::LooksLikeABomb),
     ];
     all.into_iter().flatten().collect()
 }
@@ -192,6 +189,20 @@ pub fn pack_into(
     Ok(packed)
 }
 
+/// An error of the file that is read, told apart from one of the file that is written.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct NotRead(pub(crate) std::io::Error);
+
+impl NotRead {
+    fn wrap(error: std::io::Error) -> std::io::Error {
+        match error.kind() {
+            std::io::ErrorKind::Interrupted => error,
+            _ => std::io::Error::other(Self(error)),
+        }
+    }
+}
+
 struct Counted<'a> {
     file: &'a mut File,
     progress: &'a dyn Progress,
@@ -199,7 +210,7 @@ struct Counted<'a> {
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let got = self.file.read(buffer)?;
+        let got = self.file.read(buffer).map_err(NotRead::wrap)?;
         self.progress.advance(got as u64);
         Ok(got)
     }

@@ -1,8 +1,10 @@
 //! What is packed: a plain root file system, or an image layout of `manifest` and `rootfs/`.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use aci::Limits;
 
 /// A folder to pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +82,15 @@ impl Source {
                 return Err(SourceError::Stranger { folder: folder.to_owned(), found });
             }
         }
-        let bytes = fs::read(&manifest).map_err(|error| read(&manifest, error))?;
+        let most = Limits::default().manifest_bytes;
+        let mut bytes = Vec::new();
+        File::open(&manifest)
+            .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
+            .map_err(|error| read(&manifest, error))?;
+        if bytes.len() as u64 > most {
+            let text = format!("it has more than {most} bytes");
+            return Err(read(&manifest, io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
         Ok(Self { rootfs, manifest: Some(bytes) })
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use aci::Limits;
 use aci::archive::{Entry, EntryKind, PathBytes};
 use rustix::fs::{FileType, Stat};
 
@@ -14,6 +15,7 @@ use crate::error::{PackError, Problem, ProblemKind};
 use crate::ignore::Ignore;
 use crate::overrides::{Override, Overrides};
 use crate::owner::{Overflow, Owner, Unknown};
+use crate::pack::NotRead;
 use crate::walk::{Found, Identity, Walk, file_type, identity, path_of};
 
 /// What a first look at a tree has shown.
@@ -67,8 +69,6 @@ impl<'a> Tree<'a> {
             problems: Vec::new(),
             used: vec![false; self.overrides.0.len()],
             overflow: Overflow::here(),
-            // Root may read everything; others are asked before, not in the middle of the work.
-            ask: !rustix::process::geteuid().is_root(),
         };
         let mut walk = self.walk();
         for found in walk.by_ref() {
@@ -132,8 +132,11 @@ impl<'a> Tree<'a> {
         let entry = self.entry(found, kind, &before, attributes)?;
         each(&entry, Some(&mut file)).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => changed(),
-            // The writer's own trouble is said where it happened.
-            _ => PackError::Write(error),
+            _ => match error.downcast::<NotRead>() {
+                Ok(NotRead(source)) => failed(source),
+                // The writer's own trouble is said where it happened.
+                Err(error) => PackError::Write(error),
+            },
         })?;
         // By its name: a file that another one took the place of has changed too.
         let after = found.look_again().map_err(failed)?;
@@ -183,7 +186,6 @@ struct Look<'a> {
     /// Which rules have changed something.
     used: Vec<bool>,
     overflow: Overflow,
-    ask: bool,
 }
 
 impl Look<'_> {
@@ -210,8 +212,13 @@ impl Look<'_> {
         let change = tree.overrides.of(&found.below, found.kind(), |rule| used[rule] = true);
         self.owner(found, &change);
         self.name(found);
+        let limits = Limits::default();
+        let depth = found.below.iter().filter(|&&byte| byte == b'/').count() + 2;
+        if "rootfs/".len() + found.below.len() > limits.path_bytes || depth > limits.path_depth {
+            self.problem(found, ProblemKind::TooLong);
+        }
         self.survey.newest = self.survey.newest.max(tree.time(&found.stat));
-        if found.kind() == FileType::RegularFile && self.ask && !found.may_read() {
+        if found.kind() == FileType::RegularFile && !found.may_read() {
             self.problem(found, ProblemKind::Unreadable("permission denied".to_owned()));
         }
         let first = self.links.first(&found.stat, || (tree.path(found), change.clone()));

@@ -167,6 +167,13 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         if !directory {
+            if self.one_file_system
+                && self
+                    .is_mounted(&folder, name, &stat)
+                    .map_err(|error| self.unreadable(&below, error))?
+            {
+                return Err(self.problem(&below, ProblemKind::MountedFile));
+            }
             return Ok(Some(Found { below, stat, folder, itself: None }));
         }
         let open = open_quietly(&*folder, name, OFlags::DIRECTORY | OFlags::NOFOLLOW)
@@ -255,6 +262,16 @@ impl<'a> Walk<'a> {
         // The device tells other file systems; a bind mount of the same one tells itself.
         Ok(root.identity.0 != found.0
             || rustix::fs::statx(open, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?
+                .stx_attributes
+                .contains(StatxAttributes::MOUNT_ROOT))
+    }
+
+    /// Whether a file is mounted over the one whose name this is.
+    fn is_mounted(&self, folder: &OwnedFd, name: &OsStr, stat: &Stat) -> rustix::io::Result<bool> {
+        let Some(root) = self.levels.first() else { return Ok(false) };
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(root.identity.0 != identity(stat).0
+            || rustix::fs::statx(folder, name, nofollow, StatxFlags::empty())?
                 .stx_attributes
                 .contains(StatxAttributes::MOUNT_ROOT))
     }

@@ -6,23 +6,34 @@ use sequoia_openpgp::crypto::Password;
 
 /// What a secret key is locked with. Not printed by `Debug`, wiped when dropped.
 #[derive(Clone)]
-pub struct Passphrase(Password);
+pub struct Passphrase {
+    password: Password,
+    one_line: bool,
+}
 
 impl Passphrase {
     /// A passphrase as it came out of a file, a descriptor or a variable: one line end at
     /// its end is dropped. `None` where nothing is left: an empty passphrase locks nothing.
     pub fn from_line(mut bytes: Vec<u8>) -> Option<Self> {
+        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let one_line = !line.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0));
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
             if bytes.last() == Some(&b'\r') {
                 bytes.pop();
             }
         }
-        (!bytes.is_empty()).then(|| Self(Password::from(bytes)))
+        (!bytes.is_empty()).then(|| Self { password: Password::from(bytes), one_line })
     }
 
     pub(crate) fn password(&self) -> &Password {
-        &self.0
+        &self.password
+    }
+
+    /// Whether it was one line of text, without a carriage return. Of anything else, gpg makes
+    /// another passphrase.
+    pub fn is_one_line(&self) -> bool {
+        self.one_line
     }
 }
 
@@ -41,6 +52,11 @@ mod tests {
         let read = |text: &str| Passphrase::from_line(text.into());
         for (text, kept) in [("a b\n", "a b"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a")] {
             read(text).unwrap().password().map(|bytes| assert_eq!(&bytes[..], kept.as_bytes()));
+        }
+        for (text, one_line) in
+            [("a", true), ("a b\n", true), ("a\r\n", false), ("a\nb", false), ("a\0", false)]
+        {
+            assert_eq!(read(text).unwrap().is_one_line(), one_line, "{text:?}");
         }
         assert!(read("\n").is_none());
         assert!(read("").is_none());

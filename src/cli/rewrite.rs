@@ -125,7 +125,7 @@ impl Rewrite<'_> {
             written: rewritten.written,
             image,
         };
-        self.tell(context, &done, &limits);
+        self.tell(context, &done);
         Ok(done)
     }
 
@@ -204,11 +204,9 @@ impl Rewrite<'_> {
         Ok(image)
     }
 
-    fn tell(&self, context: &Context, done: &Done, limits: &Limits) {
+    fn tell(&self, context: &Context, done: &Done) {
         let written = &done.written;
-        if written.tar_bytes > limits.ratio_floor
-            && written.tar_bytes / limits.ratio > written.file_bytes
-        {
+        if written.looks_like_a_bomb {
             context.warn(
                 "the image unpacks to so many more bytes than it has that readers will take it for \
                  a compression bomb; write it with --compression none",

@@ -18,6 +18,7 @@ use super::entry::{Entry, EntryKind};
 use super::header::{self, BLOCK};
 use super::{Compression, PathBytes};
 use crate::digest::{FileDigest, ImageId};
+use crate::limits::Limits;
 
 /// How an image is written.
 #[derive(Debug, Clone)]
@@ -39,7 +40,13 @@ pub struct Written {
     pub file_bytes: u64,
     /// Bytes of the uncompressed archive.
     pub tar_bytes: u64,
+    /// Whether it unpacks to so much more than it is, at some place, that a reader with the limits
+    /// by default takes it for a compression bomb.
+    pub looks_like_a_bomb: bool,
 }
+
+/// Compressing threads beyond this many have nothing to do.
+const MOST_THREADS: usize = 256;
 
 /// Takes the entries of one archive. Made by [`write()`] alone, which ends it properly.
 pub struct ArchiveWriter {
@@ -74,6 +81,11 @@ impl ArchiveWriter {
         self.number += 1;
         self.header.clear();
         header::encode(entry, self.number, &mut self.header);
+        // Readers have a limit, the reference tool's among them.
+        if self.header.len() as u64 > Limits::default().header_bytes {
+            let text = format!("the attributes of {} are more than 1 MiB", entry.path);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         self.blocks.write_all(&self.header)?;
         let EntryKind::File { size } = entry.kind else { return Ok(()) };
         self.blocks.copy_exactly(content, size, &entry.path)?;
@@ -117,21 +129,25 @@ where
     E: From<io::Error>,
 {
     thread::scope(|scope| {
-        let threads = options.threads.get();
+        let threads = options.threads.get().min(MOST_THREADS);
         let depth = threads + 2;
         let (hash_in, hash_out) = sync_channel::<Arc<Block>>(depth);
         let (order_in, order_out) = sync_channel::<Receiver<Compressed>>(depth);
         let (job_in, job_out) = sync_channel::<Job>(depth);
-        let hasher = scope.spawn(move || hash_all(&hash_out));
-        let writer = scope.spawn(move || write_all(out, &order_out));
+        let size = block_bytes(options.compression);
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let hasher = named("sha512").spawn_scoped(scope, move || hash_all(&hash_out))?;
+        let writer =
+            named("write").spawn_scoped(scope, move || write_all(out, &order_out, size))?;
+        let mut compressors = Vec::new();
         if options.compression != Compression::None {
             let job_out = Arc::new(Mutex::new(job_out));
             for _ in 0..threads {
                 let (jobs, compression) = (job_out.clone(), options.compression);
-                scope.spawn(move || compress_all(compression, level, &jobs));
+                let work = move || compress_all(compression, level, &jobs);
+                compressors.push(named("compress").spawn_scoped(scope, work)?);
             }
         }
-        let size = block_bytes(options.compression);
         let blocks = Blocks {
             current: vec![0; size],
             filled: 0,
@@ -146,14 +162,19 @@ where
         // The channels close here, and with them the threads end.
         drop(archive);
         let (archive_hash, tar_bytes) = hasher.join().map_err(|_| thread_died())?;
+        let file = writer.join().map_err(|_| thread_died())?;
+        for compressor in compressors {
+            compressor.join().map_err(|_| thread_died())?;
+        }
         // If writing failed, `filled` only says that a channel closed: the cause comes first.
-        let (file_hash, file_bytes) = writer.join().map_err(|_| thread_died())??;
+        let WrittenFile { hash: file_hash, bytes: file_bytes, looks_like_a_bomb } = file?;
         filled?;
         Ok(Written {
             image_id: ImageId::of(archive_hash),
             file_digest: FileDigest::of(file_hash.unwrap_or(archive_hash)),
             file_bytes,
             tar_bytes,
+            looks_like_a_bomb,
         })
     })
 }
@@ -315,9 +336,11 @@ fn compress_all(compression: Compression, level: Option<u8>, jobs: &Mutex<Receiv
 fn write_all<W: Write>(
     out: &mut W,
     ordered: &Receiver<Receiver<Compressed>>,
-) -> io::Result<(Option<Hash>, u64)> {
+    block_bytes: usize,
+) -> io::Result<WrittenFile> {
+    let limits = Limits::default();
     let mut hash = None;
-    let mut total = 0;
+    let (mut total, mut unpacked, mut looks_like_a_bomb) = (0, 0, false);
     for next in ordered {
         let output = next.recv().map_err(|_| thread_died())??;
         let bytes = match &output {
@@ -329,7 +352,18 @@ fn write_all<W: Write>(
         };
         out.write_all(bytes)?;
         total += bytes.len() as u64;
+        // The last block may be shorter: that is one block too many.
+        looks_like_a_bomb |= unpacked > limits.ratio_floor && unpacked / limits.ratio > total;
+        unpacked += block_bytes as u64;
     }
     out.flush()?;
-    Ok((hash.map(|hash| hash.finalize().into()), total))
+    let hash = hash.map(|hash| hash.finalize().into());
+    Ok(WrittenFile { hash, bytes: total, looks_like_a_bomb })
+}
+
+/// What became of the file.
+struct WrittenFile {
+    hash: Option<Hash>,
+    bytes: u64,
+    looks_like_a_bomb: bool,
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use aci::archive::Compression;
 use aci::manifest::{Annotation, App, EnvironmentVariable};
-use aci::stage::Existing;
-use aci::{Identifier, ImageManifest, Label, Labels, Name};
+use aci::stage::{Existing, StagedFile, folder_of};
+use aci::{Identifier, ImageManifest, Label, Labels, Limits, Name};
 use anyhow::{Context as _, anyhow};
 use builder::{PackOptions, Packed, Progress, Source};
 use indicatif::ProgressBar;
 use tree::TreeArgs;
 
-use super::files::in_json;
+use super::files::{in_json, read_small};
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
 
@@ -100,11 +100,11 @@ struct ManifestArgs {
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
     /// Run as this user
-    #[arg(long, default_value = "0")]
-    user: String,
+    #[arg(long, help = "Run as this user; 0 if not given")]
+    user: Option<String>,
     /// Run as this group
-    #[arg(long, default_value = "0")]
-    group: String,
+    #[arg(long, help = "Run as this group; 0 if not given")]
+    group: Option<String>,
     /// Run in this directory
     #[arg(long, value_name = "PATH")]
     working_dir: Option<String>,
@@ -116,7 +116,7 @@ struct ManifestArgs {
     annotations: Vec<(String, String)>,
     /// Use this file as the manifest, byte for byte
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "version", "labels", "noarch",
-        "exec", "command", "working_dir", "environment", "annotations"])]
+        "exec", "command", "user", "group", "working_dir", "environment", "annotations"])]
     manifest: Option<PathBuf>,
 }
 
@@ -130,6 +130,7 @@ impl Args {
             }
             other => Failure::from(other),
         })?;
+        self.check_files(&source)?;
         let manifest = self.manifest.bytes(&source)?;
         let ignore = self.tree.ignore()?;
         let (owner, overrides) = self.tree.changes()?;
@@ -158,6 +159,15 @@ impl Args {
         let EncryptArgs { passphrase_file, passphrase_fd } = &self.passphrase;
         let packed = match read_passphrase(passphrase_file.as_deref(), *passphrase_fd)? {
             None => builder::pack_file(&self.output, existing, &options, |_, _| Ok(()))?,
+            Some(passphrase) if !passphrase.is_one_line() => {
+                return Err(Failure::new(
+                    Kind::Usage,
+                    anyhow!(
+                        "gpg would read another passphrase: it has several lines, a carriage \
+                         return, or a NUL"
+                    ),
+                ));
+            }
             Some(passphrase) => {
                 builder::pack_into(&self.output, existing, &options, |staged, packer| {
                     let pack = |out: &mut keys::Encrypting<'_>| packer.pack(out);
@@ -171,6 +181,41 @@ impl Args {
         };
         bar.finish_and_clear();
         self.tell(context, &packed)
+    }
+
+    /// Refuses files that would overwrite each other, or end up in the next image, and those that
+    /// cannot be written, before the work.
+    fn check_files(&self, source: &Source) -> Result<(), Failure> {
+        let usage = |text: String| Err(Failure::new(Kind::Usage, anyhow!(text)));
+        let real = |path: &Path| {
+            let folder = folder_of(path);
+            let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+            path.file_name().map(|name| folder.join(name)).unwrap_or(folder)
+        };
+        let tree = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
+        let mut seen = Vec::new();
+        let more = [&self.digest_file, &self.metadata_file].into_iter().flatten();
+        for file in std::iter::once(&self.output).chain(more) {
+            let path = real(file);
+            if seen.contains(&path) {
+                return usage(format!("{} is to be two files at once", file.display()));
+            }
+            // The builder looks at the output itself, but where the tree is a part of a layout.
+            let looked_at = *file == self.output && source.manifest().is_none();
+            if !looked_at && path.starts_with(&tree) {
+                let (file, tree) = (file.display(), self.dir.display());
+                return usage(format!(
+                    "{file} would lie inside the tree {tree}: write it elsewhere"
+                ));
+            }
+            if *file != self.output {
+                let cannot = || format!("cannot write {}", file.display());
+                Existing::Replace.check(file).with_context(cannot)?;
+                StagedFile::new_in(folder_of(file), 0o644).with_context(cannot)?;
+            }
+            seen.push(path);
+        }
+        Ok(())
     }
 
     fn tell(&self, context: &Context, packed: &Packed) -> Result<(), Failure> {
@@ -213,9 +258,7 @@ impl ManifestArgs {
     /// The manifest's bytes: as given, where they are given and nothing changes them.
     fn bytes(&self, source: &Source) -> Result<Vec<u8>, Failure> {
         if let Some(file) = &self.manifest {
-            return Ok(
-                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?
-            );
+            return read_small(file, Limits::default().manifest_bytes);
         }
         match (source.manifest(), &self.name) {
             (Some(bytes), None) if self.changes_nothing() => Ok(bytes.to_vec()),
@@ -239,6 +282,8 @@ impl ManifestArgs {
             && self.labels.is_empty()
             && !self.noarch
             && self.exec().is_empty()
+            && self.user.is_none()
+            && self.group.is_none()
             && self.working_dir.is_none()
             && self.environment.is_empty()
             && self.annotations.is_empty()
@@ -270,17 +315,25 @@ impl ManifestArgs {
         }
         if !self.exec().is_empty() {
             manifest.app = Some(self.app());
-        } else if self.working_dir.is_some() || !self.environment.is_empty() {
+        } else if self.working_dir.is_some()
+            || !self.environment.is_empty()
+            || self.user.is_some()
+            || self.group.is_some()
+        {
             return Err(Failure::new(
                 Kind::Usage,
-                anyhow!("--env and --working-dir need --exec: without a program they say nothing"),
+                anyhow!(
+                    "--user, --group, --env and --working-dir need --exec: without a program they \
+                     say nothing"
+                ),
             ));
         }
         Ok(manifest)
     }
 
     fn app(&self) -> App {
-        let mut app = App::new(self.user.clone(), self.group.clone());
+        let account = |given: &Option<String>| given.clone().unwrap_or_else(|| "0".to_owned());
+        let mut app = App::new(account(&self.user), account(&self.group));
         app.exec = self.exec().to_vec();
         app.working_directory = self.working_dir.clone();
         app.environment = self
