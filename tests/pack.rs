@@ -236,3 +236,121 @@ fn abandoned_files_are_cleaned_at_the_next_start() {
     sandbox.gantry(["pack", "tree", "-o", "out/a.aci", "--name", "example.com/a"]).ok();
     assert_eq!(names(&sandbox.path("out")), [".gantry-stage-living", "a.aci", "mine"]);
 }
+
+#[test]
+fn pack_refuses_files_that_are_one_or_lie_in_the_tree() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/f", "f");
+    sandbox.write("layout/rootfs/f", "f");
+    let manifest = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a"}"#;
+    sandbox.write("layout/manifest", manifest);
+    for options in [
+        &["--digest-file", "out.aci"][..],
+        &["--metadata-file", "./out.aci"],
+        &["--digest-file", "id", "--metadata-file", "tree/../id"],
+        &["--digest-file", "tree/id"],
+    ] {
+        let ended = pack(&sandbox, options);
+        assert_eq!(ended.code, 3, "{options:?}: {ended:?}");
+        assert!(!sandbox.path("out.aci").exists());
+    }
+    for options in [&["--digest-file", "absent/id"][..], &["--metadata-file", "/dev/null"]] {
+        let ended = pack(&sandbox, options);
+        assert_eq!(ended.code, 1, "{options:?}: {ended:?}");
+        assert!(!sandbox.path("out.aci").exists());
+    }
+    assert_eq!(sandbox.gantry(["pack", "layout", "-o", "layout/x.aci"]).code, 3);
+    sandbox.gantry(["pack", "layout", "-o", "x.aci"]).ok();
+    pack(&sandbox, &["--digest-file", "id", "--metadata-file", "more"]).ok();
+    assert!(fs::read_to_string(sandbox.path("id")).unwrap().starts_with("sha512-"));
+}
+
+#[test]
+fn pack_makes_no_image_that_is_refused_by_its_manifest_or_attributes() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/f", "f");
+    sandbox.write("layout/rootfs/f", "f");
+    let manifest = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a"}"#;
+    let long = format!("{}{manifest}", " ".repeat(1 << 20));
+    sandbox.write("long.json", &long);
+    sandbox.write("layout/manifest", &long);
+    for args in [
+        &["pack", "tree", "--manifest", "long.json", "-o", "out.aci"][..],
+        &["pack", "tree", "--manifest", "/dev/zero", "-o", "out.aci"],
+        &["pack", "layout", "-o", "out.aci"],
+    ] {
+        let ended = sandbox.gantry(args);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.stderr.contains("more than 1048576 bytes"), "{ended:?}");
+    }
+    let value = "v".repeat(60_000);
+    let xattrs: Vec<String> = (0..20).map(|n| format!("/f:user.a{n}={value}")).collect();
+    let options: Vec<&str> = xattrs.iter().flat_map(|xattr| ["--xattr", xattr]).collect();
+    let ended = pack(&sandbox, &options);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("rootfs/f are more than 1 MiB"), "{}", ended.stderr);
+    assert!(!sandbox.path("out.aci").exists());
+}
+
+#[test]
+fn pack_warns_of_what_looks_like_a_bomb_on_the_way() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/z", "");
+    File::create(sandbox.path("tree/a")).unwrap().set_len(300 << 20).unwrap();
+    sandbox.shell("head -c 20000000 /dev/urandom > tree/z").ok();
+    let ended = pack(&sandbox, &[]);
+    assert!(ended.stderr.contains("compression bomb"), "{ended:?}");
+    assert_eq!(sandbox.gantry(["validate", "out.aci"]).code, 1);
+    let ended = pack(&sandbox, &["--compression", "none"]);
+    assert!(!ended.stderr.contains("compression bomb"), "{ended:?}");
+    sandbox.gantry(["validate", "out.aci"]).ok();
+}
+
+#[test]
+fn pack_ignores_no_option_and_takes_any_number_of_threads() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/f", "f");
+    sandbox.write("m.json", r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"a/b"}"#);
+    assert_eq!(pack(&sandbox, &["--user", "5"]).code, 3);
+    let args = ["pack", "tree", "--manifest", "m.json", "-o", "out.aci", "--group", "5"];
+    assert_eq!(sandbox.gantry(args).code, 3);
+    let ended = sandbox.gantry(["pack", "tree", "--manifest", "absent", "-o", "out.aci"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let id = pack(&sandbox, &["--user", "5", "--exec", "/f"]).ok();
+    for threads in ["1", "40000", "18446744073709551615"] {
+        let again = pack(&sandbox, &["--user", "5", "--exec", "/f", "--threads", threads]).ok();
+        assert_eq!(again, id);
+    }
+}
+
+#[test]
+fn pack_encrypts_with_no_passphrase_that_gpg_reads_otherwise() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/f", "f");
+    for (passphrase, code) in [("pw", 0), ("p w\n", 0), ("pw\r\n", 3), ("a\nb\n", 3), ("a\0", 3)] {
+        sandbox.write("pass", passphrase);
+        let ended = pack(&sandbox, &["--encrypt", "--passphrase-file", "pass"]);
+        assert_eq!(ended.code, code, "{passphrase:?}: {ended:?}");
+    }
+}
+
+/// As containers have it: a file of the host's is mounted over one of the tree.
+#[test]
+fn pack_of_one_file_system_takes_no_file_that_is_mounted() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/etc/hosts", "ours");
+    sandbox.write("foreign", "theirs");
+    let gantry = env!("CARGO_BIN_EXE_gantry");
+    let line = format!(
+        "mount --bind foreign tree/etc/hosts && exec {gantry} pack tree -o out.aci --name a/b \
+         --one-file-system"
+    );
+    let ended = Ended::of(
+        sandbox.command("unshare").args(["--mount", "--", "sh", "-c", &line]).output().unwrap(),
+    );
+    if !rustix::process::geteuid().is_root() || ended.stderr.contains("mount:") {
+        return; // Only root may mount.
+    }
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("tree/etc/hosts: another file is mounted on it"), "{ended:?}");
+}

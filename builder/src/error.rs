@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use aci::ManifestError;
+use aci::archive::PathBytes;
 
 use crate::overrides::Rule;
 
@@ -101,7 +103,8 @@ pub enum ProblemKind {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        // A name may hold anything, line ends among it.
+        let path = PathBytes::from(self.path.as_os_str().as_bytes());
         match &self.kind {
             ProblemKind::Socket => {
                 write!(f, "{path}: a socket (give --skip-sockets to leave it out)")

@@ -52,6 +52,11 @@ fn path_of_4095_bytes_is_packed() {
     let (bytes, _) = pack(&options(tree.path())).unwrap();
     let (path, _) = entries(&bytes).pop().unwrap();
     assert_eq!(path.len(), 4095);
+    aci::archive::inspect(&*bytes, &aci::Limits::default()).unwrap();
+
+    let tree = DeepTree::new((0..15).map(|_| name.as_str()).chain(["12345678"]), &"f".repeat(255));
+    let error = pack(&options(tree.path())).map(|_| ()).unwrap_err().to_string();
+    assert!(error.ends_with("has more than 4095 bytes, or more than 2048 folders"), "{error}");
 }
 
 #[test]
