@@ -114,7 +114,7 @@ fn prefix_that_some_readers_see_is_refused() {
     }
     // Times of GNU's that are numbers are no prefix.
     let block = changed(header(b"rootfs/a", b'0', 0, b""), 257, b"ustar  \0");
-    accepted(&image().block(changed(block, 345, b"00000000001\000000000001\0")).end());
+    accepted(&image().block(changed(block, 345, b"00000000001\x0000000000001\0")).end());
 }
 
 #[test]
