@@ -237,16 +237,18 @@ impl StagedFolder {
             ));
             // Without /proc there is only the name.
             let inside = if by_descriptor.is_dir() { by_descriptor } else { hidden.clone() };
-            let mode = Mode::from_raw_mode(0o755);
-            let staged = Self { hidden, inside, mode, committed: false, lock };
-            rustix::fs::flock(&staged.lock, FlockOperation::LockExclusive)?;
+            rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
             // Before it was locked, somebody who cleans up could take it for abandoned.
-            if !staged.hidden.is_dir() {
+            if !hidden.is_dir() {
                 continue;
             }
-            if staged.lock.metadata()?.uid() != rustix::process::geteuid().as_raw() {
+            // What is in it will be removed when it is dropped: it must be the one just made.
+            let own = lock.metadata()?.uid() == rustix::process::geteuid().as_raw();
+            if !own || fs::read_dir(&inside)?.next().is_some() {
                 return Err(replaced());
             }
+            let mode = Mode::from_raw_mode(0o755);
+            let staged = Self { hidden, inside, mode, committed: false, lock };
             // What lies in it would have the list that new files have in `parent`.
             for list in ["system.posix_acl_default", "system.posix_acl_access"] {
                 let _ = rustix::fs::fremovexattr(&staged.lock, list);
@@ -316,7 +318,10 @@ impl StagedFolder {
 impl Drop for StagedFolder {
     fn drop(&mut self) {
         if !self.committed {
-            let _ = remove_tree(&self.hidden);
+            // What is in it by way of the descriptor, and of the name what is empty alone: it may
+            // be another folder's by now.
+            let _ = remove_tree(&self.inside);
+            let _ = fs::remove_dir(&self.hidden);
         }
     }
 }
@@ -625,6 +630,17 @@ mod tests {
                 assert_eq!(fs::read(path("moved/rootfs/file")).unwrap(), b"ours");
             }
             assert_eq!(victim.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            // Nor is what the stranger has put there removed.
+            let staged = StagedFolder::new_in(parent.path()).unwrap();
+            fs::create_dir(staged.path().join("ours")).unwrap();
+            fs::rename(&staged.hidden, path("again")).unwrap();
+            fs::create_dir(path("theirs")).unwrap();
+            fs::write(path("theirs/kept"), b"").unwrap();
+            let hidden = staged.hidden.clone();
+            fs::rename(path("theirs"), &hidden).unwrap();
+            drop(staged);
+            assert!(hidden.join("kept").exists());
+            assert!(!path("again/ours").exists());
         }
     }
 

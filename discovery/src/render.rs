@@ -208,6 +208,12 @@ fn remarks(unpacked: &Unpacked, root: bool) -> Vec<String> {
 }
 
 fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
+    // It is replaced, and nothing can take the place of `.` in a folder.
+    let bytes = target.as_os_str().as_encoded_bytes();
+    if [&b"."[..], b".."].contains(&bytes) || bytes.ends_with(b"/.") || bytes.ends_with(b"/..") {
+        let text = "it gets its name when it is whole: name the folder from outside of it";
+        return Err(at(target)(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
     // What a link leads to is not what was named.
     if target.is_symlink() {
         return Err(RenderError::Occupied(target.to_owned()));

@@ -166,7 +166,7 @@ impl Unpacker<'_> {
             None => (&[][..], path.0.as_slice()),
         };
         if parent != self.parent.0 {
-            let missing = Missing::Make { owner: self.root_owner()? };
+            let missing = Missing::Make { owner: self.root_owner() };
             self.parent = (parent.to_vec(), open_folder(&self.root, parent, missing)?);
         }
         Ok(name)
@@ -340,21 +340,15 @@ impl Unpacker<'_> {
         rustix::fs::fstatvfs(&self.root).is_ok_and(|found| found.f_bavail > 256)
     }
 
-    /// Whose the folders are that no entry is about.
-    fn root_owner(&self) -> io::Result<Option<(Uid, Gid)>> {
-        let id = |id: Option<u32>| {
-            id.ok_or_else(|| {
-                let text = "no range of the owner map holds 0:0, whose its folder is";
-                io::Error::new(io::ErrorKind::InvalidInput, text)
-            })
-        };
+    /// Whose the folders are that no entry is about: the image's root's.
+    fn root_owner(&self) -> FolderOwner {
         match &self.options.ownership {
-            Ownership::Caller | Ownership::Record => Ok(None),
-            Ownership::Restore => Ok(Some((Uid::ROOT, Gid::ROOT))),
-            Ownership::Mapped(map) => {
-                let (uid, gid) = (id(map.uid(0))?, id(map.gid(0))?);
-                Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
-            }
+            Ownership::Caller | Ownership::Record => FolderOwner::Caller,
+            Ownership::Restore => FolderOwner::Is(Uid::ROOT, Gid::ROOT),
+            Ownership::Mapped(map) => match (map.uid(0), map.gid(0)) {
+                (Some(uid), Some(gid)) => FolderOwner::Is(Uid::from_raw(uid), Gid::from_raw(gid)),
+                _ => FolderOwner::InNoRange,
+            },
         }
     }
 
@@ -417,9 +411,16 @@ fn times(entry: &Entry) -> Timestamps {
 enum Missing {
     /// It is made, and given to this owner.
     Make {
-        owner: Option<(Uid, Gid)>,
+        owner: FolderOwner,
     },
     Refuse,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FolderOwner {
+    Caller,
+    Is(Uid, Gid),
+    InNoRange,
 }
 
 /// Opens a folder below `root` without following any symlink on the way.
@@ -455,9 +456,14 @@ fn walk(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
         };
         folder = rustix::fs::openat(&folder, segment, flags, Mode::empty())?;
         if let Some(owner) = made {
-            if let Some((uid, gid)) = owner {
-                rustix::fs::fchown(&folder, Some(uid), Some(gid))
-                    .map_err(|error| no_owner(error, uid, gid))?;
+            match owner {
+                FolderOwner::Caller => {}
+                FolderOwner::Is(uid, gid) => rustix::fs::fchown(&folder, Some(uid), Some(gid))
+                    .map_err(|error| no_owner(error, uid, gid))?,
+                FolderOwner::InNoRange => {
+                    let text = "no range of the owner map holds 0:0, whose its folder is";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                }
             }
             // Neither the umask nor a set-group-ID bit of the folder above may decide it.
             rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o755))?;

@@ -5,7 +5,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use aci::archive::Ownership;
 
-use crate::support::{Place, Tar, accepted, changed, header, image, is_root, record, refused};
+use crate::support::{
+    MANIFEST, Place, Tar, accepted, changed, header, image, is_root, record, refused,
+};
 
 #[test]
 fn device_nodes_are_restored_as_root_and_left_out_otherwise() {
@@ -97,6 +99,16 @@ fn owner_map_moves_all_ids_there_are() {
         let metadata = fs::metadata(place.rootfs(below)).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (100_000, 100_000), "{below}");
     }
+    // Where 0 is in no range, no folder can be made that belongs to it; others need it not.
+    let range: aci::archive::IdRange = "1000:100000:1".parse().unwrap();
+    let map = aci::archive::OwnerMap::new(vec![range.clone()], vec![range]).unwrap();
+    let theirs = |block| changed(block, 108, b"0001750\x000001750\0");
+    let folder = theirs(changed(header(b"rootfs/", b'5', 0, b""), 100, b"0000755"));
+    let file = theirs(header(b"rootfs/f", b'0', 0, b""));
+    let tar = Tar::default().file("manifest", MANIFEST).block(folder).block(file);
+    Place::new().unpack(&tar.clone().end(), Ownership::Mapped(map.clone())).unwrap();
+    let tar = tar.block(theirs(header(b"rootfs/implied/f", b'0', 0, b"")));
+    assert!(Place::new().unpack(&tar.end(), Ownership::Mapped(map)).is_err());
     // A capability that counts below the namespace's root, and not on the host.
     let mut value = [0_u8; 64];
     let path = place.rootfs("implied/su");
