@@ -75,8 +75,8 @@ fn extract_refused_leaves_nothing_behind() {
 fn extract_replaces_nothing() {
     let sandbox = Sandbox::new();
     sandbox.write("hello.aci", image().gzip());
-    fs::create_dir(sandbox.path("empty")).unwrap();
-    for folder in [".", "empty/.", "empty/.."] {
+    fs::create_dir(sandbox.path("inside")).unwrap();
+    for folder in [".", "inside/.", "inside/.."] {
         let ended = sandbox.gantry(["extract", "hello.aci", folder]);
         assert_eq!(ended.code, 1, "{ended:?}");
         assert!(ended.stderr.contains("name the folder from outside of it"), "{ended:?}");
