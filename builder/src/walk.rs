@@ -167,11 +167,9 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         if !directory {
-            if self.one_file_system
-                && self
-                    .is_mounted(&folder, name, &stat)
-                    .map_err(|error| self.unreadable(&below, error))?
-            {
+            let mounted =
+                || Self::is_mounted(&folder, name).map_err(|error| self.unreadable(&below, error));
+            if self.one_file_system && mounted()? {
                 return Err(self.problem(&below, ProblemKind::MountedFile));
             }
             return Ok(Some(Found { below, stat, folder, itself: None }));
@@ -266,14 +264,12 @@ impl<'a> Walk<'a> {
                 .contains(StatxAttributes::MOUNT_ROOT))
     }
 
-    /// Whether a file is mounted over the one whose name this is.
-    fn is_mounted(&self, folder: &OwnedFd, name: &OsStr, stat: &Stat) -> rustix::io::Result<bool> {
-        let Some(root) = self.levels.first() else { return Ok(false) };
-        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(root.identity.0 != identity(stat).0
-            || rustix::fs::statx(folder, name, nofollow, StatxFlags::empty())?
-                .stx_attributes
-                .contains(StatxAttributes::MOUNT_ROOT))
+    /// Whether a file is mounted over the one whose name this is. Its device does not tell: that
+    /// of a file on overlayfs is another one than that of its folder.
+    fn is_mounted(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<bool> {
+        let found =
+            rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+        Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
     fn unreadable(&self, below: &[u8], error: Errno) -> Problem {

@@ -99,11 +99,11 @@ struct ManifestArgs {
     /// The program and its arguments, after `--`
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
-    /// Run as this user
-    #[arg(long, help = "Run as this user; 0 if not given")]
+    /// Run as this user; 0 if not given
+    #[arg(long)]
     user: Option<String>,
-    /// Run as this group
-    #[arg(long, help = "Run as this group; 0 if not given")]
+    /// Run as this group; 0 if not given
+    #[arg(long)]
     group: Option<String>,
     /// Run in this directory
     #[arg(long, value_name = "PATH")]
