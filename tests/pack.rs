@@ -50,7 +50,8 @@ fn pack_leaves_out_what_patterns_name_and_tells_how_much() {
     assert_eq!(told["leftOut"], serde_json::json!({ "ignored": 4, "sockets": 1 }));
     assert_eq!(told["warnings"], serde_json::json!([]));
     assert_eq!(pack(&sandbox, &["--ignore", "#"]).code, 3);
-    assert_eq!(pack(&sandbox, &["--ignore-file", "absent"]).code, 1);
+    assert_eq!(pack(&sandbox, &["--ignore-file", "absent"]).code, 4);
+    assert_eq!(pack(&sandbox, &["--owner-map", "absent"]).code, 4);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use builder::{Ignore, Overrides, Owner, Rule};
 
+use super::super::files::{absent, read_small};
 use super::{Failure, Kind};
 
 /// What goes into the image that is not on disk like that, and what does not go in.
@@ -40,6 +41,9 @@ pub(super) struct TreeArgs {
     pub(super) one_file_system: bool,
 }
 
+/// Bytes of an ownership map: a million lines are nobody's.
+const MAX_OWNER_MAP: u64 = 16 << 20;
+
 impl TreeArgs {
     /// Whose the files are, and what else is different from what is on disk.
     pub(super) fn changes(&mut self) -> Result<(Owner, Overrides), Failure> {
@@ -47,11 +51,13 @@ impl TreeArgs {
             None => (None, Vec::new()),
             Some(file) => {
                 let shown = file.display();
-                let text = std::fs::read_to_string(file)
-                    .with_context(|| format!("cannot read {shown}"))?;
-                let wrong = |error| anyhow!("{shown} is no ownership map: {error}");
-                builder::read_owner_map(&text)
-                    .map_err(|error| Failure::new(Kind::Usage, wrong(error)))?
+                let bytes = read_small(file, MAX_OWNER_MAP)?;
+                let wrong = |error: String| {
+                    let text = anyhow!("{shown} is no ownership map: {error}");
+                    Failure::new(Kind::Usage, text)
+                };
+                let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
+                builder::read_owner_map(text).map_err(|error| wrong(error.to_string()))?
             }
         };
         let owner = match (map, self.owner.take()) {
@@ -78,7 +84,10 @@ impl TreeArgs {
     pub(super) fn ignore(&self) -> Result<Ignore, Failure> {
         let mut ignore = Ignore::default();
         for file in &self.ignore_files {
-            ignore.add_file(file).with_context(|| format!("cannot read {}", file.display()))?;
+            ignore
+                .add_file(file)
+                .with_context(|| format!("cannot read {}", file.display()))
+                .map_err(absent)?;
         }
         for pattern in &self.ignored {
             ignore.add(pattern).map_err(|error| Failure::new(Kind::Usage, error))?;
