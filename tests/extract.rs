@@ -64,6 +64,7 @@ fn extract_refused_leaves_nothing_behind() {
         [("evil.aci", "image-path"), ("cut.aci", "image-truncated"), ("page.aci", "image-format")]
     {
         sandbox.gantry(["extract", file, "out"]).refused(5);
+        sandbox.gantry(["extract", file, "new/folder/out"]).refused(5);
         let told = sandbox.gantry(["extract", file, "out", "--json"]);
         assert!(told.stderr.contains(&format!("\"code\":\"{code}\"")), "{told:#?}");
     }

@@ -105,9 +105,10 @@ pub fn render(
     shape: Shape,
     limits: &Limits,
 ) -> Result<Rendered, RenderError> {
-    let staged = stage_beside(target)?;
+    let (parents, staged) = stage_beside(target)?;
     let rendered = fill(image, staged.path(), files, limits)?;
     place(staged, target, shape)?;
+    parents.keep();
     Ok(rendered)
 }
 
@@ -135,13 +136,14 @@ pub fn render_bundle(
     host: &Host,
     limits: &Limits,
 ) -> Result<(Rendered, Bundle), RenderError> {
-    let mut staged = stage_beside(target)?;
+    let (parents, mut staged) = stage_beside(target)?;
     staged.keep_private();
     let rendered = fill(image, staged.path(), Files::Rendered, limits)?;
     let bundle =
         bundle::write(staged.path(), &rendered.manifest, &rendered.image_id, options, host)?;
     staged.sync_tree().map_err(at(target))?;
     commit(staged, target)?;
+    parents.keep();
     Ok((rendered, bundle))
 }
 
@@ -207,7 +209,33 @@ fn remarks(unpacked: &Unpacked, root: bool) -> Vec<String> {
     remarks
 }
 
-fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
+/// The folders above a target that were not there. Dropped, those that are empty are gone again:
+/// an image that is refused leaves nothing behind.
+struct Parents(Vec<PathBuf>);
+
+impl Parents {
+    fn make(folder: &Path) -> io::Result<Self> {
+        let absent = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made = Self(folder.ancestors().take_while(absent).map(Path::to_owned).collect());
+        stage::create_folders(folder)?;
+        Ok(made)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Parents {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// A folder to fill beside the target, to be dropped before what is above it.
+fn stage_beside(target: &Path) -> Result<(Parents, StagedFolder), RenderError> {
     // It is replaced, and nothing can take the place of `.` in a folder.
     let bytes = target.as_os_str().as_encoded_bytes();
     if [&b"."[..], b".."].contains(&bytes) || bytes.ends_with(b"/.") || bytes.ends_with(b"/..") {
@@ -228,10 +256,11 @@ fn stage_beside(target: &Path) -> Result<StagedFolder, RenderError> {
         Err(error) => return Err(at(target)(error)),
     }
     let parent = stage::folder_of(target);
-    stage::create_folders(parent).map_err(at(parent))?;
+    let parents = Parents::make(parent).map_err(at(parent))?;
     // Of a process that was killed. What cannot be removed is not this one's business.
     let _ = stage::clean(parent);
-    StagedFolder::new_in(parent).map_err(at(parent))
+    let staged = StagedFolder::new_in(parent).map_err(at(parent))?;
+    Ok((parents, staged))
 }
 
 fn commit(staged: StagedFolder, target: &Path) -> Result<(), RenderError> {

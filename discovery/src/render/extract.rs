@@ -19,8 +19,9 @@ pub fn extract(
     options: &UnpackOptions<'_>,
     limits: &Limits,
 ) -> Result<Unpacked, RenderError> {
-    let staged = stage_beside(target)?;
+    let (parents, staged) = stage_beside(target)?;
     let unpacked = unpack(file, staged.path(), options, limits)?;
     place(staged, target, shape)?;
+    parents.keep();
     Ok(unpacked)
 }
