@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// Findings of one severity that are kept: what is hostile has as many faults as it has bytes, and
+/// a crowd of warnings must not hide an error.
+pub(crate) const MAX_FINDINGS: usize = 500;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -440,10 +440,9 @@ impl DecryptionHelper for Opener<'_> {
         for lock in locks.iter().take(MOST_LOCKS) {
             self.deadline.check()?;
             work += argon2_work(lock);
-            let too_much = || Some("its key takes too long to derive".to_owned());
-            let unacceptable =
-                unacceptable(lock).or_else(|| (work > ARGON2_WORK).then(too_much).flatten());
-            if let Some(what) = unacceptable {
+            let too_much = work > ARGON2_WORK;
+            let slow = || too_much.then(|| "its key takes too long to derive".to_owned());
+            if let Some(what) = unacceptable(lock).or_else(slow) {
                 fault = DecryptError::Unsupported(what);
                 continue;
             }

@@ -21,7 +21,7 @@ use super::names::Names;
 use super::read::TarReader;
 use super::{ArchiveError, Compression, Limited};
 use crate::digest::ImageId;
-use crate::finding::{Checked, Finding, Severity};
+use crate::finding::{Checked, Finding, MAX_FINDINGS, Severity};
 use crate::limits::Limits;
 use crate::manifest::{ImageManifest, PodManifest};
 use crate::refusal::{Refusal, Refuse};
@@ -81,10 +81,6 @@ pub struct Validated {
 }
 
 const FORMATS: &str = "spec: aci.md, Image Archives";
-
-/// Findings of one severity that are kept: a hostile archive has as many faults as it has
-/// entries, and a crowd of warnings must not hide an error.
-const MAX_FINDINGS: usize = 500;
 
 impl From<Finding> for ImageFinding {
     fn from(finding: Finding) -> Self {

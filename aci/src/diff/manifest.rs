@@ -27,8 +27,7 @@ pub struct ManifestChange {
 /// Items of a list that have names are compared by name, wherever in the list they stand.
 /// Numbers are equal where they are exactly the same number.
 pub fn manifests(old: &[u8], new: &[u8]) -> Result<Vec<ManifestChange>, DiffError> {
-    let parse =
-        |bytes| Node::parse(bytes).map_err(|fault| DiffError::Manifest(fault.message.clone()));
+    let parse = |bytes| Node::parse(bytes).map_err(|fault| DiffError::Manifest(fault.message));
     let mut changes = Vec::new();
     compare("", &parse(old)?, &parse(new)?, &mut changes);
     Ok(changes)

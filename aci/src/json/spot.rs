@@ -13,11 +13,7 @@ use serde_json::value::RawValue;
 
 use super::path::Step;
 use super::{Fault, JsonPath, Kind, Node, Path, folded, position};
-use crate::finding::{Checked, Finding, Severity};
-
-/// Findings of one severity that are told: a hostile manifest has as many faults as it has
-/// bytes, and a crowd of warnings must not hide an error.
-pub(crate) const MAX_FINDINGS: usize = 500;
+use crate::finding::{Checked, Finding, MAX_FINDINGS, Severity};
 
 /// A rule that stands outside the spec's own schema.
 const JSON_RULE: &str = "RFC 8259; spec: aci.md, Image Manifest";

@@ -67,7 +67,7 @@ impl Editor {
         same: impl Fn(&Value) -> bool,
     ) -> Result<(), Failure> {
         let Some(&at) = self.find(list, same).first() else {
-            return self.set_text(&list.index(self.document.items(list).len()), item);
+            return self.append(list, item);
         };
         let old = list.index(at);
         let new = Document::parse(item.as_bytes()).map_err(cannot)?;
@@ -83,10 +83,14 @@ impl Editor {
         Ok(())
     }
 
+    fn append(&mut self, list: &JsonPath, item: &str) -> Result<(), Failure> {
+        self.set_text(&list.index(self.document.items(list).len()), item)
+    }
+
     /// Adds a text to a list that has it not.
     pub(super) fn put_text(&mut self, list: &JsonPath, text: &str) -> Result<(), Failure> {
         match self.find(list, |item| item == text).is_empty() {
-            true => self.set(&list.index(self.document.items(list).len()), &text.into()),
+            true => self.append(list, &Value::from(text).to_string()),
             false => Ok(()),
         }
     }
@@ -102,7 +106,7 @@ impl Editor {
             Some(&at) => self.set_text(&list.index(at).key("value"), value),
             None => {
                 let item = format!("{{\"name\":{},\"value\":{value}}}", Value::from(name));
-                self.set_text(&list.index(self.document.items(list).len()), &item)
+                self.append(list, &item)
             }
         }
     }
