@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::capability::NAME as CAPABILITY;
+use crate::capability::{NAME as CAPABILITY, VERSION_2_BYTES};
 
 /// Where attributes are read from.
 pub(crate) enum From<'a> {
@@ -60,7 +60,6 @@ fn belongs(name: &[u8]) -> bool {
 /// wrote it, and would leak into the image.
 fn as_version_2(mut value: Vec<u8>) -> Vec<u8> {
     const VERSION_3_BYTES: usize = 24;
-    const VERSION_2_BYTES: usize = 20;
     if value.len() == VERSION_3_BYTES && value[3] == 3 && value[VERSION_2_BYTES..] == [0; 4] {
         value[3] = 2;
         value.truncate(VERSION_2_BYTES);

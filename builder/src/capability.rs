@@ -5,6 +5,9 @@ use rustix::thread::CapabilitySet;
 /// The attribute's name.
 pub(crate) const NAME: &[u8] = b"security.capability";
 
+/// Bytes of its value where it names no root user.
+pub(crate) const VERSION_2_BYTES: usize = 20;
+
 /// `vfs_cap_data` of linux/capability.h: a revision in the highest byte, a flag in the lowest.
 const REVISION_2: u32 = 0x0200_0000;
 const REVISION_3: u32 = 0x0300_0000;
@@ -16,6 +19,9 @@ pub enum CapabilityError {
     /// A clause without an operator.
     #[error("{0:?} has none of =, + and -: write cap_net_bind_service+ep")]
     Operator(String),
+    /// A clause with a `=` after another operator, or with `+` or `-` and no name.
+    #[error("{0:?} is no clause: write NAMES=SETS or NAMES+SETS, then more with + and -")]
+    Clause(String),
     /// A name the kernel does not know.
     #[error("{0:?} is no capability (see capabilities(7))")]
     Name(String),
@@ -47,23 +53,35 @@ pub(crate) fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
         let operator = clause
             .find(['=', '+', '-'])
             .ok_or_else(|| CapabilityError::Operator(clause.to_owned()))?;
-        let (names, rest) = clause.split_at(operator);
-        let named = names_to_bits(names)?;
-        let [mut e, mut i, mut p] = [0; 3];
-        for letter in rest.chars().skip(1) {
-            match letter {
-                'e' => e = named,
-                'i' => i = named,
-                'p' => p = named,
-                other => return Err(CapabilityError::Set(other)),
-            }
+        let (names, actions) = clause.split_at(operator);
+        // As cap_from_text(3): no names mean all of them only to a leading "=", which is the
+        // only place of one.
+        let leads = actions.starts_with('=');
+        if (names.is_empty() && !leads) || actions[1..].contains('=') {
+            return Err(CapabilityError::Clause(clause.to_owned()));
         }
-        for (set, change) in [(&mut effective, e), (&mut inheritable, i), (&mut permitted, p)] {
-            match &rest[..1] {
-                "=" => *set = (*set & !named) | change,
-                "+" => *set |= change,
-                _ => *set &= !change,
-            }
+        let named = names_to_bits(names)?;
+        // Each operator holds for the letters up to the next one.
+        let mut adds = true;
+        for letter in actions.chars() {
+            let set = match letter {
+                '=' => {
+                    for set in [&mut effective, &mut inheritable, &mut permitted] {
+                        *set &= !named;
+                    }
+                    adds = true;
+                    continue;
+                }
+                '+' | '-' => {
+                    adds = letter == '+';
+                    continue;
+                }
+                'e' => &mut effective,
+                'i' => &mut inheritable,
+                'p' => &mut permitted,
+                other => return Err(CapabilityError::Set(other)),
+            };
+            *set = if adds { *set | named } else { *set & !named };
         }
     }
     let given = permitted | inheritable;
@@ -122,12 +140,17 @@ mod tests {
         assert_eq!(parse("all=p cap_chown-p"), parse("=p cap_chown-p"));
         assert_eq!(parse("cap_chown=p cap_kill+p"), parse("cap_kill,cap_chown=p"));
         assert_eq!(parse("cap_chown,cap_kill=p cap_kill="), parse("cap_chown=p"));
+        assert_eq!(parse("cap_chown=ep+i"), parse("cap_chown=eip"));
+        assert_eq!(parse("cap_chown+eip-e"), parse("cap_chown=ip"));
+        assert_eq!(parse("cap_chown=ip-i+e"), parse("cap_chown=ep"));
     }
 
     #[test]
     fn capability_text_that_says_nothing_is_refused() {
         for (text, wanted) in [
             ("cap_chown", CapabilityError::Operator("cap_chown".into())),
+            ("+ep", CapabilityError::Clause("+ep".into())),
+            ("cap_chown=e+p=i", CapabilityError::Clause("cap_chown=e+p=i".into())),
             ("cap_fly=p", CapabilityError::Name("cap_fly".into())),
             ("chown=p", CapabilityError::Name("chown".into())),
             ("cap_chown=px", CapabilityError::Set('x')),

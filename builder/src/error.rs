@@ -95,6 +95,8 @@ pub enum ProblemKind {
     PseudoFileSystem,
     /// This user and group on disk are in no line of the ownership map.
     Unmapped(u32, u32),
+    /// This attribute names a user or group that has no ID in the image.
+    UnmappedAttribute(Vec<u8>),
     /// Its user or group is one that this user namespace has no ID for.
     UnknownOwner,
     /// The rules say something else of this name than of another name of the same file.
@@ -134,6 +136,13 @@ impl fmt::Display for Problem {
             ProblemKind::Unmapped(uid, gid) => {
                 write!(f, "{path}: its owner {uid}:{gid} is in no line of the ownership map")
             }
+            ProblemKind::UnmappedAttribute(name) => write!(
+                f,
+                "{path}: its attribute {} names a user or group that is in no line of the \
+                 ownership map, or has no ID in this user namespace (give --xattr to say what it is \
+                 in the image)",
+                name.escape_ascii()
+            ),
             ProblemKind::UnknownOwner => write!(
                 f,
                 "{path}: its owner has no ID in this user namespace (give --owner, or a path line \

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aci::archive::move_attribute_ids;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::FileType;
@@ -55,6 +56,12 @@ pub enum RuleError {
     /// Not the value of an extended attribute.
     #[error("{0:?} is no value: 0x takes hexadecimal digits, 0s base64, and 64 KiB is the most")]
     AttributeValue(String),
+    /// Bytes that the kernel would not take for the value of this attribute.
+    #[error(
+        "{0} has a form of its own, which these bytes are not: write it as setfattr does, from what \
+         getfattr -e hex prints, and capabilities with --cap"
+    )]
+    AttributeForm(String),
     /// Not capabilities.
     #[error(transparent)]
     Capability(#[from] CapabilityError),
@@ -100,6 +107,11 @@ impl Rule {
         // The kernel's own limit (XATTR_SIZE_MAX): no file could be unpacked with more.
         let bytes = bytes.filter(|bytes| bytes.len() <= 64 << 10);
         let bytes = bytes.ok_or_else(|| RuleError::AttributeValue(value.to_owned()))?;
+        // Whatever it says, no file could be unpacked with it.
+        let id = |id: u32| Some(id).filter(|&id| id != u32::MAX);
+        if move_attribute_ids(name.as_bytes(), &bytes, id, id).is_none() {
+            return Err(RuleError::AttributeForm(name.to_owned()));
+        }
         let name = name.as_bytes().to_vec();
         Self::new(text.to_owned(), pattern, Change::Attribute { name, value: bytes })
     }
@@ -169,6 +181,11 @@ pub(crate) struct Override {
 }
 
 impl Override {
+    /// Whether it says what this attribute is.
+    pub(crate) fn gives(&self, name: &[u8]) -> bool {
+        self.attributes.iter().any(|(own, _)| own == name)
+    }
+
     /// Puts its attributes to those of the file, sorted by name.
     pub(crate) fn attributes(&self, mut all: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
         for (name, value) in &self.attributes {
@@ -251,6 +268,12 @@ mod tests {
             let text = format!("/a:user.note={wrong}");
             assert!(matches!(Rule::attribute(&text), Err(RuleError::AttributeValue(_))), "{text}");
         }
+        for wrong in ["security.capability=junk", "system.posix_acl_access=0x02"] {
+            let text = format!("/a:{wrong}");
+            assert!(matches!(Rule::attribute(&text), Err(RuleError::AttributeForm(_))), "{text}");
+        }
+        let empty_list = Rule::attribute("/a:system.posix_acl_default=0x02000000");
+        assert!(empty_list.is_ok());
         for wrong in ["a:user.=x", "a:system.other=x", "a:note=x"] {
             assert!(matches!(Rule::attribute(wrong), Err(RuleError::AttributeName(_))), "{wrong}");
         }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::str::FromStr;
 
+use aci::archive::move_attribute_ids;
+
+use crate::capability;
 use crate::overrides::{Rule, RuleError, ids};
 
 /// Whose the files are in the image.
@@ -29,6 +32,27 @@ impl Owner {
             Self::Keep => Some((uid, gid)),
             Self::Map(map) => Some((translate(&map.users, uid)?, translate(&map.groups, gid)?)),
         }
+    }
+
+    /// The value in the image of an attribute on disk; `None` where it names a user or group that
+    /// a map has no line for, or that this user namespace has no ID for.
+    pub(crate) fn attribute(&self, name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        let (users, groups) = match self {
+            Self::Map(map) => (Some(&map.users), Some(&map.groups)),
+            Self::Fixed { .. } | Self::Keep => (None, None),
+        };
+        // One of version 2 counts for the root of wherever its file is: it names nobody.
+        if users.is_some() && name == capability::NAME && value.len() == capability::VERSION_2_BYTES
+        {
+            return Some(value.to_vec());
+        }
+        let of = |ranges: Option<&Vec<Range>>, id| match ranges {
+            Some(ranges) => translate(ranges, id),
+            // What the kernel shows for an ID that is none here (posix_acl_to_xattr).
+            None => Some(id).filter(|&id| id != u32::MAX),
+        };
+        let moved = move_attribute_ids(name, value, |id| of(users, id), |id| of(groups, id))?;
+        Some(moved.into_owned())
     }
 }
 
@@ -246,6 +270,28 @@ mod tests {
         assert_eq!(owner.of(1000, 1001), Some((5, 7)));
         assert_eq!(owner.of(1001, 1001), None);
         assert_eq!(owner.of(101_000, 1000), None);
+    }
+
+    #[test]
+    fn owner_map_translates_the_ids_inside_attributes() {
+        let map = Owner::Map(read_owner_map("100000 0 1000\n").unwrap().0.unwrap());
+        let list = |user: u32| {
+            let user = user.to_le_bytes();
+            [&[2, 0, 0, 0, 2, 0, 6, 0], user.as_slice()].concat()
+        };
+        let access = b"system.posix_acl_access";
+        assert_eq!(map.attribute(access, &list(100_033)), Some(list(33)));
+        assert_eq!(map.attribute(access, &list(33)), None);
+        assert_eq!(Owner::Keep.attribute(access, &list(33)), Some(list(33)));
+        assert_eq!(Owner::Keep.attribute(access, &list(u32::MAX)), None, "no ID here");
+
+        let v2 = [&[1, 0, 0, 2], [7; 16].as_slice()].concat();
+        let v3 = |root: u32| [&[1, 0, 0, 3], [7; 16].as_slice(), &root.to_le_bytes()].concat();
+        assert_eq!(map.attribute(capability::NAME, &v3(100_000)), Some(v2.clone()));
+        assert_eq!(map.attribute(capability::NAME, &v3(100_001)), Some(v3(1)));
+        assert_eq!(map.attribute(capability::NAME, &v3(5)), None);
+        assert_eq!(map.attribute(capability::NAME, &v2), Some(v2.clone()));
+        assert_eq!(map.attribute(b"user.x", b"33"), Some(b"33".to_vec()));
     }
 
     #[test]

@@ -149,12 +149,16 @@ impl<'a> Tree<'a> {
         found: &Found,
         kind: EntryKind,
         stat: &Stat,
-        attributes: Vec<(Vec<u8>, Vec<u8>)>,
+        mut attributes: Vec<(Vec<u8>, Vec<u8>)>,
     ) -> Result<Entry, PackError> {
         let change = self.overrides.of(&found.below, file_type(stat), |_| ());
-        let (uid, gid) = self
-            .owner_of(stat, &change)
-            .map_err(|kind| PackError::Problems(vec![Problem { path: self.path(found), kind }]))?;
+        let problem = |kind| PackError::Problems(vec![Problem { path: self.path(found), kind }]);
+        let (uid, gid) = self.owner_of(stat, &change).map_err(problem)?;
+        attributes.retain(|(name, _)| !change.gives(name));
+        for (name, value) in &mut attributes {
+            let moved = self.owner.attribute(name, value);
+            *value = moved.ok_or_else(|| problem(ProblemKind::UnmappedAttribute(name.clone())))?;
+        }
         // A symlink's mode says nothing, and differs between file systems.
         let own = if file_type(stat) == FileType::Symlink { 0o777 } else { stat.st_mode & 0o7777 };
         let mode = change.mode.unwrap_or(own);

@@ -31,6 +31,7 @@ mod golden;
 #[cfg(test)]
 mod tests;
 
+pub use attribute_ids::move_attribute_ids;
 pub use compression::Compression;
 pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};

@@ -17,7 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::ArchiveError;
-use super::attribute_ids as ids;
+use super::attribute_ids::move_attribute_ids;
 use super::directories::Directories;
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::inspect::{ImageReader, InspectedImage};
@@ -289,7 +289,9 @@ impl Unpacker<'_> {
         for xattr in &entry.xattrs {
             let (name, value) = xattr;
             let value = self.may_have(name).then(|| match &self.options.ownership {
-                Ownership::Mapped(map) => ids::mapped(name, value, map),
+                Ownership::Mapped(map) => {
+                    move_attribute_ids(name, value, |id| map.uid(id), |id| map.gid(id))
+                }
                 _ => Some(Cow::Borrowed(value.as_slice())),
             });
             let done = match value.flatten() {

@@ -7,7 +7,8 @@ use std::process::Command;
 use builder::{Owner, PackOptions, ProblemKind, Warning};
 
 use crate::support::{
-    in_child, in_user_namespace, keeping, kinds, options, pack, packed, problems, root_for, tree,
+    in_child, in_user_namespace, keeping, kinds, options, pack, packed, problems, root_for,
+    set_attribute, tree,
 };
 
 #[test]
@@ -126,4 +127,45 @@ fn owner_map_translates_and_names_who_is_not_in_it() {
     assert_eq!(owner(b"rootfs/a"), (0, 0));
     assert_eq!(owner(b"rootfs/b"), (33, 5));
     assert_eq!(owner(b"rootfs/c"), (1, 2));
+}
+
+#[test]
+fn owner_map_translates_who_an_access_list_names() {
+    let list = |user: u32| {
+        let no_id = u32::MAX;
+        let entries = [(1, 7, no_id), (2, 5, user), (4, 5, no_id), (16, 5, no_id), (32, 0, no_id)];
+        let bytes = |(tag, permissions, id): (u16, u16, u32)| {
+            [&tag.to_le_bytes(), &permissions.to_le_bytes(), id.to_le_bytes().as_slice()].concat()
+        };
+        [vec![2, 0, 0, 0], entries.into_iter().flat_map(bytes).collect()].concat()
+    };
+    let tree = tree(&["f"]);
+    let path = tree.path().join("f");
+    let name = "system.posix_acl_access";
+    set_attribute(&path, name, &list(33)).unwrap();
+    let own = rustix::process::getuid().as_raw();
+    let with_map = |lines: &str, overrides: &builder::Overrides| {
+        let (map, _) =
+            builder::read_owner_map(&format!("uid {own} 0 1\ngid 0 0 4294967295\n{lines}"))
+                .unwrap();
+        let owner = Owner::Map(map.unwrap());
+        let options = PackOptions { owner: &owner, overrides, ..options(tree.path()) };
+        match pack(&options) {
+            Ok((bytes, _)) => {
+                let all: std::collections::BTreeMap<_, _> =
+                    crate::support::entries(&bytes).into_iter().collect();
+                Ok(all[b"rootfs/f".as_slice()].attribute(name).unwrap().to_vec())
+            }
+            Err(_) => Err(problems(&options)),
+        }
+    };
+    let none = builder::Overrides::default();
+    assert_eq!(with_map("uid 33 5033 1", &none).unwrap(), list(5033));
+    let refused = with_map("", &none).unwrap_err();
+    let unmapped = ProblemKind::UnmappedAttribute(name.into());
+    assert_eq!(kinds(&refused), [(path.as_path(), &unmapped)]);
+    // What is given by an option is what stands in the image, and is not translated.
+    let digits: String = list(7).iter().map(|byte| format!("{byte:02x}")).collect();
+    let rule = builder::Rule::attribute(&format!("/f:{name}=0x{digits}")).unwrap();
+    assert_eq!(with_map("", &builder::Overrides(vec![rule])).unwrap(), list(7));
 }
