@@ -238,13 +238,20 @@ fn abandoned_files_are_cleaned_at_the_next_start() {
     assert_eq!(names(&sandbox.path("out")), [".gantry-stage-living", "a.aci", "mine"]);
 }
 
-#[test]
-fn pack_refuses_files_that_are_one_or_lie_in_the_tree() {
+const MANIFEST: &str = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a"}"#;
+
+/// A plain root file system, and a layout that has no manifest yet.
+fn tree_and_layout() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("tree/f", "f");
     sandbox.write("layout/rootfs/f", "f");
-    let manifest = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a"}"#;
-    sandbox.write("layout/manifest", manifest);
+    sandbox
+}
+
+#[test]
+fn pack_refuses_files_that_are_one_or_lie_in_the_tree() {
+    let sandbox = tree_and_layout();
+    sandbox.write("layout/manifest", MANIFEST);
     for options in [
         &["--digest-file", "out.aci"][..],
         &["--metadata-file", "./out.aci"],
@@ -268,11 +275,8 @@ fn pack_refuses_files_that_are_one_or_lie_in_the_tree() {
 
 #[test]
 fn pack_makes_no_image_that_is_refused_by_its_manifest_or_attributes() {
-    let sandbox = Sandbox::new();
-    sandbox.write("tree/f", "f");
-    sandbox.write("layout/rootfs/f", "f");
-    let manifest = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a"}"#;
-    let long = format!("{}{manifest}", " ".repeat(1 << 20));
+    let sandbox = tree_and_layout();
+    let long = format!("{}{MANIFEST}", " ".repeat(1 << 20));
     sandbox.write("long.json", &long);
     sandbox.write("layout/manifest", &long);
     for args in [

@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use aci::archive::move_attribute_ids;
 use rustix::io::Errno;
 
-use crate::capability::{NAME as CAPABILITY, VERSION_2_BYTES};
+use crate::capability::NAME as CAPABILITY;
 
 /// Where attributes are read from.
 pub(crate) enum From<'a> {
@@ -58,13 +59,11 @@ fn belongs(name: &[u8]) -> bool {
 /// A version 3 capability whose root is 0 says the same as a version 2 one
 /// (linux/capability.h): which of the two the kernel hands out depends on who
 /// wrote it, and would leak into the image.
-fn as_version_2(mut value: Vec<u8>) -> Vec<u8> {
-    const VERSION_3_BYTES: usize = 24;
-    if value.len() == VERSION_3_BYTES && value[3] == 3 && value[VERSION_2_BYTES..] == [0; 4] {
-        value[3] = 2;
-        value.truncate(VERSION_2_BYTES);
+fn as_version_2(value: Vec<u8>) -> Vec<u8> {
+    match move_attribute_ids(CAPABILITY, &value, Some, Some) {
+        Some(same) => same.into_owned(),
+        None => value,
     }
-    value
 }
 
 impl From<'_> {

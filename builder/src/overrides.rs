@@ -108,8 +108,7 @@ impl Rule {
         let bytes = bytes.filter(|bytes| bytes.len() <= 64 << 10);
         let bytes = bytes.ok_or_else(|| RuleError::AttributeValue(value.to_owned()))?;
         // Whatever it says, no file could be unpacked with it.
-        let id = |id: u32| Some(id).filter(|&id| id != u32::MAX);
-        if move_attribute_ids(name.as_bytes(), &bytes, id, id).is_none() {
+        if move_attribute_ids(name.as_bytes(), &bytes, somebody, somebody).is_none() {
             return Err(RuleError::AttributeForm(name.to_owned()));
         }
         let name = name.as_bytes().to_vec();
@@ -157,10 +156,15 @@ fn form(text: &str, form: &'static str) -> RuleError {
     RuleError::Form { text: text.to_owned(), form }
 }
 
+/// The ID, if it can be anybody's. The last of all numbers means "no change" to the kernel, which
+/// shows it in an access list for an ID that is none here (posix_acl_to_xattr).
+pub(crate) fn somebody(id: u32) -> Option<u32> {
+    (id != u32::MAX).then_some(id)
+}
+
 /// User and group as two numbers with a colon between.
 pub(crate) fn ids(text: &str) -> Option<(u32, u32)> {
-    // The last of all numbers means "no change" to the kernel, and is nobody's.
-    let id = |text: &str| text.parse().ok().filter(|&id: &u32| id != u32::MAX);
+    let id = |text: &str| text.parse().ok().and_then(somebody);
     let (uid, gid) = text.split_once(':')?;
     Some((id(uid)?, id(gid)?))
 }

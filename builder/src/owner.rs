@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use aci::archive::move_attribute_ids;
 
-use crate::capability;
-use crate::overrides::{Rule, RuleError, ids};
+use crate::capability::{NAME as CAPABILITY, VERSION_2_BYTES};
+use crate::overrides::{Rule, RuleError, ids, somebody};
 
 /// Whose the files are in the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,21 +37,15 @@ impl Owner {
     /// The value in the image of an attribute on disk; `None` where it names a user or group that
     /// a map has no line for, or that this user namespace has no ID for.
     pub(crate) fn attribute(&self, name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-        let (users, groups) = match self {
-            Self::Map(map) => (Some(&map.users), Some(&map.groups)),
-            Self::Fixed { .. } | Self::Keep => (None, None),
+        let moved = match self {
+            // A capability of version 2 counts for the root of wherever its file is.
+            Self::Map(_) if name == CAPABILITY && value.len() == VERSION_2_BYTES => value.into(),
+            Self::Map(map) => {
+                let uid = |id| translate(&map.users, id);
+                move_attribute_ids(name, value, uid, |id| translate(&map.groups, id))?
+            }
+            Self::Fixed { .. } | Self::Keep => move_attribute_ids(name, value, somebody, somebody)?,
         };
-        // One of version 2 counts for the root of wherever its file is: it names nobody.
-        if users.is_some() && name == capability::NAME && value.len() == capability::VERSION_2_BYTES
-        {
-            return Some(value.to_vec());
-        }
-        let of = |ranges: Option<&Vec<Range>>, id| match ranges {
-            Some(ranges) => translate(ranges, id),
-            // What the kernel shows for an ID that is none here (posix_acl_to_xattr).
-            None => Some(id).filter(|&id| id != u32::MAX),
-        };
-        let moved = move_attribute_ids(name, value, |id| of(users, id), |id| of(groups, id))?;
         Some(moved.into_owned())
     }
 }
@@ -287,10 +281,10 @@ mod tests {
 
         let v2 = [&[1, 0, 0, 2], [7; 16].as_slice()].concat();
         let v3 = |root: u32| [&[1, 0, 0, 3], [7; 16].as_slice(), &root.to_le_bytes()].concat();
-        assert_eq!(map.attribute(capability::NAME, &v3(100_000)), Some(v2.clone()));
-        assert_eq!(map.attribute(capability::NAME, &v3(100_001)), Some(v3(1)));
-        assert_eq!(map.attribute(capability::NAME, &v3(5)), None);
-        assert_eq!(map.attribute(capability::NAME, &v2), Some(v2.clone()));
+        assert_eq!(map.attribute(CAPABILITY, &v3(100_000)), Some(v2.clone()));
+        assert_eq!(map.attribute(CAPABILITY, &v3(100_001)), Some(v3(1)));
+        assert_eq!(map.attribute(CAPABILITY, &v3(5)), None);
+        assert_eq!(map.attribute(CAPABILITY, &v2), Some(v2.clone()));
         assert_eq!(map.attribute(b"user.x", b"33"), Some(b"33".to_vec()));
     }
 

@@ -154,8 +154,8 @@ impl<'a> Tree<'a> {
         let change = self.overrides.of(&found.below, file_type(stat), |_| ());
         let problem = |kind| PackError::Problems(vec![Problem { path: self.path(found), kind }]);
         let (uid, gid) = self.owner_of(stat, &change).map_err(problem)?;
-        attributes.retain(|(name, _)| !change.gives(name));
-        for (name, value) in &mut attributes {
+        // What a rule gives stands in the image as it is given.
+        for (name, value) in attributes.iter_mut().filter(|(name, _)| !change.gives(name)) {
             let moved = self.owner.attribute(name, value);
             *value = moved.ok_or_else(|| problem(ProblemKind::UnmappedAttribute(name.clone())))?;
         }

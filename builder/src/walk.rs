@@ -258,17 +258,14 @@ impl<'a> Walk<'a> {
     fn is_mount_point(&self, open: &OwnedFd, found: Identity) -> rustix::io::Result<bool> {
         let Some(root) = self.levels.first() else { return Ok(false) };
         // The device tells other file systems; a bind mount of the same one tells itself.
-        Ok(root.identity.0 != found.0
-            || rustix::fs::statx(open, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?
-                .stx_attributes
-                .contains(StatxAttributes::MOUNT_ROOT))
+        Ok(root.identity.0 != found.0 || Self::is_mounted(open, OsStr::new(""))?)
     }
 
-    /// Whether a file is mounted over the one whose name this is. Its device does not tell: that
-    /// of a file on overlayfs is another one than that of its folder.
+    /// Whether something is mounted where this name is; no name means the folder itself. The
+    /// device of a file does not tell: on overlayfs it is another one than that of its folder.
     fn is_mounted(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<bool> {
-        let found =
-            rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+        let found = rustix::fs::statx(folder, name, flags, StatxFlags::empty())?;
         Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 

@@ -49,15 +49,20 @@ fn set_user_id_is_dropped_with_the_owner() {
     }
 }
 
+/// One of version 2, effective, without a root user of its own.
+const CAPABILITY: [u8; 20] = {
+    let mut value = [0; 20];
+    (value[0], value[3], value[4]) = (1, 2, 0x80);
+    value
+};
+
 #[test]
 fn caller_who_is_root_gives_no_rights_away() {
     if !is_root() {
         return;
     }
-    let mut capability = vec![1, 0, 0, 2, 0x80];
-    capability.resize(20, 0);
     let records: [(&str, &[u8]); 3] = [
-        ("SCHILY.xattr.security.capability", &capability),
+        ("SCHILY.xattr.security.capability", &CAPABILITY),
         ("SCHILY.xattr.trusted.x", b"1"),
         ("SCHILY.xattr.user.x", b"1"),
     ];
@@ -85,10 +90,8 @@ fn owner_map_moves_all_ids_there_are() {
     if !is_root() {
         return;
     }
-    let mut capability = vec![1, 0, 0, 2, 0x80];
-    capability.resize(20, 0);
     let tar = image()
-        .records(&[("SCHILY.xattr.security.capability", &capability)])
+        .records(&[("SCHILY.xattr.security.capability", &CAPABILITY)])
         .file("rootfs/implied/su", b"")
         .end();
     let place = Place::new();
