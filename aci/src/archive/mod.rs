@@ -6,6 +6,7 @@
 mod attribute_ids;
 mod compress;
 mod compression;
+mod container;
 mod decompress;
 mod describe;
 mod directories;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use attribute_ids::move_attribute_ids;
 pub use compression::Compression;
+pub use container::{ContainerReader, ContainerWriter};
 pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
