@@ -9,6 +9,7 @@ use crate::published::PublishedError;
 use crate::push::PushError;
 use crate::resolve::ResolveError;
 use crate::store::{Damage, StoreError};
+use crate::transfer::TransferError;
 
 /// What kind of failure it is. A command turns it into its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub enum Error {
     /// The keys a domain publishes.
     #[error(transparent)]
     Published(#[from] PublishedError),
+    /// Carrying images in a file.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
 }
 
 impl Error {
@@ -68,6 +72,7 @@ impl Error {
             Self::Damage(error) => error.kind(),
             Self::Push(error) => error.kind(),
             Self::Published(error) => error.kind(),
+            Self::Transfer(error) => error.kind(),
         }
     }
 }
@@ -83,6 +88,7 @@ impl Refuse for Error {
             Self::Damage(error) => error.refusal(),
             Self::Push(error) => error.refusal(),
             Self::Published(error) => error.refusal(),
+            Self::Transfer(error) => error.refusal(),
         }
     }
 }

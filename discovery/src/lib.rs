@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod route;
 pub mod runtime;
 pub mod store;
+pub mod transfer;
 
 pub use client::{Client, ClientOptions};
 pub use config::Config;

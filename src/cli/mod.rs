@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each an `Args` struct and `run`.
 
+mod bundle;
 mod client;
 mod context;
 mod convert;
@@ -62,6 +63,7 @@ enum Command {
     Registry(registry::Args),
     Trust(trust::Args),
     Image(image::Args),
+    Bundle(bundle::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
     Extract(extract::Args),
@@ -95,6 +97,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Registry(args) => args.run(&context),
         Command::Trust(args) => args.run(&context),
         Command::Image(args) => args.run(&context),
+        Command::Bundle(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
         Command::Extract(args) => args.run(&context),
