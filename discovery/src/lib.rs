@@ -2,11 +2,13 @@
 
 pub mod bundle;
 mod client;
+mod closure;
 pub mod config;
 mod error;
 pub mod fetch;
 pub mod html;
 pub mod http;
+pub mod mirror;
 pub mod observer;
 pub mod published;
 pub mod push;
@@ -18,6 +20,7 @@ pub mod store;
 pub mod transfer;
 
 pub use client::{Client, ClientOptions};
+pub use closure::ClosureError;
 pub use config::Config;
 pub use error::{Error, Kind, printable, printable_line};
 pub use store::Store;

@@ -16,13 +16,14 @@ use std::collections::HashSet;
 use std::io::{self, Read, Write};
 
 use aci::archive::{ArchiveError, ContainerReader, ContainerWriter};
-use aci::{ImageId, Limits, Name, Reference, Refusal, Refuse};
+use aci::{ImageId, Limits, Name, Refusal, Refuse};
 use keys::{Certificate, Fingerprint, KeyError, ReceiveError, Scope};
 use serde::{Deserialize, Serialize};
 
+use crate::closure::{ClosureError, with_dependencies};
 use crate::error::{Kind, refusal};
 use crate::fetch::Trust;
-use crate::store::{Imported, Origin, Store, StoreError, StoredImage, Wanted};
+use crate::store::{Imported, Origin, Store, StoreError, StoredImage};
 
 const INDEX: &str = "index.json";
 /// The version of this format.
@@ -81,14 +82,9 @@ pub enum TransferError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A dependency is not in the store.
-    #[error("{of} depends on {wanted}, which is not in the store")]
-    Dependency {
-        /// The image that needs it.
-        of: String,
-        /// What it needs.
-        wanted: String,
-    },
+    /// The images and what they depend on.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
     /// An image does not pass under the trust of this machine.
     #[error("{image} does not pass: {source}")]
     Image {
@@ -131,7 +127,7 @@ impl TransferError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Store(error) => error.kind(),
-            Self::Dependency { .. } => Kind::NotFound,
+            Self::Closure(error) => error.kind(),
             Self::Image { source, .. } => match **source {
                 ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
                 _ => Kind::Refused,
@@ -154,14 +150,7 @@ impl Refuse for TransferError {
                 refusal.message = self.to_string();
                 refusal
             }
-            Self::Dependency { wanted, .. } => refusal(
-                "dependency-absent",
-                self,
-                wanted.clone(),
-                "no such image in the store",
-                "an image goes nowhere without its dependencies",
-                format!("gantry fetch {wanted}"),
-            ),
+            Self::Closure(error) => error.refusal(),
             Self::OtherImage { wanted, found } => refusal(
                 "transfer-mismatch",
                 self,
@@ -207,7 +196,7 @@ pub fn export(
     limits: &Limits,
     out: impl Write,
 ) -> Result<Index, TransferError> {
-    let images = closure(store, roots, limits)?;
+    let images = with_dependencies(store, roots, limits)?;
     let index = Index {
         format: FORMAT,
         roots: roots.to_vec(),
@@ -274,60 +263,6 @@ fn offers(images: &[StoredImage], trust: &Trust) -> Vec<KeyOffer> {
         .collect();
     offers.sort_by_key(|offer| offer.fingerprint.to_string());
     offers
-}
-
-/// The images and all they depend on, each once, dependencies before what needs them.
-fn closure(
-    store: &Store,
-    roots: &[ImageId],
-    limits: &Limits,
-) -> Result<Vec<StoredImage>, TransferError> {
-    let mut closure = Closure { store, limits, seen: HashSet::new(), images: Vec::new() };
-    for root in roots {
-        closure.add(root, 0)?;
-    }
-    Ok(closure.images)
-}
-
-struct Closure<'a> {
-    store: &'a Store,
-    limits: &'a Limits,
-    seen: HashSet<ImageId>,
-    images: Vec<StoredImage>,
-}
-
-impl Closure<'_> {
-    fn add(&mut self, id: &ImageId, depth: usize) -> Result<(), TransferError> {
-        // A cycle ends here as well: its images are all taken, once.
-        if !self.seen.insert(id.clone()) {
-            return Ok(());
-        }
-        if depth > self.limits.dependency_depth || self.seen.len() as u64 > self.limits.dependencies
-        {
-            let limit = self.limits.dependencies;
-            return Err(TransferError::Format(format!(
-                "more than {limit} dependencies, or more than {} in one line",
-                self.limits.dependency_depth
-            )));
-        }
-        let absent = || StoreError::Absent { wanted: id.to_string(), similar: Vec::new() };
-        let image = self.store.open_image(id)?.ok_or_else(absent)?;
-        for dependency in &image.manifest().dependencies {
-            let reference =
-                Reference::new(dependency.image_name.clone(), dependency.labels.clone());
-            let found = match &dependency.image_id {
-                Some(id) => self.store.record(id)?.map(|record| record.image_id),
-                None => self.store.find(&Wanted::Reference(reference.clone())).ok(),
-            };
-            let needed = || TransferError::Dependency {
-                of: image.record().reference().to_string(),
-                wanted: reference.to_string(),
-            };
-            self.add(&found.ok_or_else(needed)?, depth + 1)?;
-        }
-        self.images.push(image);
-        Ok(())
-    }
 }
 
 fn key_path(fingerprint: &Fingerprint) -> String {
