@@ -18,11 +18,12 @@ check: ## Formatting, lints, docs, doctests, licences, advisories, unused depend
 	@scripts/setup.sh build
 	@scripts/check.sh
 
-bench: ## Measure packing and reading against the other tools (release build; a few minutes)
+bench: ## Measure packing, reading and fetching against the other tools (release build; a few minutes)
 	@scripts/setup.sh build bench
 	@bench/pack.sh
 	@bench/read.sh
 	@bench/large.sh
+	@bench/fetch.sh
 
 SECONDS_EACH := $(or $(SECONDS),30)
 fuzz: ## Fuzz every parser of outside bytes, each for SECONDS=30

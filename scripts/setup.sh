@@ -82,6 +82,10 @@ bench_tools() {
     want pigz no 'gzip on every core, to compare with' on_path pigz
     want zstd no 'zstd, to compare with' on_path zstd
     want python3 yes 'it makes the tree and prints the table' on_path python3
+    want nginx-light no 'it serves what is fetched' on_path nginx
+    want openssl no 'it makes the certificate of that server' on_path openssl
+    want curl no 'fetching with it is what we compare with' on_path curl
+    want gnupg no 'verifying with it is what we compare with' on_path gpg
 }
 
 if ! command -v cargo >/dev/null; then
