@@ -12,6 +12,7 @@ use sequoia_openpgp as openpgp;
 
 use crate::armor::{self, Block};
 use crate::fingerprint::Fingerprint;
+use crate::parts::{self, KeyPart};
 use crate::policy;
 
 /// A public key with its subkeys, user IDs, expiry and revocations.
@@ -46,6 +47,17 @@ pub enum KeyError {
         "{0} is a secret key: give the public one (`gpg --export --armor`, or the file `gantry key generate --public` wrote)"
     )]
     Secret(Fingerprint),
+    /// A public key where a secret one is wanted.
+    #[error(
+        "{0} is a public key: give the secret one (the file `gantry key generate --secret` wrote, or `gpg --export-secret-keys --armor`)"
+    )]
+    Public(Fingerprint),
+    /// A file named by another key's fingerprint.
+    #[error("it holds another key than its name says: {0}")]
+    Misnamed(Fingerprint),
+    /// Several keys where one is wanted.
+    #[error("the file holds {0} keys: give one with this key alone")]
+    Several(usize),
     /// Bytes that look like a key and are none.
     #[error("the OpenPGP key cannot be read: {detail}")]
     Malformed {
@@ -66,37 +78,15 @@ impl Certificate {
     /// Reads all public keys of a file: armored (one block or several, with text around
     /// them) or binary.
     pub fn read_all(bytes: &[u8], limits: &Limits) -> Result<Vec<Self>, KeyError> {
-        if bytes.len() as u64 > limits.key_bytes {
-            return Err(KeyError::TooLarge { found: bytes.len(), limit: limits.key_bytes });
-        }
-        let blocks = armor::blocks(bytes);
         let mut all = Vec::new();
-        if blocks.is_empty() {
-            Self::read_block(bytes, &mut all)?;
-        }
-        for Block { label, bytes } in blocks {
-            if label.ends_with("KEY BLOCK") {
-                Self::read_block(bytes, &mut all)?;
-            }
-        }
-        if all.is_empty() { Err(KeyError::NoKey) } else { Ok(all) }
-    }
-
-    fn read_block(bytes: &[u8], all: &mut Vec<Self>) -> Result<(), KeyError> {
-        let malformed = |error| KeyError::Malformed { detail: format!("{error:#}") };
-        // The parser takes text for the start of some packet; a page that says "not
-        // found" is better called what it is.
-        if bytes.first().is_none_or(|byte| byte & 0x80 == 0 && *byte != b'-') {
-            return Err(KeyError::NoKey);
-        }
-        for cert in CertParser::from_bytes(bytes).map_err(malformed)? {
-            let certificate = Self::from_cert(cert.map_err(malformed)?)?;
+        for cert in read_certs(bytes, limits)? {
+            let certificate = Self::from_cert(cert)?;
             if certificate.cert.is_tsk() {
                 return Err(KeyError::Secret(certificate.fingerprint));
             }
             all.push(certificate);
         }
-        Ok(())
+        Ok(all)
     }
 
     pub(crate) fn from_cert(cert: Cert) -> Result<Self, KeyError> {
@@ -128,7 +118,12 @@ impl Certificate {
 
     /// The user IDs, made safe to print: a key's owner chooses these bytes.
     pub fn user_ids(&self) -> Vec<String> {
-        self.cert.userids().map(|ua| printable(ua.userid().value())).collect()
+        parts::user_ids(&self.cert)
+    }
+
+    /// The primary key and its subkeys, the oldest first, as they stand at `now`.
+    pub fn parts(&self, now: SystemTime) -> Vec<KeyPart> {
+        parts::of(&self.cert, now)
     }
 
     /// When the primary key was made.
@@ -167,6 +162,37 @@ impl Certificate {
     pub(crate) fn cert(&self) -> &Cert {
         &self.cert
     }
+}
+
+/// Reads all keys of a file, secret ones with their secrets: at least one.
+pub(crate) fn read_certs(bytes: &[u8], limits: &Limits) -> Result<Vec<Cert>, KeyError> {
+    if bytes.len() as u64 > limits.key_bytes {
+        return Err(KeyError::TooLarge { found: bytes.len(), limit: limits.key_bytes });
+    }
+    let blocks = armor::blocks(bytes);
+    let mut all = Vec::new();
+    if blocks.is_empty() {
+        read_block(bytes, &mut all)?;
+    }
+    for Block { label, bytes } in blocks {
+        if label.ends_with("KEY BLOCK") {
+            read_block(bytes, &mut all)?;
+        }
+    }
+    if all.is_empty() { Err(KeyError::NoKey) } else { Ok(all) }
+}
+
+fn read_block(bytes: &[u8], all: &mut Vec<Cert>) -> Result<(), KeyError> {
+    let malformed = |error| KeyError::Malformed { detail: format!("{error:#}") };
+    // The parser takes text for the start of some packet; a page that says "not
+    // found" is better called what it is.
+    if bytes.first().is_none_or(|byte| byte & 0x80 == 0 && *byte != b'-') {
+        return Err(KeyError::NoKey);
+    }
+    for cert in CertParser::from_bytes(bytes).map_err(malformed)? {
+        all.push(cert.map_err(malformed)?);
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Certificate {

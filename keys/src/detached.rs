@@ -16,7 +16,7 @@ use sequoia_openpgp as openpgp;
 use crate::armor::{self, ArmorError};
 
 /// More signatures than anybody puts on one image; each costs a verification.
-const MAX_SIGNATURES: usize = 16;
+pub(crate) const MAX_SIGNATURES: usize = 16;
 
 /// Why bytes are no detached signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,14 @@ pub enum SignatureFormatError {
 
 /// Reads the signatures of a file: at least one, of version 4, over a binary file.
 pub(crate) fn read(file: &[u8], limits: &Limits) -> Result<Vec<Signature>, SignatureFormatError> {
+    Ok(packets(file, limits)?.into_iter().map(|(_, signature)| signature).collect())
+}
+
+/// Reads the signatures of a file, each with the packet it stands in.
+pub(crate) fn packets(
+    file: &[u8],
+    limits: &Limits,
+) -> Result<Vec<(Vec<u8>, Signature)>, SignatureFormatError> {
     if file.is_empty() {
         return Err(SignatureFormatError::Empty);
     }
@@ -89,7 +97,7 @@ pub(crate) fn read(file: &[u8], limits: &Limits) -> Result<Vec<Signature>, Signa
         }
         let frame = frame(rest)?;
         let (packet, after) = rest.split_at(frame.end);
-        all.push(signature(packet, &packet[frame.header..])?);
+        all.push((packet.to_vec(), signature(packet, &packet[frame.header..])?));
         rest = after;
     }
     if all.is_empty() { Err(SignatureFormatError::Empty) } else { Ok(all) }

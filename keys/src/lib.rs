@@ -35,33 +35,49 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod amend;
 mod armor;
+mod assess;
 mod certificate;
+mod change;
 mod decrypt;
 mod detached;
 mod encrypt;
 mod error;
 mod fingerprint;
+mod folder;
 mod generate;
 mod keyring;
+mod parts;
 mod passphrase;
 mod policy;
 mod receive;
+mod revocation;
+mod secret;
+mod several;
 mod signer;
 mod trust;
 mod verify;
 
+pub use amend::{AmendError, RevocationReason};
+pub use assess::{Assessment, Verdict, assess, count_signatures};
 pub use certificate::{Certificate, KeyError};
+pub use change::Change;
 pub use decrypt::{DecryptError, ReceiveEncryptedError, decrypt, receive_encrypted};
 pub use detached::SignatureFormatError;
 pub use encrypt::{EncryptedFile, Encrypting, encrypt};
 pub use error::{SignedBy, VerifyError};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use folder::{KeyFolder, KeyFolderError, KeyName, LockedKeys, write_secret};
 pub use generate::{Algorithm, GenerateError, GenerateOptions, Generated, generate};
 pub use keyring::{Keyring, Scope};
-pub use passphrase::Passphrase;
+pub use parts::{KeyPart, SecretPart, Uses};
+pub use passphrase::{Passphrase, UnlockError};
 pub use policy::{Liveness, Policy};
 pub use receive::{ReceiveError, VerifiedImage, receive};
+pub use revocation::Revocation;
+pub use secret::{KeyMaterial, SecretKey};
+pub use several::{AddSignatureError, AddedSignature, Earlier};
 pub use signer::{SignError, Signer};
 pub use trust::{Added, TrustEntry, TrustError, TrustStore, Warning};
 pub use verify::{GoodSignature, verify};

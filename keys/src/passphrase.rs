@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use sequoia_openpgp::crypto::Password;
+use openpgp::crypto::Password;
+use openpgp::packet::Key;
+use openpgp::packet::key::{SecretParts, UnspecifiedRole};
+use sequoia_openpgp as openpgp;
+
+use crate::fingerprint::Fingerprint;
 
 /// What a secret key is locked with. Not printed by `Debug`, wiped when dropped.
 #[derive(Clone)]
@@ -41,6 +46,32 @@ impl fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Passphrase(hidden)")
     }
+}
+
+/// Why a secret key does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnlockError {
+    /// The key is locked.
+    #[error(
+        "key {0} is locked with a passphrase: give it by --passphrase-file FILE or --passphrase-fd N"
+    )]
+    Locked(Fingerprint),
+    /// The passphrase does not open the key.
+    #[error("the passphrase does not open key {0}")]
+    WrongPassphrase(Fingerprint),
+}
+
+/// Opens a secret key.
+pub(crate) fn unlock(
+    key: Key<SecretParts, UnspecifiedRole>,
+    by: Fingerprint,
+    passphrase: Option<&Passphrase>,
+) -> Result<Key<SecretParts, UnspecifiedRole>, UnlockError> {
+    if key.has_unencrypted_secret() {
+        return Ok(key);
+    }
+    let passphrase = passphrase.ok_or(UnlockError::Locked(by))?;
+    key.decrypt_secret(passphrase.password()).map_err(|_| UnlockError::WrongPassphrase(by))
 }
 
 #[cfg(test)]

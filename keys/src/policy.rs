@@ -8,12 +8,16 @@
 use std::time::{Duration, SystemTime};
 
 use openpgp::Cert;
-use openpgp::cert::amalgamation::key::{ErasedKeyAmalgamation, ValidErasedKeyAmalgamation};
+use openpgp::cert::amalgamation::key::{
+    ErasedKeyAmalgamation, PrimaryKey as _, ValidErasedKeyAmalgamation,
+};
 use openpgp::cert::amalgamation::{ValidAmalgamation, ValidateAmalgamation};
 use openpgp::packet::Signature;
 use openpgp::packet::key::PublicParts;
 use openpgp::policy::{HashAlgoSecurity, Policy as _, StandardPolicy};
-use openpgp::types::{HashAlgorithm, ReasonForRevocation, RevocationStatus, RevocationType};
+use openpgp::types::{
+    HashAlgorithm, KeyFlags, ReasonForRevocation, RevocationStatus, RevocationType,
+};
 use sequoia_openpgp as openpgp;
 
 use crate::detached::SignatureFormatError;
@@ -177,17 +181,21 @@ struct Revocation {
 /// be named by the key, and be known and trusted here.
 fn revocation_of(status: RevocationStatus<'_>) -> Option<Revocation> {
     let RevocationStatus::Revoked(signatures) = status else { return None };
-    let soft = |s: &&&Signature| {
-        s.reason_for_revocation()
-            .is_some_and(|(reason, _)| reason.revocation_type() == RevocationType::Soft)
-    };
     // The gravest one is named.
-    let one = signatures.iter().find(|s| !soft(s)).or(signatures.first())?;
+    let one = signatures.iter().find(|s| is_hard_revocation(s)).or(signatures.first())?;
     let (reason, text) =
         one.reason_for_revocation().unwrap_or((ReasonForRevocation::Unspecified, &[]));
     let text = crate::certificate::printable(text);
     let reason = if text.is_empty() { reason.to_string() } else { format!("{reason}: {text}") };
     Some(Revocation { time: one.signature_creation_time(), reason })
+}
+
+/// Whether a revocation takes away what was signed before it, too: all do but those that say
+/// that the key was retired or superseded.
+pub(crate) fn is_hard_revocation(signature: &Signature) -> bool {
+    !signature
+        .reason_for_revocation()
+        .is_some_and(|(reason, _)| reason.revocation_type() == RevocationType::Soft)
 }
 
 /// The key as its owner described it at `created`.
@@ -248,6 +256,62 @@ pub(crate) fn revoked(cert: &Cert, now: SystemTime) -> bool {
 /// Whether any key of a certificate may sign at `now`.
 pub(crate) fn can_sign(cert: &Cert, now: SystemTime) -> bool {
     cert.keys().any(|key| SignedBy::of(&key).is_some_and(|by| may_sign_now(&key, &by, now).is_ok()))
+}
+
+/// What a certificate's owner says of one of its keys.
+pub(crate) struct Standing {
+    /// When it expires, by its own expiry.
+    pub(crate) expires: Option<SystemTime>,
+    /// When it ends, by its own expiry or its primary key's.
+    pub(crate) ends: Option<SystemTime>,
+    /// Why it was revoked, or its primary key.
+    pub(crate) revoked: Option<String>,
+    pub(crate) flags: Option<KeyFlags>,
+    /// Why nothing says that it may be used.
+    pub(crate) unusable: Option<String>,
+}
+
+/// How a key stands at `now`.
+pub(crate) fn standing(key: &Key<'_>, now: SystemTime) -> Standing {
+    let rules = StandardPolicy::at(now);
+    let revoked = revocation_of(key.cert().revocation_status(&rules, now)).or_else(|| {
+        let own = key.key().fingerprint();
+        let mut subkeys = key.cert().keys().subkeys();
+        let subkey = subkeys.find(|subkey| subkey.key().fingerprint() == own)?;
+        revocation_of(subkey.revocation_status(&rules, now))
+    });
+    let revoked = revoked.map(|found| found.reason);
+    match key.clone().with_policy(&rules, now) {
+        Ok(valid) => Standing {
+            expires: own_expiry(&valid),
+            ends: expiry(&valid),
+            revoked,
+            flags: valid.key_flags(),
+            unusable: None,
+        },
+        Err(error) => Standing {
+            expires: None,
+            ends: None,
+            revoked,
+            flags: None,
+            unusable: Some(format!("{error:#}")),
+        },
+    }
+}
+
+/// When a key expires by what binds it alone. The library reads the primary key's lifetime into a
+/// subkey that has none, which changes nothing about when that ends, but is nobody's statement.
+fn own_expiry(key: &ValidKey<'_>) -> Option<SystemTime> {
+    if key.primary() {
+        return key.key_expiration_time();
+    }
+    let period = key.binding_signature().key_validity_period()?;
+    key.key().creation_time().checked_add(period)
+}
+
+/// Whether a key that ends then should be renewed.
+pub(crate) fn is_soon(end: SystemTime, now: SystemTime) -> bool {
+    end > now && end <= now + EXPIRES_SOON
 }
 
 /// Whether a key may sign at `now`: it belongs to its certificate, is alive, not revoked,

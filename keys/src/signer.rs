@@ -7,18 +7,20 @@ use std::time::SystemTime;
 use aci::Limits;
 use openpgp::Cert;
 use openpgp::cert::CertParser;
-use openpgp::crypto::{KeyPair, S2K};
-use openpgp::packet::key::{SecretKeyMaterial, SecretParts, UnspecifiedRole};
+use openpgp::crypto::KeyPair;
+use openpgp::crypto::hash::Context;
+use openpgp::packet::key::{PublicParts, SecretParts, UnspecifiedRole};
 use openpgp::packet::signature::SignatureBuilder;
 use openpgp::packet::{Key, Packet};
 use openpgp::parse::Parse;
 use openpgp::serialize::Serialize;
-use openpgp::types::SignatureType;
+use openpgp::types::{HashAlgorithm, SignatureType};
 use sequoia_openpgp as openpgp;
 
 use crate::error::{SignedBy, VerifyError};
 use crate::fingerprint::Fingerprint;
-use crate::passphrase::Passphrase;
+use crate::passphrase::{Passphrase, UnlockError, unlock};
+use crate::secret::{SecretKey, is_stub};
 use crate::{armor, detached, policy, verify};
 
 /// A secret key, open and ready to sign.
@@ -48,14 +50,9 @@ pub enum SignError {
     /// The part of the key that signs was left out or lies on a card.
     #[error("the secret part of key {0} is not in the file (it is a stub, or on a card)")]
     Stub(Fingerprint),
-    /// The key is locked.
-    #[error(
-        "key {0} is locked with a passphrase: give it by --passphrase-file FILE or --passphrase-fd N"
-    )]
-    Locked(Fingerprint),
-    /// The passphrase does not open the key.
-    #[error("the passphrase does not open key {0}")]
-    WrongPassphrase(Fingerprint),
+    /// The key is locked, or locked otherwise.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
     /// Reading the data failed.
     #[error("cannot read what is to be signed: {0}")]
     Read(#[source] io::Error),
@@ -79,9 +76,25 @@ impl Signer {
         passphrase: Option<&Passphrase>,
         now: SystemTime,
     ) -> Result<Self, SignError> {
-        let cert = read(secret_key)?;
-        let (key, by) = choose(&cert, now)?;
-        let key = unlock(key, &by, passphrase)?;
+        Self::of(&read(secret_key)?, passphrase, now)
+    }
+
+    /// Opens a secret key that was read, as [`Self::open`] does.
+    pub fn open_key(
+        key: &SecretKey,
+        passphrase: Option<&Passphrase>,
+        now: SystemTime,
+    ) -> Result<Self, SignError> {
+        Self::of(key.cert(), passphrase, now)
+    }
+
+    fn of(
+        cert: &Cert,
+        passphrase: Option<&Passphrase>,
+        now: SystemTime,
+    ) -> Result<Self, SignError> {
+        let (key, by) = choose(cert, now)?;
+        let key = unlock(key, by.key, passphrase)?;
         Ok(Self { pair: key.into_keypair().map_err(library)?, by, now })
     }
 
@@ -102,30 +115,52 @@ impl Signer {
 
     /// Reads `data` to its end and signs it: an armored, detached signature over SHA-512,
     /// read back and verified before it counts.
-    pub fn sign(&self, mut data: impl Read) -> Result<Vec<u8>, SignError> {
-        let mut context = policy::SIGNATURE_HASH.context().map_err(library)?.for_signature(4);
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match data.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => context.update(&buffer[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(SignError::Read(error)),
-            }
-        }
+    pub fn sign(&self, data: impl Read) -> Result<Vec<u8>, SignError> {
+        let mut contexts = hashed(data, &[policy::SIGNATURE_HASH])?;
+        let (_, context) = contexts.pop().ok_or(SignError::SelfCheck)?;
+        Ok(armor::encode("SIGNATURE", &self.packet(context)?))
+    }
+
+    /// Signs what `context` has hashed with SHA-512: one packet.
+    pub(crate) fn packet(&self, context: Context) -> Result<Vec<u8>, SignError> {
         let signature = SignatureBuilder::new(SignatureType::Binary)
             .set_signature_creation_time(self.now)
             .and_then(|builder| builder.sign_hash(&mut self.pair.clone(), context.clone()))
             .map_err(library)?;
         let mut binary = Vec::new();
         Packet::from(signature).serialize(&mut binary).map_err(library)?;
-        let file = armor::encode("SIGNATURE", &binary);
         // A fault in the signing computation can give the key away, not only a bad
         // signature; and a signature nobody can read back would be found out by others.
+        let file = armor::encode("SIGNATURE", &binary);
         let read = detached::read(&file, &Limits::default()).map_err(|_| SignError::SelfCheck)?;
         match &read[..] {
-            [one] if verify::matches(one, self.pair.public(), context) => Ok(file),
+            [one] if verify::matches(one, self.pair.public(), context) => Ok(binary),
             _ => Err(SignError::SelfCheck),
+        }
+    }
+
+    pub(crate) fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
+        self.pair.public()
+    }
+}
+
+/// Reads `data` to its end, and hashes it by each of these algorithms that is known.
+pub(crate) fn hashed(
+    mut data: impl Read,
+    algorithms: &[HashAlgorithm],
+) -> Result<Vec<(HashAlgorithm, Context)>, SignError> {
+    let contexts = algorithms.iter().filter_map(|hash| Some((*hash, hash.context().ok()?)));
+    let mut contexts: Vec<_> =
+        contexts.map(|(hash, context)| (hash, context.for_signature(4))).collect();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match data.read(&mut buffer) {
+            Ok(0) => return Ok(contexts),
+            Ok(length) => {
+                contexts.iter_mut().for_each(|(_, context)| context.update(&buffer[..length]));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(SignError::Read(error)),
         }
     }
 }
@@ -157,11 +192,11 @@ fn read(file: &[u8]) -> Result<Cert, SignError> {
     }
 }
 
-type SecretKey = Key<SecretParts, UnspecifiedRole>;
+type SigningKey = Key<SecretParts, UnspecifiedRole>;
 
 /// The key that signs: the newest subkey that may, else the primary key.
-fn choose(cert: &Cert, now: SystemTime) -> Result<(SecretKey, SignedBy), SignError> {
-    let mut best: Option<(SecretKey, SignedBy)> = None;
+fn choose(cert: &Cert, now: SystemTime) -> Result<(SigningKey, SignedBy), SignError> {
+    let mut best: Option<(SigningKey, SignedBy)> = None;
     let mut refused = None;
     for key in cert.keys() {
         let Some(by) = SignedBy::of(&key) else { continue };
@@ -176,7 +211,7 @@ fn choose(cert: &Cert, now: SystemTime) -> Result<(SecretKey, SignedBy), SignErr
             refused = Some(SignError::Stub(by.key));
             continue;
         };
-        if is_stub(&secret) {
+        if is_stub(secret.secret()) {
             refused = Some(SignError::Stub(by.key));
             continue;
         }
@@ -193,27 +228,4 @@ fn choose(cert: &Cert, now: SystemTime) -> Result<(SecretKey, SignedBy), SignErr
         (None, Some(refused)) => Err(refused),
         (None, None) => Err(SignError::NoKey(": it is of another version than 4".into())),
     }
-}
-
-/// gpg writes a key without its secret (`--export-secret-subkeys`, cards) as one locked
-/// in a way of its own.
-fn is_stub(key: &SecretKey) -> bool {
-    match key.secret() {
-        SecretKeyMaterial::Unencrypted(_) => false,
-        SecretKeyMaterial::Encrypted(locked) => {
-            matches!(locked.s2k(), S2K::Private { .. } | S2K::Unknown { .. })
-        }
-    }
-}
-
-fn unlock(
-    key: SecretKey,
-    by: &SignedBy,
-    passphrase: Option<&Passphrase>,
-) -> Result<SecretKey, SignError> {
-    if key.has_unencrypted_secret() {
-        return Ok(key);
-    }
-    let passphrase = passphrase.ok_or(SignError::Locked(by.key))?;
-    key.decrypt_secret(passphrase.password()).map_err(|_| SignError::WrongPassphrase(by.key))
 }

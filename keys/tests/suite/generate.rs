@@ -2,7 +2,7 @@
 
 use keys::{
     Algorithm, Certificate, Fingerprint, GenerateError, GenerateOptions, KeyError, Liveness,
-    Passphrase, SignError, Signer,
+    Passphrase, SignError, Signer, UnlockError,
 };
 
 use crate::support::*;
@@ -60,10 +60,13 @@ fn signer_opens_a_locked_key_with_its_passphrase_alone() {
         let passphrase = passphrase.and_then(|text| Passphrase::from_line(text.into()));
         Signer::open(&key.secret, passphrase.as_ref(), day(1))
     };
-    let Err(SignError::Locked(fingerprint)) = open(None) else { panic!("locked") };
+    let Err(SignError::Unlock(UnlockError::Locked(fingerprint))) = open(None) else {
+        panic!("locked")
+    };
     assert_eq!(fingerprint, key.fingerprint);
     assert!(open(None).unwrap_err().to_string().contains("--passphrase-file"));
-    assert!(matches!(open(Some("wrong")), Err(SignError::WrongPassphrase(_))));
+    let wrong = open(Some("wrong"));
+    assert!(matches!(wrong, Err(SignError::Unlock(UnlockError::WrongPassphrase(_)))), "{wrong:?}");
     let signature = open(Some("correct horse")).unwrap().sign(DATA).unwrap();
     verify(DATA, &signature, &key.public, day(1), Liveness::Now).unwrap();
 }

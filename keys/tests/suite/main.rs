@@ -2,9 +2,13 @@
 
 // Marked as tests, helpers and all, for the lints that spare tests.
 #[cfg(test)]
+mod amend;
+#[cfg(test)]
 mod encrypt;
 #[cfg(test)]
 mod flips;
+#[cfg(test)]
+mod folder;
 #[cfg(test)]
 mod generate;
 #[cfg(test)]
@@ -13,6 +17,10 @@ mod gpg;
 mod receive;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod secret;
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -81,6 +81,11 @@ pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, impl Refuse>) -> String
     refusal.code
 }
 
+/// What gpg calls a kind of key where it makes a subkey that signs.
+pub(crate) fn signing(kind: &str) -> String {
+    if kind.starts_with("nist") { format!("{kind}/ecdsa") } else { kind.to_owned() }
+}
+
 /// A home for gpg, at a path short enough for its sockets.
 pub(crate) struct Gpg {
     home: tempfile::TempDir,
