@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source_folder=$PWD
-unset GANTRY_CA_FILE GANTRY_STORE GANTRY_TRUST_DIR GANTRY_CONFIG GANTRY_TOKEN
+unset GANTRY_CA_FILE GANTRY_STORE GANTRY_TRUST_DIR GANTRY_KEY_DIR GANTRY_CONFIG GANTRY_TOKEN
 
 name=example.com/team/hello-server
 prefix=example.com/team

@@ -27,6 +27,9 @@ pub(crate) struct Global {
     /// Where trusted keys are kept, in rkt's layout
     #[arg(long, global = true, value_name = "DIR", env = "GANTRY_TRUST_DIR")]
     pub(crate) trust_dir: Option<PathBuf>,
+    /// Where your secret keys are kept
+    #[arg(long, global = true, value_name = "DIR", env = "GANTRY_KEY_DIR")]
+    pub(crate) key_dir: Option<PathBuf>,
     /// Read this configuration file instead of the user's and the system's
     #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -149,6 +152,17 @@ impl Context {
                 PathBuf::from("/etc/gantry/trustedkeys")
             } else {
                 home_folder("XDG_CONFIG_HOME", ".config").join("gantry/trustedkeys")
+            }
+        })
+    }
+
+    /// The folder of secret keys: `--key-dir`, else the system's or the user's.
+    pub(crate) fn key_dir(&self) -> PathBuf {
+        self.global.key_dir.clone().unwrap_or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                PathBuf::from("/etc/gantry/keys")
+            } else {
+                home_folder("XDG_CONFIG_HOME", ".config").join("gantry/keys")
             }
         })
     }

@@ -24,6 +24,7 @@ mod registry;
 mod rewrite;
 mod run;
 mod sign;
+mod signatures;
 mod trust;
 mod validate;
 mod verify;

@@ -1,5 +1,6 @@
 //! `gantry verify`: who signed an image file, and whether that counts.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,20 +11,22 @@ use anyhow::{Context as _, anyhow};
 use discovery::fetch::Trust;
 use jiff::{Timestamp, Unit};
 use keys::{
-    Certificate, GoodSignature, Keyring, Liveness, Policy, ReceiveEncryptedError, ReceiveError,
-    Scope,
+    Assessment, Certificate, GoodSignature, Keyring, Liveness, Policy, ReceiveEncryptedError,
+    ReceiveError, Scope,
 };
 use serde_json::{Value, json};
 
 use super::client::now;
 use super::files::{absent, read_small, read_some, signature_beside};
 use super::open::{OpenArgs, locked, nameless, open, refused};
+use super::signatures::{self, Several};
 use super::{Context, Failure, Kind};
 
 /// Verify an image file: read to its end, sound, and signed by a key trusted for its name
 ///
 /// The name is the one inside the image. A signature is judged at the time it was made: a
-/// key that has expired since is told, a revoked one is refused.
+/// key that has expired since is told, a revoked one is refused. Where the file holds several
+/// signatures, one that counts is enough; each is listed with its verdict.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry verify hello.aci                                # against the trusted keys
@@ -57,9 +60,11 @@ impl Args {
         let Trust { keyring, policy } = self.trust(context, &limits)?;
         let name = self.name.as_ref().map(Reference::name);
         // What the signature says of itself is judged before gigabytes are read.
-        keyring
-            .check_signer(&signature, name, &policy, &limits)
-            .map_err(|error| Failure::refused(&error))?;
+        let several = Several::of(&signature, &limits);
+        if let Err(error) = keyring.check_signer(&signature, name, &policy, &limits) {
+            several.tell(context, io::empty(), name, &keyring, &policy);
+            return Err(Failure::refused(&error));
+        }
         let passphrase = match file.is_encrypted() {
             true => Some(self.open.passphrase()?.ok_or_else(locked)?),
             false => None,
@@ -82,11 +87,24 @@ impl Args {
             }
         };
         bar.finish_and_clear();
-        let (image, good) = verified?;
+        let again = || File::open(&self.file);
+        let (image, good) = match verified {
+            Ok(verified) => verified,
+            Err(failure) => {
+                if let Ok(file) = again() {
+                    several.tell(context, file, name, &keyring, &policy);
+                }
+                return Err(failure);
+            }
+        };
         if let Some(asked) = &self.name {
             check(asked, image.manifest())?;
         }
-        print(context, &image, &good, passphrase.is_some())
+        let signatures = match several.are() {
+            false => vec![signatures::only(&good)],
+            true => several.assess(again()?, Some(&image.manifest().name), &keyring, &policy)?,
+        };
+        print(context, &image, &good, &signatures, passphrase.is_some())
     }
 
     fn signature(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
@@ -157,6 +175,7 @@ fn print(
     context: &Context,
     inspected: &InspectedImage,
     signature: &GoodSignature,
+    signatures: &[Assessment],
     encrypted: bool,
 ) -> Result<(), Failure> {
     let manifest = inspected.manifest();
@@ -176,6 +195,7 @@ fn print(
         "signed": signed.to_string(),
         "trustedFor": signature.trusted_for().iter().map(scope_json).collect::<Vec<_>>(),
         "warnings": signature.warnings(),
+        "signatures": signatures.iter().map(signatures::to_json).collect::<Vec<_>>(),
     });
     let scopes: Vec<String> = signature.trusted_for().iter().map(ToString::to_string).collect();
     let mut text = format!(
@@ -192,6 +212,11 @@ fn print(
         text.push_str(&format!("\nuser ID:     {}", discovery::printable_line(user_id)));
     }
     text.push_str(&format!("\nsigned on:   {signed}\ntrusted for: {}", scopes.join(", ")));
+    if signatures.len() > 1 {
+        text.push_str("\nsignatures:");
+        let lines = signatures.iter().map(signatures::line);
+        lines.for_each(|line| text.push_str(&format!("\n  {line}")));
+    }
     Ok(context.print(&value, text)?)
 }
 

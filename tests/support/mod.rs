@@ -90,6 +90,7 @@ impl Sandbox {
             .env("HOME", self.path("home"))
             .env("GANTRY_STORE", self.path("store"))
             .env("GANTRY_TRUST_DIR", self.path("trust"))
+            .env("GANTRY_KEY_DIR", self.path("keys"))
             .stdin(Stdio::null());
         command
     }

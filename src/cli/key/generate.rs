@@ -3,23 +3,25 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use aci::Limits;
 use aci::stage::{self, Existing, StagedFile};
 use anyhow::anyhow;
 use jiff::Timestamp;
-use keys::{Algorithm, GenerateOptions, Generated};
+use keys::{Algorithm, GenerateOptions, Generated, SecretKey};
 use serde_json::json;
 
 use super::super::files::in_json;
 use super::client::now;
 use super::lifetime::Lifetime;
-use super::{Context, Failure, Kind, PassphraseArgs};
+use super::{Context, Failure, Kind, PassphraseArgs, place};
 
-/// Make a key to sign images with: a secret file and a public one
+/// Make a key to sign images with: in the folder of keys, or as a secret file and a public one
 ///
-/// One primary key that certifies and signs. The secret file is written with mode 0600;
-/// files that exist are never overwritten.
+/// One primary key that certifies and signs; `gantry key subkey add` adds one that signs in its
+/// place. The secret file has mode 0600; files that exist are never overwritten.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
+  gantry key generate --user-id 'Example CI <ci@example.com>'      # in the folder of keys
   gantry key generate --user-id 'Example CI <ci@example.com>' --secret key.asc --public key.pub.asc
   gantry key generate --user-id 'Example <a@example.com>' --algorithm rsa4096 \\
       --secret key.asc --public key.pub.asc               # for rkt and acpush, which refuse Ed25519
@@ -35,25 +37,25 @@ pub(crate) struct Args {
     /// When the key stops signing, from now: 2y, 90d, 12h, or never. What it signed before stays good
     #[arg(long, default_value = "2y", value_name = "TIME")]
     expires: Lifetime,
-    /// The secret key's file
-    #[arg(long, value_name = "FILE")]
-    secret: PathBuf,
+    /// The secret key's file; if not given, it goes into the folder of keys
+    #[arg(long, value_name = "FILE", requires = "public")]
+    secret: Option<PathBuf>,
     /// The public key's file
     #[arg(long, value_name = "FILE")]
-    public: PathBuf,
+    public: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        if self.secret == self.public {
+        if self.secret.is_some() && self.secret == self.public {
             let error =
                 anyhow!("--secret and --public name one file: the secret would be published");
             return Err(Failure::new(Kind::Usage, error));
         }
         // Asked again when they are written; asked now, since RSA keys take a while.
-        for path in [&self.secret, &self.public] {
+        for path in [&self.secret, &self.public].into_iter().flatten() {
             if path.symlink_metadata().is_ok() {
                 return Err(exists(path));
             }
@@ -70,11 +72,14 @@ impl Args {
         let generated = keys::generate(&options);
         bar.finish_and_clear();
         let generated = generated?;
-        write(&self.secret, &self.public, &generated)?;
+        let secret = match (&self.secret, &self.public) {
+            (Some(secret), Some(public)) => write(secret, public, &generated)?,
+            (_, public) => keep(context, public.as_deref(), &generated)?,
+        };
         if !locked {
             context.note(format_args!(
                 "note: {} has no passphrase; its file mode alone guards it",
-                self.secret.display()
+                secret.display()
             ));
         }
         let expires = generated.certificate.expires(options.now).map(Timestamp::try_from);
@@ -85,22 +90,39 @@ impl Args {
             "algorithm": options.algorithm.to_string(),
             "expires": expires,
             "locked": locked,
-            "secret": in_json(&self.secret),
-            "public": in_json(&self.public),
+            "secret": in_json(&secret),
+            "public": self.public.as_deref().map(in_json),
         });
-        let text = format!(
-            "fingerprint: {}\nsecret key:  {}\npublic key:  {}\nexpires:     {}",
-            generated.fingerprint,
-            self.secret.display(),
-            self.public.display(),
-            expires.as_deref().unwrap_or("never")
-        );
+        let (fingerprint, secret) = (generated.fingerprint, secret.display());
+        let mut text = format!("fingerprint: {fingerprint}\nsecret key:  {secret}");
+        if let Some(public) = &self.public {
+            text.push_str(&format!("\npublic key:  {}", public.display()));
+        }
+        text.push_str(&format!("\nexpires:     {}", expires.as_deref().unwrap_or("never")));
         Ok(context.print(&value, text)?)
     }
 }
 
+/// Into the folder of keys, and the public half into its file.
+fn keep(
+    context: &Context,
+    public: Option<&Path>,
+    generated: &Generated,
+) -> Result<PathBuf, Failure> {
+    let key = SecretKey::read(&generated.secret, &Limits::default())?;
+    let path = context.key_folder().lock().and_then(|locked| locked.write(&key));
+    let path = path.map_err(place::failure)?;
+    if let Some(public) = public {
+        stage::write(public, &generated.public, 0o644, Existing::Refuse).map_err(|error| {
+            let _ = stage::remove(&path);
+            cannot(public, error)
+        })?;
+    }
+    Ok(path)
+}
+
 /// Both files or none.
-fn write(secret: &Path, public: &Path, generated: &Generated) -> Result<(), Failure> {
+fn write(secret: &Path, public: &Path, generated: &Generated) -> Result<PathBuf, Failure> {
     let stage = |path: &Path, mode, bytes: &[u8]| {
         let staged = StagedFile::new_in(folder(path), mode).and_then(|mut staged| {
             staged.write_all(bytes)?;
@@ -115,7 +137,8 @@ fn write(secret: &Path, public: &Path, generated: &Generated) -> Result<(), Fail
         // A secret key without its public one is of no use, and in the way of a second try.
         let _ = stage::remove(secret);
         cannot(public, error)
-    })
+    })?;
+    Ok(secret.to_owned())
 }
 
 fn folder(path: &Path) -> &Path {
