@@ -3,6 +3,8 @@
 //! ```toml
 //! store = "/srv/images"                 # as --store
 //! trust-dir = "/srv/trustedkeys"        # as --trust-dir
+//! vendor-trust-dirs = ["/usr/share/k"]  # as --vendor-trust-dir
+//! trust-refresh = "24h"                 # how often a fetch asks for news of trusted keys; or "never"
 //! ca-file = "/etc/ssl/internal-ca.pem"  # as --ca-file
 //!
 //! [[override]]                          # see the module `route`
@@ -26,6 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aci::{Refusal, Refuse};
+use keys::Interval;
 use serde::Deserialize;
 
 use crate::error::refusal;
@@ -72,7 +75,8 @@ impl Refuse for ConfigError {
         refusal(
             "configuration-invalid",
             self,
-            "a TOML file with the keys store, trust-dir, ca-file and [[override]]",
+            "a TOML file with the keys store, trust-dir, vendor-trust-dirs, trust-refresh, ca-file and \
+             [[override]]",
             found,
             "a configuration that is not understood is not used: it may say where requests go",
             format!("correct {}", path.display()),
@@ -90,6 +94,12 @@ pub struct Config {
     /// Where trusted keys are kept.
     #[serde(default, deserialize_with = "absolute")]
     pub trust_dir: Option<PathBuf>,
+    /// Trees of trusted keys that are only read, the widest first.
+    #[serde(default, deserialize_with = "all_absolute")]
+    pub vendor_trust_dirs: Vec<PathBuf>,
+    /// How often a fetch asks a domain for news of its trusted keys.
+    #[serde(default)]
+    pub trust_refresh: Option<Interval>,
     /// CA certificates (PEM) trusted for TLS besides the system's.
     #[serde(default, deserialize_with = "absolute")]
     pub ca_file: Option<PathBuf>,
@@ -139,6 +149,10 @@ impl Config {
     fn fill(&mut self, later: Config) {
         self.store = self.store.take().or(later.store);
         self.trust_dir = self.trust_dir.take().or(later.trust_dir);
+        if self.vendor_trust_dirs.is_empty() {
+            self.vendor_trust_dirs = later.vendor_trust_dirs;
+        }
+        self.trust_refresh = self.trust_refresh.or(later.trust_refresh);
         self.ca_file = self.ca_file.take().or(later.ca_file);
         for entry in later.overrides {
             if !self.overrides.iter().any(|own| own.prefix() == entry.prefix()) {
@@ -152,11 +166,21 @@ fn absolute<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<PathBuf>, D::Error> {
     let path = PathBuf::deserialize(deserializer)?;
-    if path.is_absolute() {
-        Ok(Some(path))
-    } else {
-        Err(serde::de::Error::custom(format_args!("{path:?} must be an absolute path")))
+    if path.is_absolute() { Ok(Some(path)) } else { Err(relative(&path)) }
+}
+
+fn all_absolute<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<PathBuf>, D::Error> {
+    let paths = Vec::<PathBuf>::deserialize(deserializer)?;
+    match paths.iter().find(|path| !path.is_absolute()) {
+        Some(path) => Err(relative(path)),
+        None => Ok(paths),
     }
+}
+
+fn relative<E: serde::de::Error>(path: &Path) -> E {
+    E::custom(format_args!("{path:?} must be an absolute path"))
 }
 
 /// Two overrides for one prefix would leave it open which one counts.

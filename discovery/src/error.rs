@@ -8,6 +8,7 @@ use crate::http::HttpError;
 use crate::mirror::MirrorError;
 use crate::published::PublishedError;
 use crate::push::PushError;
+use crate::refresh::RefreshError;
 use crate::resolve::ResolveError;
 use crate::store::{Damage, StoreError};
 use crate::transfer::TransferError;
@@ -62,6 +63,9 @@ pub enum Error {
     /// Carrying images in a file.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// News of trusted keys.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
 }
 
 impl Error {
@@ -78,6 +82,7 @@ impl Error {
             Self::Published(error) => error.kind(),
             Self::Mirror(error) => error.kind(),
             Self::Transfer(error) => error.kind(),
+            Self::Refresh(error) => error.kind(),
         }
     }
 }
@@ -95,6 +100,7 @@ impl Refuse for Error {
             Self::Published(error) => error.refusal(),
             Self::Mirror(error) => error.refusal(),
             Self::Transfer(error) => error.refusal(),
+            Self::Refresh(error) => error.refusal(),
         }
     }
 }

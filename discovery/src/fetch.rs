@@ -197,7 +197,7 @@ impl Fetch<'_> {
         signature: Vec<u8>,
         origin: Origin,
     ) -> Result<Fetched, FetchError> {
-        let warnings = verified.signature().warnings().to_vec();
+        let warnings = verified.warnings();
         let now = self.trust.policy.now;
         let imported = tokio::task::spawn_blocking(move || {
             incoming.commit(&verified, &signature, origin, now)

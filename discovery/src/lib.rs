@@ -12,6 +12,7 @@ pub mod mirror;
 pub mod observer;
 pub mod published;
 pub mod push;
+pub mod refresh;
 pub mod render;
 pub mod resolve;
 pub mod route;

@@ -80,6 +80,11 @@ impl Refuse for PublishedError {
 }
 
 impl Published {
+    /// All keys that are offered, in the page's order.
+    pub fn into_certificates(self) -> Vec<Certificate> {
+        self.keys.into_iter().flat_map(|keys| keys.certificates).collect()
+    }
+
     /// The fingerprints offered, each once.
     pub fn fingerprints(&self) -> Vec<Fingerprint> {
         let mut all = Vec::new();

@@ -147,6 +147,12 @@ impl Certificate {
         policy::can_sign(&self.cert, now)
     }
 
+    /// From when on nothing in it can sign any more. `None` where that is never, or where
+    /// nothing can sign at `now` already.
+    pub fn signs_until(&self, now: SystemTime) -> Option<SystemTime> {
+        policy::signs_until(&self.cert, now)
+    }
+
     /// The key as an armored file, with the checksum older tools ask for.
     pub fn armored(&self) -> Vec<u8> {
         self.armored.clone()

@@ -286,7 +286,7 @@ pub fn receive_encrypted(
     plain.rewind().map_err(ReceiveError::Read)?;
     let inspected = inspect(&mut *plain, limits)?;
     plain.rewind().map_err(ReceiveError::Read)?;
-    let good = good.speaking_for(&inspected.manifest().name, keyring)?;
+    let (good, _) = good.speaking_for(&inspected.manifest().name, keyring)?;
     Ok((inspected, good))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use aci::{Name, Refusal, Refuse};
@@ -174,9 +175,36 @@ pub enum VerifyError {
         /// When, as the signature says.
         created: SystemTime,
     },
+    /// Fewer have signed than are demanded of the name.
+    #[error(transparent)]
+    TooFewSigners(Box<TooFewSigners>),
     /// Reading the data failed; nothing is said about the signature.
     #[error("cannot read the image: {0}")]
     Read(#[source] io::Error),
+}
+
+/// Fewer different keys have signed an image than are demanded of its name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{name} must be signed by {threshold} different keys, and only {} of them signed: {}",
+    .signers.len(),
+    list(&texts(.signers), "nobody")
+)]
+pub struct TooFewSigners {
+    /// The image's name.
+    pub name: Name,
+    /// The prefix of which so many are demanded.
+    pub prefix: Name,
+    /// The file that demands it.
+    pub policy: PathBuf,
+    /// How many different primary keys must have signed.
+    pub threshold: usize,
+    /// Those that have, each once.
+    pub signers: Vec<SignedBy>,
+    /// Keys trusted for the name that have not.
+    pub missing: Vec<Fingerprint>,
+    /// Why a further signature in the file does not count.
+    pub beside: Option<Box<VerifyError>>,
 }
 
 impl VerifyError {
@@ -188,6 +216,7 @@ impl VerifyError {
             Self::IssuerMismatch { .. } => 2,
             Self::SignerWrongPrefix { .. } => 3,
             Self::SignatureInvalid { .. } => 5,
+            Self::TooFewSigners(_) => 6,
             _ => 4,
         }
     }
@@ -214,6 +243,7 @@ impl VerifyError {
             Self::SignatureInFuture { .. } => "signature-in-future",
             Self::SignatureExpired { .. } => "signature-expired",
             Self::SignatureInvalid { .. } => "signature-invalid",
+            Self::TooFewSigners(_) => "too-few-signers",
             Self::Read(_) => "read-failed",
         }
     }
@@ -249,6 +279,7 @@ impl VerifyError {
             }
             Self::SignatureExpired { .. } => "a signature without expiry, or one before it".into(),
             Self::SignatureInvalid { by, .. } => format!("the bytes that {by} signed"),
+            Self::TooFewSigners(few) => few.wanted(),
             Self::Read(_) => "the whole image".into(),
         }
     }
@@ -270,6 +301,7 @@ impl VerifyError {
             Self::SignatureInvalid { created, .. } => {
                 format!("other bytes than those signed on {}", moment(*created))
             }
+            Self::TooFewSigners(few) => few.found(),
             other => other.to_string(),
         }
     }
@@ -312,6 +344,10 @@ impl VerifyError {
                 "a signature counts until its own expiry (RFC 9580, 5.2.3.18)"
             }
             Self::SignatureInvalid { .. } => "the signature must match the image, bit for bit",
+            Self::TooFewSigners(_) => {
+                "the longest prefix with a threshold decides how many different primary keys, \
+                 each trusted for the name, must have signed; subkeys count for their primary key"
+            }
             Self::Read(_) => "an image counts only when it was read to its end",
         }
     }
@@ -358,6 +394,12 @@ impl VerifyError {
             Self::SignatureInvalid { .. } => "fetch the image and its signature again; if it \
                 stays so, one of them was changed or belongs to another image: do not use it"
                 .into(),
+            Self::TooFewSigners(few) => format!(
+                "ask the other signers for their signatures over the same file, put them into one \
+                 .asc file, and fetch again; {} demands this of {}",
+                few.policy.display(),
+                few.prefix
+            ),
             Self::Read(_) => "try again".into(),
         }
     }
@@ -374,6 +416,31 @@ impl Refuse for VerifyError {
             next: self.next(),
         }
     }
+}
+
+impl TooFewSigners {
+    fn wanted(&self) -> String {
+        let missing: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
+        format!(
+            "good signatures by {} different keys trusted for {}; {} more is needed, of: {}",
+            self.threshold,
+            self.name,
+            self.threshold - self.signers.len(),
+            list(&missing, "no other key is trusted for it")
+        )
+    }
+
+    fn found(&self) -> String {
+        let mut found = format!("signed by {}", list(&texts(&self.signers), "nobody"));
+        if let Some(beside) = &self.beside {
+            found.push_str(&format!("; a further signature does not count: {beside}"));
+        }
+        found
+    }
+}
+
+fn texts(signers: &[SignedBy]) -> Vec<String> {
+    signers.iter().map(ToString::to_string).collect()
 }
 
 fn accepted(keys: &[Fingerprint], name: Option<&Name>) -> String {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
+use crate::trust::TrustPolicies;
 
 /// What a key is trusted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -29,8 +30,17 @@ impl Scope {
         }
     }
 
+    /// Whether every name of `other` is within.
+    pub fn contains(&self, other: &Scope) -> bool {
+        match (self, other) {
+            (Self::Root, _) => true,
+            (Self::Prefix(_), Self::Root) => false,
+            (Self::Prefix(prefix), Self::Prefix(other)) => other.is_under(prefix),
+        }
+    }
+
     /// The narrower of two scopes that cover one name has the greater number.
-    fn narrowness(&self) -> usize {
+    pub(crate) fn narrowness(&self) -> usize {
         match self {
             Self::Root => 0,
             Self::Prefix(prefix) => 1 + prefix.as_str().len(),
@@ -85,11 +95,12 @@ pub(crate) struct Entry {
     pub(crate) rules: Rules,
 }
 
-/// Public keys, each with the scopes it is trusted for.
+/// Public keys, each with the scopes it is trusted for, and what is demanded of a name.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring {
     entries: Vec<Entry>,
     masks: Vec<(Fingerprint, Scope)>,
+    policies: TrustPolicies,
 }
 
 impl Keyring {
@@ -118,6 +129,16 @@ impl Keyring {
             }
         }
         self.masks.push((fingerprint, scope));
+    }
+
+    /// Demands what these policies say, in the place of what was demanded before.
+    pub fn demand(&mut self, policies: TrustPolicies) {
+        self.policies = policies;
+    }
+
+    /// What is demanded of names.
+    pub fn policies(&self) -> &TrustPolicies {
+        &self.policies
     }
 
     /// Whether no key is trusted for anything.

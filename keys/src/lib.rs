@@ -52,6 +52,7 @@ mod parts;
 mod passphrase;
 mod policy;
 mod receive;
+mod renewal;
 mod revocation;
 mod secret;
 mod several;
@@ -66,18 +67,23 @@ pub use change::Change;
 pub use decrypt::{DecryptError, ReceiveEncryptedError, decrypt, receive_encrypted};
 pub use detached::SignatureFormatError;
 pub use encrypt::{EncryptedFile, Encrypting, encrypt};
-pub use error::{SignedBy, VerifyError};
+pub use error::{SignedBy, TooFewSigners, VerifyError};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use folder::{KeyFolder, KeyFolderError, KeyName, LockedKeys, write_secret};
 pub use generate::{Algorithm, GenerateError, GenerateOptions, Generated, generate};
 pub use keyring::{Keyring, Scope};
 pub use parts::{KeyPart, SecretPart, Uses};
 pub use passphrase::{Passphrase, UnlockError};
-pub use policy::{Liveness, Policy};
+pub use policy::{CLOCK_SKEW, EXPIRES_SOON, Liveness, Policy};
 pub use receive::{ReceiveError, VerifiedImage, receive};
+pub use renewal::News;
 pub use revocation::Revocation;
 pub use secret::{KeyMaterial, SecretKey};
 pub use several::{AddSignatureError, AddedSignature, Earlier};
 pub use signer::{SignError, Signer};
-pub use trust::{Added, TrustEntry, TrustError, TrustStore, Warning};
+pub use trust::{
+    Added, Decided, Interval, IntervalError, NotTaken, PrefixPolicy, RefreshOptions,
+    RefreshOutcome, Refreshed, RefreshedKey, Removal, Threshold, ThresholdError, TrustEntry,
+    TrustError, TrustPolicies, TrustStore, Warning,
+};
 pub use verify::{GoodSignature, verify};

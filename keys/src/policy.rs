@@ -16,18 +16,22 @@ use openpgp::packet::Signature;
 use openpgp::packet::key::PublicParts;
 use openpgp::policy::{HashAlgoSecurity, Policy as _, StandardPolicy};
 use openpgp::types::{
-    HashAlgorithm, KeyFlags, ReasonForRevocation, RevocationStatus, RevocationType,
+    HashAlgorithm, KeyFlags, ReasonForRevocation, RevocationStatus, RevocationType, SignatureType,
 };
 use sequoia_openpgp as openpgp;
 
 use crate::detached::SignatureFormatError;
 use crate::error::{SignedBy, VerifyError, moment};
+use crate::fingerprint::Fingerprint;
 
 /// What images and keys are signed with here.
 pub(crate) const SIGNATURE_HASH: HashAlgorithm = HashAlgorithm::SHA512;
 
-/// How long before a key expires a verification begins to say so.
-const EXPIRES_SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How far apart the clocks of honest people may be: ten minutes.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(600);
+
+/// How long before a key expires a verification begins to say so: thirty days.
+pub const EXPIRES_SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// When a key must have been alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +48,17 @@ pub enum Liveness {
 pub struct Policy {
     /// The time that is now.
     pub now: SystemTime,
-    /// How far the signer's clock may be ahead.
+    /// How far the signer's clock may be ahead of this machine's, and of the clock that dated
+    /// the key.
     pub skew: Duration,
     /// When the key must have been alive.
     pub liveness: Liveness,
 }
 
 impl Policy {
-    /// A policy for this time; the signer's clock may be ten minutes ahead.
+    /// A policy for this time; clocks may differ by [`CLOCK_SKEW`].
     pub fn new(now: SystemTime, liveness: Liveness) -> Self {
-        Self { now, skew: Duration::from_secs(600), liveness }
+        Self { now, skew: CLOCK_SKEW, liveness }
     }
 }
 
@@ -71,9 +76,13 @@ pub(crate) fn judge(
     let rules = StandardPolicy::at(policy.now);
     let created = signature_time(signature, by, policy, &rules)?;
     let key_created = key.key().creation_time();
-    if created < key_created {
+    // The clock that dated the key may have been ahead of the one that dated the signature.
+    if created + policy.skew < key_created {
         return Err(VerifyError::SignatureBeforeKey { by: by.clone(), created, key_created });
     }
+    let created = created.max(key_created);
+    // The signer's clock may be ahead of this one, and its key just made.
+    let policy = &Policy { now: policy.now.max(created), ..policy.clone() };
     let mut warnings = Vec::new();
     revocations(key, by, created, policy, &rules, &mut warnings)?;
     let then = valid_key(key, created, policy.now, &rules)
@@ -330,4 +339,79 @@ pub(crate) fn may_sign_now(
     })?;
     check_alive(&valid, by, now)?;
     check_may_sign(&valid, by)
+}
+
+/// From when on nothing in a certificate can sign any more, as its owner says it at `now`.
+/// `None` where that is never, or where nothing can sign already.
+pub(crate) fn signs_until(cert: &Cert, now: SystemTime) -> Option<SystemTime> {
+    let rules = StandardPolicy::at(now);
+    let mut last = None;
+    for key in cert.keys() {
+        let Some(by) = SignedBy::of(&key) else { continue };
+        if may_sign_now(&key, &by, now).is_ok() {
+            // One that never expires is as good as all.
+            let until = expiry(&key.with_policy(&rules, now).ok()?)?;
+            last = last.max(Some(until));
+        }
+    }
+    last
+}
+
+/// The subkeys of a certificate that their owner has revoked by `now`.
+pub(crate) fn revoked_subkeys(cert: &Cert, now: SystemTime) -> Vec<Fingerprint> {
+    let rules = StandardPolicy::at(now);
+    let subkeys = cert.keys().subkeys();
+    let revoked = subkeys
+        .filter(|ka| matches!(ka.revocation_status(&rules, now), RevocationStatus::Revoked(_)));
+    revoked.filter_map(|ka| Fingerprint::from_openpgp(&ka.key().fingerprint())).collect()
+}
+
+/// Whether the owner of `certifier` vouches for the key `new`: has signed one of its user IDs
+/// with a primary key that is alive, not revoked and meant for it, and has not taken that back.
+///
+/// Attacks this stops: a domain that publishes a key of its own; one that publishes a
+/// certification made with a key that was stolen and revoked, or that has expired since; a
+/// certification that its maker has revoked; one that its maker marked as not meant for others.
+pub(crate) fn vouches_for(certifier: &Cert, new: &Cert, now: SystemTime) -> bool {
+    let rules = StandardPolicy::at(now);
+    if revoked(certifier, now) || revoked(new, now) {
+        return false;
+    }
+    let key = certifier.primary_key().key();
+    let may_certify = |at: SystemTime| {
+        certifier.with_policy(&rules, at).is_ok_and(|valid| {
+            let primary = valid.primary_key();
+            primary.for_certification()
+                && primary.key_expiration_time().is_none_or(|expired| at < expired)
+        })
+    };
+    if !may_certify(now) {
+        return false;
+    }
+    new.userids().any(|ua| {
+        // The user ID must be the new key's own word.
+        let own = ua.clone().with_policy(&rules, now).is_ok();
+        if !own || matches!(ua.revocation_status(&rules, now), RevocationStatus::Revoked(_)) {
+            return false;
+        }
+        let made = ua
+            .valid_certifications_by_key(&rules, now, key)
+            .filter(|made| certifies(made))
+            .filter_map(|signature| signature.signature_creation_time())
+            .filter(|made| *made <= now && may_certify(*made))
+            .max();
+        let taken_back = ua
+            .valid_third_party_revocations_by_key(&rules, now, key)
+            .filter_map(|signature| signature.signature_creation_time())
+            .max();
+        made.is_some_and(|made| taken_back.is_none_or(|taken_back| taken_back < made))
+    })
+}
+
+/// Whether a certification says that its maker has looked. A persona certification says that
+/// nothing was looked at (RFC 9580, 5.2.1.5).
+fn certifies(made: &Signature) -> bool {
+    use SignatureType::{CasualCertification, GenericCertification, PositiveCertification};
+    [GenericCertification, CasualCertification, PositiveCertification].contains(&made.typ())
+        && made.exportable_certification() != Some(false)
 }

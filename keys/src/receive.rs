@@ -20,11 +20,12 @@ use crate::policy::Policy;
 use crate::verify::{GoodSignature, Verification};
 
 /// An image that was read to its end, keeps to the format, and is signed by a key
-/// trusted for the name inside it. Only [`receive()`] builds it.
+/// trusted for the name inside it, or by as many as are demanded of that name. Only [`receive()`] builds it.
 #[derive(Debug, Clone)]
 pub struct VerifiedImage {
     inspected: InspectedImage,
     signature: GoodSignature,
+    further: Vec<GoodSignature>,
 }
 
 impl VerifiedImage {
@@ -33,9 +34,26 @@ impl VerifiedImage {
         &self.inspected
     }
 
-    /// Who signed it, and when.
+    /// Who signed it, and when: the first of the good signatures.
     pub fn signature(&self) -> &GoodSignature {
         &self.signature
+    }
+
+    /// All good signatures by keys trusted for the image's name, in the file's order. One key
+    /// may have made several.
+    pub fn signatures(&self) -> impl Iterator<Item = &GoodSignature> {
+        std::iter::once(&self.signature).chain(&self.further)
+    }
+
+    /// What the user should know though the signatures are good, each thing once.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for warning in self.signatures().flat_map(GoodSignature::warnings) {
+            if !all.contains(warning) {
+                all.push(warning.clone());
+            }
+        }
+        all
     }
 }
 
@@ -90,7 +108,8 @@ const WAITING: usize = 8;
 const AFTER_FAULT: u64 = 4 << 20;
 
 /// Reads an image to its end, writes it to `sink`, inspects it, and checks that
-/// `signature` is over these bytes by a key trusted for the name in its manifest.
+/// `signature` is over these bytes by a key trusted for the name in its manifest, and by as
+/// many as the policy of the trusted keys demands of that name.
 ///
 /// One pass: no more than a few chunks are in memory, nothing is read twice. What was
 /// written to `sink` counts only when this returns an image; before that it is a
@@ -147,8 +166,8 @@ fn conclude(
         let fault = io::Error::other("the inspection did not read the image to its end");
         return Err(ReceiveError::Read(fault));
     }
-    let signature = good.speaking_for(&inspected.manifest().name, keyring)?;
-    Ok(VerifiedImage { inspected, signature })
+    let (signature, further) = good.speaking_for(&inspected.manifest().name, keyring)?;
+    Ok(VerifiedImage { inspected, signature, further })
 }
 
 /// The reading side: file, digest, sink, channel.

@@ -15,7 +15,7 @@ use openpgp::types::HashAlgorithm;
 use sequoia_openpgp as openpgp;
 
 use crate::detached::{self, SignatureFormatError};
-use crate::error::{SignedBy, VerifyError};
+use crate::error::{SignedBy, TooFewSigners, VerifyError};
 use crate::fingerprint::Fingerprint;
 use crate::keyring::{Entry, Keyring, Rules, Scope};
 use crate::policy::{self, Policy};
@@ -67,6 +67,10 @@ impl GoodSignature {
         self.rules.scopes()
     }
 
+    pub(crate) fn by(&self) -> &SignedBy {
+        &self.by
+    }
+
     pub(crate) fn wrong_prefix(&self, name: &Name, keyring: &Keyring) -> VerifyError {
         wrong_prefix(&self.by, &self.rules, name, keyring)
     }
@@ -75,8 +79,9 @@ impl GoodSignature {
 /// Reads `data` to its end and checks that one of the signatures of the file `signature`
 /// is over these bytes, by a key of `keyring`, under `policy`.
 ///
-/// What the signer may sign is a question for the name inside the image: ask
-/// [`GoodSignature::speaks_for`], or use [`receive`](crate::receive()), which does.
+/// What the signer may sign, and how many must have signed, are questions for the name inside
+/// the image: ask [`GoodSignature::speaks_for`], or use [`receive`](crate::receive()), which
+/// answers both.
 pub fn verify(
     mut data: impl Read,
     signature: &[u8],
@@ -99,7 +104,7 @@ pub fn verify(
 impl Keyring {
     /// Decides what can be decided before the image is read: the signature file is well
     /// formed, its signer is known, trusted for `name` where one is given, and could sign
-    /// at that time. Whether it matches, only [`verify()`] and [`receive`](crate::receive()) tell.
+    /// at that time; and as many signers as are demanded of that name are. Whether it matches, only [`verify()`] and [`receive`](crate::receive()) tell.
     pub fn check_signer(
         &self,
         signature: &[u8],
@@ -129,6 +134,8 @@ struct Candidate {
 pub(crate) struct GoodSignatures {
     pub(crate) first: GoodSignature,
     pub(crate) others: Vec<GoodSignature>,
+    /// Why further ones do not count; the most telling one.
+    refused: Option<VerifyError>,
 }
 
 impl Verification {
@@ -153,6 +160,12 @@ impl Verification {
         }
         if this.candidates.is_empty() {
             return Err(this.refusal());
+        }
+        if let Some(name) = name {
+            let signed = this.candidates.iter().map(|candidate| &candidate.good.by);
+            if let Some(few) = TooFewSigners::among(signed, name, keyring) {
+                return Err(few.beside(this.refused));
+            }
         }
         for candidate in &this.candidates {
             let hash = candidate.signature.hash_algo();
@@ -239,22 +252,64 @@ impl Verification {
         }
         let mut good = good.into_iter();
         match good.next() {
-            Some(first) => Ok(GoodSignatures { first, others: good.collect() }),
+            Some(first) => {
+                let refused = self.refused;
+                Ok(GoodSignatures { first, others: good.collect(), refused })
+            }
             None => Err(self.refusal()),
         }
     }
 }
 
 impl GoodSignatures {
-    /// The one whose signer is trusted for `name`.
+    /// Those whose signers are trusted for `name`, the first one apart, where they are as many
+    /// different keys as are demanded of it.
     pub(crate) fn speaking_for(
         self,
         name: &Name,
         keyring: &Keyring,
-    ) -> Result<GoodSignature, VerifyError> {
-        let refused = self.first.wrong_prefix(name, keyring);
-        let mut all = std::iter::once(self.first).chain(self.others);
-        all.find(|good| good.speaks_for(name)).ok_or(refused)
+    ) -> Result<(GoodSignature, Vec<GoodSignature>), VerifyError> {
+        let wrong_prefix = self.first.wrong_prefix(name, keyring);
+        let all = std::iter::once(self.first).chain(self.others);
+        let all: Vec<GoodSignature> = all.filter(|good| good.speaks_for(name)).collect();
+        let too_few = TooFewSigners::among(all.iter().map(GoodSignature::by), name, keyring);
+        let mut all = all.into_iter();
+        match (all.next(), too_few) {
+            (None, _) => Err(wrong_prefix),
+            (Some(_), Some(few)) => Err(few.beside(self.refused)),
+            (Some(first), None) => Ok((first, all.collect())),
+        }
+    }
+}
+
+impl TooFewSigners {
+    /// Whether `signed` are fewer different primary keys than are demanded of `name`. Two
+    /// subkeys of one key, or two signatures by one key, are one signer.
+    fn among<'a>(
+        signed: impl Iterator<Item = &'a SignedBy>,
+        name: &Name,
+        keyring: &Keyring,
+    ) -> Option<Self> {
+        let demanded = keyring.policies().threshold(name);
+        let mut signers: Vec<SignedBy> = Vec::new();
+        for by in signed {
+            if !signers.iter().any(|known| known.signer == by.signer) {
+                signers.push(by.clone());
+            }
+        }
+        let (prefix, policy) = demanded.by?;
+        if signers.len() >= demanded.value.keys() {
+            return None;
+        }
+        let missing = keyring.trusted_for(name).map(|certificate| *certificate.fingerprint());
+        let missing = missing.filter(|key| signers.iter().all(|by| by.signer != *key)).collect();
+        let (name, threshold) = (name.clone(), demanded.value.keys());
+        Some(Self { name, prefix, policy, threshold, signers, missing, beside: None })
+    }
+
+    fn beside(self, refused: Option<VerifyError>) -> VerifyError {
+        let beside = refused.map(Box::new);
+        VerifyError::TooFewSigners(Box::new(Self { beside, ..self }))
     }
 }
 

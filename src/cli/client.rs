@@ -11,7 +11,7 @@ use discovery::observer::{Event, Observer};
 use discovery::store::Wanted;
 use discovery::{Client, ClientOptions, Store};
 use indicatif::ProgressBar;
-use keys::{Liveness, Policy, TrustStore};
+use keys::{Liveness, Policy};
 
 use super::{Context, Failure, Kind};
 
@@ -33,8 +33,8 @@ impl Context {
 
     /// The trusted keys. Says what was passed over.
     pub(super) fn trust(&self) -> Result<Trust, Failure> {
-        let trusted = TrustStore::open(&self.trust_dir());
-        let (keyring, warnings) = trusted.keyring(&Limits::default())?;
+        let read = self.trust_store().keyring(&Limits::default());
+        let (keyring, warnings) = read.map_err(super::trust::failure)?;
         for warning in warnings {
             self.warn(warning);
         }

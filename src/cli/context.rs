@@ -10,6 +10,7 @@ use clap::Args;
 use discovery::Config;
 use discovery::route::Override;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use keys::{Interval, TrustStore};
 use serde::Serialize;
 
 use super::{Failure, Kind};
@@ -24,12 +25,15 @@ pub(crate) struct Global {
     /// Where images are stored
     #[arg(long, global = true, value_name = "DIR", env = "GANTRY_STORE")]
     pub(crate) store: Option<PathBuf>,
-    /// Where trusted keys are kept, in rkt's layout
+    /// Where trusted keys are kept, in rkt's layout, in the place of all usual trees
     #[arg(long, global = true, value_name = "DIR", env = "GANTRY_TRUST_DIR")]
     pub(crate) trust_dir: Option<PathBuf>,
     /// Where your secret keys are kept
     #[arg(long, global = true, value_name = "DIR", env = "GANTRY_KEY_DIR")]
     pub(crate) key_dir: Option<PathBuf>,
+    /// A tree of trusted keys that is only read and comes before the others; may be repeated
+    #[arg(long = "vendor-trust-dir", global = true, value_name = "DIR")]
+    pub(crate) vendor_trust_dirs: Vec<PathBuf>,
     /// Read this configuration file instead of the user's and the system's
     #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -143,17 +147,33 @@ impl Context {
         bar
     }
 
-    /// The folder of trusted keys: `--trust-dir`, else the configuration's, else the system's
-    /// or the user's.
-    pub(crate) fn trust_dir(&self) -> PathBuf {
+    /// The trusted keys: `--trust-dir`, or else the configuration's, alone; or the vendor's
+    /// tree, the system's, and an ordinary user's own. What `--vendor-trust-dir` or the
+    /// configuration names stands in the place of the vendor's tree, also beside `--trust-dir`.
+    pub(crate) fn trust_store(&self) -> TrustStore {
+        let mut earlier = self.global.vendor_trust_dirs.clone();
+        if earlier.is_empty() {
+            earlier.clone_from(&self.config.vendor_trust_dirs);
+        }
         let chosen = self.global.trust_dir.as_ref().or(self.config.trust_dir.as_ref());
-        chosen.cloned().unwrap_or_else(|| {
-            if rustix::process::geteuid().is_root() {
-                PathBuf::from("/etc/gantry/trustedkeys")
-            } else {
-                home_folder("XDG_CONFIG_HOME", ".config").join("gantry/trustedkeys")
-            }
-        })
+        if let Some(chosen) = chosen {
+            return TrustStore::layered(earlier, chosen.clone());
+        }
+        if earlier.is_empty() {
+            earlier.push(PathBuf::from("/usr/lib/gantry/trustedkeys"));
+        }
+        let system = PathBuf::from("/etc/gantry/trustedkeys");
+        if rustix::process::geteuid().is_root() {
+            return TrustStore::layered(earlier, system);
+        }
+        earlier.push(system);
+        let own = home_folder("XDG_CONFIG_HOME", ".config").join("gantry/trustedkeys");
+        TrustStore::layered(earlier, own)
+    }
+
+    /// How often a fetch asks for news of trusted keys, where no policy says otherwise.
+    pub(crate) fn trust_refresh(&self) -> Interval {
+        self.config.trust_refresh.unwrap_or_default()
     }
 
     /// The folder of secret keys: `--key-dir`, else the system's or the user's.

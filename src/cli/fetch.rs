@@ -24,6 +24,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        super::trust::on_schedule(context, &self.source);
         let (client, store, trust) = (context.client(), context.store()?, context.trust()?);
         let watcher = Watcher::start(context, "fetching");
         let fetched = wait(client.fetch(&self.source, &store, &trust, &watcher))?;

@@ -10,12 +10,15 @@ fn fault(text: &str) -> String {
 
 #[test]
 fn config_all_keys() {
-    let text = "store = \"/s\"\ntrust-dir = \"/t\"\nca-file = \"/c.pem\"\n\
+    let text = "store = \"/s\"\ntrust-dir = \"/t\"\nvendor-trust-dirs = [\"/v\", \"/w\"]\n\
+        trust-refresh = \"36h\"\nca-file = \"/c.pem\"\n\
         [[override]]\nprefix = \"example.com\"\nconnect = \"127.0.0.1:8443\"\n\
         [[override]]\nprefix = \"example.com/team\"\nurl = \"https://mirror.example.net/base\"\n";
     let config = Config::parse(text, Path::new(FILE)).unwrap();
     assert_eq!(config.store.as_deref(), Some(Path::new("/s")));
     assert_eq!(config.trust_dir.as_deref(), Some(Path::new("/t")));
+    assert_eq!(config.vendor_trust_dirs, [PathBuf::from("/v"), PathBuf::from("/w")]);
+    assert_eq!(config.trust_refresh, Some("36h".parse().unwrap()));
     assert_eq!(config.ca_file.as_deref(), Some(Path::new("/c.pem")));
     assert_eq!(config.overrides.len(), 2);
 }
@@ -36,6 +39,8 @@ fn config_fault_names_file_line_and_key() {
         ),
         ("[[override]]\nprefix = \"127.0.0.1/x\"\nconnect = \"a:1\"\n", "line 1", "use url"),
         ("store = \"images\"\n", "line 1", "store"),
+        ("vendor-trust-dirs = [\"/a\", \"b\"]\n", "line 1", "absolute"),
+        ("trust-refresh = \"often\"\n", "line 1", "never"),
         ("ca-file = 1\n", "line 1", "ca-file"),
         (
             "[[override]]\nprefix = \"a.example\"\nconnect = \"a:1\"\n\

@@ -8,6 +8,7 @@ mod hostile;
 mod http;
 mod keys_published;
 mod pushing;
+mod refresh;
 mod routes;
 mod store;
 mod support;

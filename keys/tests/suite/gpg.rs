@@ -174,7 +174,7 @@ fn signature_older_than_the_renewal_of_its_key_stays_good() {
 }
 
 /// Revokes with a reason of gpg's menu: 0 none, 1 compromised, 2 superseded, 3 no longer used.
-fn revoke(gpg: &Gpg, user: &str, reason: &str, time: std::time::SystemTime) {
+pub(crate) fn revoke(gpg: &Gpg, user: &str, reason: &str, time: std::time::SystemTime) {
     let answers = gpg.file("answers", format!("y\n{reason}\n\ny\n").as_bytes());
     let answers = answers.to_str().unwrap().to_owned();
     let fingerprint = gpg.fingerprint(user);

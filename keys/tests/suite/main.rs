@@ -24,4 +24,10 @@ mod several;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod threshold;
+#[cfg(test)]
+mod trust_refresh;
+#[cfg(test)]
 mod trust_store;
+#[cfg(test)]
+mod trust_trees;

@@ -91,6 +91,13 @@ fn signature_made_before_its_key_or_past_its_own_expiry_is_refused() {
         b.set_signature_creation_time(january() - DAY)
     });
     assert_eq!(code(judge(&before, &public)), "signature-before-key");
+    // Clocks may differ, by ten minutes and no more.
+    for (seconds, taken) in [(600, true), (601, false)] {
+        let ahead = forged(&mut pair, HashAlgorithm::SHA512, |b| {
+            b.set_signature_creation_time(january() - std::time::Duration::from_secs(seconds))
+        });
+        assert_eq!(judge(&ahead, &public).is_ok(), taken, "{seconds}");
+    }
     let expired =
         forged(&mut pair, HashAlgorithm::SHA512, |b| b.set_signature_validity_period(DAY / 2));
     assert_eq!(code(judge(&expired, &public)), "signature-expired");

@@ -79,18 +79,20 @@ fn trust_store_removes_and_leaves_no_empty_folders() {
     let store = open(folder.path());
     let key = &ED25519.certificate;
     let scope = prefix("example.com/a/b");
-    assert!(!store.remove(&scope, key.fingerprint()).unwrap());
+    let remove =
+        |scope: &Scope| store.remove(scope, key.fingerprint(), &limits()).unwrap().happened();
+    assert!(!remove(&scope));
     store.add(&scope, key, &limits()).unwrap();
     store.add(&prefix("example.com"), key, &limits()).unwrap();
     store.add(&Scope::Root, key, &limits()).unwrap();
-    assert!(!store.remove(&prefix("example.com/a"), key.fingerprint()).unwrap());
-    assert!(store.remove(&scope, key.fingerprint()).unwrap());
-    assert!(!store.remove(&scope, key.fingerprint()).unwrap());
+    assert!(!remove(&prefix("example.com/a")));
+    assert!(remove(&scope));
+    assert!(!remove(&scope));
     let prefixes = folder.path().join("trustedkeys/prefix.d");
     assert!(!prefixes.join("example.com/a").exists());
     assert!(prefixes.join("example.com").exists());
-    assert!(store.remove(&prefix("example.com"), key.fingerprint()).unwrap());
-    assert!(store.remove(&Scope::Root, key.fingerprint()).unwrap());
+    assert!(remove(&prefix("example.com")));
+    assert!(remove(&Scope::Root));
     assert!(store.keyring(&limits()).unwrap().0.is_empty());
     store.add(&scope, key, &limits()).unwrap();
 }
@@ -142,6 +144,10 @@ fn trust_store_masks_keys_with_empty_files() {
     assert_eq!(warnings, []);
     assert_eq!(trusted(&keyring, "example.com/public").len(), 1);
     assert_eq!(trusted(&keyring, "example.com/private/x"), [""; 0]);
+    // Removing it once more does not give the trust back.
+    let scope = prefix("example.com/private");
+    assert!(!store.remove(&scope, key.fingerprint(), &limits()).unwrap().happened());
+    assert!(masked.join(&name).exists());
     // Added for that very scope, it is trusted again.
     assert!(store.add(&prefix("example.com/private"), key, &limits()).unwrap().new);
     let (keyring, _) = store.keyring(&limits()).unwrap();
@@ -161,7 +167,7 @@ fn trust_store_stands_many_at_a_time() {
                 for _ in 0..10 {
                     store.add(scope, key, &limits()).unwrap();
                     store.keyring(&limits()).unwrap();
-                    store.remove(scope, key.fingerprint()).unwrap();
+                    store.remove(scope, key.fingerprint(), &limits()).unwrap();
                 }
                 store.add(scope, key, &limits()).unwrap();
             });

@@ -230,7 +230,8 @@ async fn refused_by_a_key_that_was_taken_away_in_between() {
     let created: Upload = registry.create(&token, &signature).await.json().await.unwrap();
     let store = keys::TrustStore::open(&registry.data().join("trustedkeys"));
     let scope = keys::Scope::Prefix("example.com/team".parse().unwrap());
-    assert!(store.remove(&scope, &team_key().fingerprint).unwrap());
+    let limits = aci::Limits::default();
+    assert!(store.remove(&scope, &team_key().fingerprint, &limits).unwrap().happened());
     let response = registry.send(&token, &created.path, image.bytes.clone()).await;
     assert_eq!(refused(response).await, (422, "signer-not-trusted".to_owned()));
     registry.assert_absent(&image).await;

@@ -74,7 +74,7 @@ impl Args {
         context: &Context,
         keys: &[(keys::Certificate, Vec<aci::Name>)],
     ) -> Result<(), Failure> {
-        let trusted = TrustStore::open(&context.trust_dir());
+        let trusted = TrustStore::open(&context.trust_store());
         for (key, prefixes) in keys {
             if !self.yes && !self.fingerprints.contains(key.fingerprint()) {
                 continue;

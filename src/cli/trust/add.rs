@@ -3,27 +3,28 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use aci::{Limits, Refusal};
+use aci::{Limits, Name, Refusal};
 use anyhow::Context as _;
-use keys::{Certificate, Fingerprint, Scope, TrustStore};
+use keys::{Certificate, Fingerprint, Scope};
 use serde_json::json;
 use url::Url;
 
 use super::super::client::wait;
 use super::super::files::in_json;
 use super::super::{Failure, Kind};
-use super::{Context, ScopeArgs, describe, problem, scope_option};
+use super::{Context, ScopeArgs, describe, failure, note, scope_option, usage};
 
 /// Trust keys for a prefix of names
 ///
-/// The keys come from a FILE of yours, from an https URL, or, with neither, from the place
-/// the name's own domain publishes. What comes over the network is only an offer: give the
+/// The keys come from FILEs of yours, from https URLs, or, with neither, from the place the
+/// name's own domain publishes. Nothing is added unless all can be read. What comes over the network is only an offer: give the
 /// fingerprint the author told you, or compare it when asked.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry trust add --prefix example.com/team team.pub.asc
   gantry trust add --prefix example.com/team                        # shows the fingerprint and asks
   gantry trust add --prefix example.com/team --fingerprint 5C3E…    # never asks
+  gantry trust add --prefix example.com/team ann.pub.asc bob.pub.asc
   gantry trust add --root --fingerprint 5C3E… https://example.com/keys.asc")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -34,9 +35,9 @@ pub(crate) struct Args {
     /// Trust all keys that are offered, without asking
     #[arg(long, short, conflicts_with = "fingerprints")]
     yes: bool,
-    /// A file of public keys, or the https URL of one
+    /// Files of public keys, or the https URLs of such
     #[arg(value_name = "FILE|URL")]
-    from: Option<String>,
+    from: Vec<String>,
 }
 
 /// Keys on offer, and whether somebody else than the user chose them.
@@ -48,15 +49,14 @@ struct Offer {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let offer = self.offer(context)?;
-        let chosen = self.choose(context, offer)?;
-        let trusted = TrustStore::open(&context.trust_dir());
-        let scope = self.scope.scope();
+        let scope = self.scope.scope()?;
+        let chosen = self.choose(context, &scope, self.offers(context)?)?;
+        let trusted = context.trust_store();
         let (mut lines, mut added) = (Vec::new(), Vec::new());
         for certificate in &chosen {
-            let key = trusted.add(&scope, certificate, &Limits::default())?;
-            if let Some(problem) = problem(certificate) {
-                context.warn(format_args!("{}: {problem}", certificate.fingerprint()));
+            let key = trusted.add(&scope, certificate, &Limits::default()).map_err(failure)?;
+            if let Some(note) = note(certificate) {
+                context.warn(format_args!("{}: {note}", certificate.fingerprint()));
             }
             let known = if key.new { "" } else { "was already " };
             let fingerprint = certificate.fingerprint();
@@ -72,85 +72,61 @@ impl Args {
         Ok(context.print(&json!({ "added": added }), lines.join("\n"))?)
     }
 
-    fn offer(&self, context: &Context) -> Result<Offer, Failure> {
-        match (&self.from, &self.scope.prefix) {
-            (Some(from), _) if from.contains("://") => {
-                let url: Url = from
-                    .parse()
-                    .map_err(|error: url::ParseError| usage(format!("{from}: {error}")))?;
-                let certificates = wait(context.client().keys_at(&url))?;
-                Ok(Offer { certificates, remote: true, from: from.clone() })
+    fn offers(&self, context: &Context) -> Result<Vec<Offer>, Failure> {
+        match (self.from.is_empty(), &self.scope.prefix) {
+            (false, _) => self.from.iter().map(|from| offer(context, from)).collect(),
+            (true, Some(prefix)) => Ok(vec![published(context, prefix)?]),
+            (true, None) => {
+                Err(usage("no domain publishes keys for every name: --root needs a FILE or URL"))
             }
-            (Some(from), _) => {
-                let certificates = read_file(Path::new(from))?;
-                Ok(Offer { certificates, remote: false, from: from.clone() })
-            }
-            (None, Some(prefix)) => {
-                let published = wait(context.client().published_keys(prefix))?;
-                for (location, error) in published.failed {
-                    context.warn(format_args!("no keys from {}: {error}", location.url));
-                }
-                let from: Vec<_> =
-                    published.keys.iter().map(|keys| keys.location.url.to_string()).collect();
-                let keys = published.keys.into_iter();
-                let certificates = keys.flat_map(|keys| keys.certificates).collect();
-                Ok(Offer { certificates, remote: true, from: from.join(", ") })
-            }
-            (None, None) => Err(usage(
-                "no domain publishes keys for every name: --root needs a FILE or URL".to_owned(),
-            )),
         }
     }
 
     /// The keys to trust, each once.
-    fn choose(&self, context: &Context, offer: Offer) -> Result<Vec<Certificate>, Failure> {
-        let Offer { mut certificates, remote, from } = offer;
+    fn choose(
+        &self,
+        context: &Context,
+        scope: &Scope,
+        mut offers: Vec<Offer>,
+    ) -> Result<Vec<Certificate>, Failure> {
         let mut seen = Vec::new();
-        certificates.retain(|certificate| {
-            let fingerprint = *certificate.fingerprint();
-            let new = !seen.contains(&fingerprint);
-            seen.push(fingerprint);
-            new
-        });
+        for offer in &mut offers {
+            offer.certificates.retain(|certificate| {
+                let fingerprint = *certificate.fingerprint();
+                let new = !seen.contains(&fingerprint);
+                seen.push(fingerprint);
+                new
+            });
+        }
         if !self.fingerprints.is_empty() {
-            return self.matching(context, certificates, &from);
+            return self.matching(context, offers);
         }
-        if !remote || self.yes {
-            return Ok(certificates);
-        }
-        let scope = self.scope.scope();
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            return Err(self.unreviewed(&certificates, &scope, &from));
+        let unreviewed: Vec<&Offer> =
+            offers.iter().filter(|offer| offer.remote && !self.yes).collect();
+        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !unreviewed.is_empty() && !terminal {
+            return Err(self.unreviewed(&unreviewed, scope));
         }
         let mut chosen = Vec::new();
-        for certificate in certificates {
-            if review(&certificate, &scope, &from)? {
-                chosen.push(certificate);
-            } else {
-                context.note(format_args!("not trusted: {}", certificate.fingerprint()));
+        for Offer { certificates, remote, from } in offers {
+            for certificate in certificates {
+                if !remote || self.yes || review(&certificate, scope, &from)? {
+                    chosen.push(certificate);
+                } else {
+                    context.note(format_args!("not trusted: {}", certificate.fingerprint()));
+                }
             }
         }
         if chosen.is_empty() {
-            let refusal = Refusal {
-                code: "key-declined".to_owned(),
-                message: "no key was trusted".to_owned(),
-                wanted: "yes to one of the keys shown".to_owned(),
-                found: "no".to_owned(),
-                rule: "a key from the network is trusted only when a person says so".to_owned(),
-                next: "ask the author for the fingerprint, and give it with --fingerprint"
-                    .to_owned(),
-            };
-            return Err(Failure::refusal(Kind::Refused, refusal));
+            return Err(declined());
         }
         Ok(chosen)
     }
 
-    fn matching(
-        &self,
-        context: &Context,
-        certificates: Vec<Certificate>,
-        from: &str,
-    ) -> Result<Vec<Certificate>, Failure> {
+    fn matching(&self, context: &Context, offers: Vec<Offer>) -> Result<Vec<Certificate>, Failure> {
+        let from = places(offers.iter());
+        let certificates: Vec<Certificate> =
+            offers.into_iter().flat_map(|offer| offer.certificates).collect();
         let offered: Vec<_> = certificates.iter().map(|c| c.fingerprint().to_string()).collect();
         let (chosen, others): (Vec<_>, Vec<_>) = certificates
             .into_iter()
@@ -190,19 +166,20 @@ impl Args {
         Ok(chosen)
     }
 
-    fn unreviewed(&self, offered: &[Certificate], scope: &Scope, from: &str) -> Failure {
-        let found: Vec<_> = offered
-            .iter()
-            .map(|c| format!("{} ({})", c.fingerprint(), c.user_ids().join(", ")))
-            .collect();
-        let place = self.from.as_ref().map_or_else(String::new, |from| format!(" {from}"));
-        let commands: Vec<_> = offered
-            .iter()
-            .map(|c| {
+    fn unreviewed(&self, offers: &[&Offer], scope: &Scope) -> Failure {
+        let from = places(offers.iter().copied());
+        let offered = offers.iter().flat_map(|offer| &offer.certificates);
+        let found: Vec<_> =
+            offered.map(|c| format!("{} ({})", c.fingerprint(), c.user_ids().join(", "))).collect();
+        let mut commands = Vec::new();
+        for offer in offers {
+            let place =
+                if self.from.is_empty() { String::new() } else { format!(" {}", offer.from) };
+            commands.extend(offer.certificates.iter().map(|c| {
                 let scope = scope_option(scope);
                 format!("gantry trust add {scope} --fingerprint {}{place}", c.fingerprint())
-            })
-            .collect();
+            }));
+        }
         Failure::refusal(
             Kind::Refused,
             Refusal {
@@ -220,8 +197,44 @@ impl Args {
     }
 }
 
-fn usage(text: String) -> Failure {
-    Failure::new(Kind::Usage, anyhow::Error::msg(text))
+/// Keys from a file or an https URL.
+fn offer(context: &Context, from: &str) -> Result<Offer, Failure> {
+    let (certificates, remote) = if from.contains("://") {
+        let url: Url =
+            from.parse().map_err(|error: url::ParseError| usage(format!("{from}: {error}")))?;
+        (wait(context.client().keys_at(&url))?, true)
+    } else {
+        (read_file(Path::new(from))?, false)
+    };
+    Ok(Offer { certificates, remote, from: from.to_owned() })
+}
+
+/// Keys from the places the domain of a prefix names.
+fn published(context: &Context, prefix: &Name) -> Result<Offer, Failure> {
+    let published = wait(context.client().published_keys(prefix))?;
+    for (location, error) in &published.failed {
+        context.warn(format_args!("no keys from {}: {error}", location.url));
+    }
+    let from: Vec<_> = published.keys.iter().map(|keys| keys.location.url.to_string()).collect();
+    Ok(Offer { certificates: published.into_certificates(), remote: true, from: from.join(", ") })
+}
+
+fn places<'a>(offers: impl Iterator<Item = &'a Offer>) -> String {
+    offers.map(|offer| offer.from.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn declined() -> Failure {
+    Failure::refusal(
+        Kind::Refused,
+        Refusal {
+            code: "key-declined".to_owned(),
+            message: "no key was trusted".to_owned(),
+            wanted: "yes to one of the keys shown".to_owned(),
+            found: "no".to_owned(),
+            rule: "a key from the network is trusted only when a person says so".to_owned(),
+            next: "ask the author for the fingerprint, and give it with --fingerprint".to_owned(),
+        },
+    )
 }
 
 fn read_file(path: &Path) -> Result<Vec<Certificate>, Failure> {
@@ -245,7 +258,11 @@ fn read_file(path: &Path) -> Result<Vec<Certificate>, Failure> {
 }
 
 /// Shows a key and asks until the answer is yes or no.
-fn review(certificate: &Certificate, scope: &Scope, from: &str) -> Result<bool, Failure> {
+pub(super) fn review(
+    certificate: &Certificate,
+    scope: &Scope,
+    from: &str,
+) -> Result<bool, Failure> {
     let mut talk = io::stderr().lock();
     writeln!(talk, "key from {from}\n{}", describe(certificate))?;
     loop {
