@@ -304,6 +304,12 @@ fn trees_are_laid_over_one_another() {
     assert_eq!(gantry(&mask).code, 2);
     assert_eq!(gantry(&format!("{both} trust remove --mask {ann}")).code, 3);
 
+    gpg.run(&["--quick-generate-key", "soon", "ed25519", "sign", "20d"]);
+    gpg.export("soon", "soon.pub");
+    let added = gantry("trust add --root soon.pub");
+    assert!(added.stderr.contains("it can sign until"), "{added:?}");
+    assert!(gantry("trust list").ok().contains("it can sign until"));
+
     for (line, said) in [
         ("trust add ann.pub", "without bounds"),
         ("trust add --prefix https://example.com ann.pub", "omit https://"),

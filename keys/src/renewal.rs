@@ -71,21 +71,27 @@ impl Certificate {
     }
 
     /// This certificate with everything its owner says in `other`: newer expiry, revocations,
-    /// subkeys. Nothing is ever lost; where there is no room for all, the revocations go first.
+    /// subkeys. Nothing that its owner says is ever lost; where there is no room for all, the
+    /// revocations go first.
     pub(crate) fn renewed(&self, other: &Certificate, limits: &Limits) -> Self {
         // The upper half is kept for revocations.
         let half = limits.key_bytes / 2;
         let fits = |candidate: &Self, room: u64| candidate.armored().len() as u64 <= room;
-        let whole = self.clone().merge(other.own_part());
-        if fits(&whole, half) {
-            return whole;
+        let own = other.own_part();
+        // What others have written on the key goes first: it means nothing here.
+        for known in [self.clone(), self.own_part()] {
+            let whole = known.merge(own.clone());
+            if fits(&whole, half) {
+                return whole;
+            }
         }
-        let revoked = self.clone().merge(other.revocations());
-        if fits(&revoked, limits.key_bytes) {
-            return revoked;
+        for known in [self.clone(), self.own_part()] {
+            let revoked = known.merge(other.revocations());
+            if fits(&revoked, limits.key_bytes) {
+                return revoked;
+            }
         }
-        let bare = self.own_part().merge(other.revocations());
-        if fits(&bare, limits.key_bytes) { bare } else { self.clone() }
+        self.clone()
     }
 
     /// What `after`, this certificate renewed, says that this one does not.

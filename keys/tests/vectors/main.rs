@@ -48,7 +48,8 @@ fn check(store: &TrustStore, case: &Case) -> Outcome {
     let name: Name = parsed(text("image").unwrap())?;
     let signer = Person::called(text("signer").unwrap());
     let image = image(&name);
-    let signature = signature(text("signature_form").unwrap_or("armored"), signer, &image);
+    let form = text("signature_form").unwrap_or("armored");
+    let signature = signature(form, signer, &image);
     let limits = Limits::default();
     let (keyring, _) = store.keyring(&limits).unwrap();
     let policy = Policy::new(people::now(), Liveness::AtSigning);

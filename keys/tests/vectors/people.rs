@@ -26,7 +26,7 @@ pub(crate) struct Person {
 }
 
 static PEOPLE: LazyLock<BTreeMap<&str, Person>> = LazyLock::new(|| {
-    let names = ["A", "B", "C", "D", "E", "EXPIRED", "UNKNOWN"];
+    let names = ["A", "B", "C", "D", "E", "EXPIRED", "REVOKED", "UNKNOWN"];
     names.into_iter().map(|name| (name, Person::new(name))).collect()
 });
 
@@ -35,10 +35,10 @@ impl Person {
         PEOPLE.get(name).unwrap_or_else(|| panic!("nobody is called {name}"))
     }
 
-    /// The one who is called so has a key that ended before he signed.
+    /// Those who are called so have a key that ended before they signed, or was revoked.
     fn new(name: &str) -> Self {
         let expired = name == "EXPIRED";
-        let key = keys::generate(&GenerateOptions {
+        let mut key = keys::generate(&GenerateOptions {
             user_id: format!("{name} <{}@example.com>", name.to_lowercase()),
             algorithm: Algorithm::Ed25519,
             expires: expired.then_some(DAY * 10),
@@ -46,6 +46,9 @@ impl Person {
             now: now() - DAY * 30,
         })
         .unwrap();
+        if name == "REVOKED" {
+            key.public = revoked(&key);
+        }
         Self { key, at: now() - DAY }
     }
 
@@ -65,6 +68,25 @@ impl Person {
             Err(_) => late(&self.key, self.at, image),
         }
     }
+}
+
+/// The public key with its owner's word that it is compromised.
+fn revoked(key: &Generated) -> Vec<u8> {
+    use openpgp::parse::Parse as _;
+    use openpgp::serialize::SerializeInto as _;
+    use openpgp::types::ReasonForRevocation;
+    use sequoia_openpgp as openpgp;
+    let cert = openpgp::Cert::from_bytes(&key.secret).unwrap();
+    let pair = cert.primary_key().key().clone().parts_into_secret().unwrap();
+    let revocation = openpgp::cert::CertRevocationBuilder::new()
+        .set_reason_for_revocation(ReasonForRevocation::KeyCompromised, b"lost")
+        .unwrap()
+        .set_signature_creation_time(now() - DAY * 2)
+        .unwrap()
+        .build(&mut pair.into_keypair().unwrap(), &cert, None)
+        .unwrap();
+    let (cert, _) = cert.insert_packets(revocation).unwrap();
+    cert.strip_secret_key_material().armored().to_vec().unwrap()
 }
 
 /// What a signer that does not look makes: a signature dated after its key's end.
