@@ -268,6 +268,24 @@ fn threshold_of_two_wants_two_authors() {
     world.gantry(&format!("fetch {NAME}")).refused(5);
 }
 
+/// The registry's keys have the layout of a client's, and the same policy: nothing is taken
+/// before it is met.
+#[test]
+fn registry_demands_what_the_policy_beside_its_keys_says() {
+    let world = support::world::World::new(&["example.com"]);
+    world.key("second");
+    world.allow("second", "example.com");
+    world.image("a", "example.com/team/hello", "1.0.0", "");
+    let data = world.server.data();
+    let trust = format!("--trust-dir {}", data.join("trustedkeys").display());
+    world.gantry(&format!("{trust} trust policy set example.com/team --threshold 2")).ok();
+    let refused = world.push("a").refused(6);
+    assert!(refused.stderr.contains("must be signed by 2 different keys"), "{refused:?}");
+    world.gantry("sign a.aci --key second.key -o second.asc").ok();
+    world.sandbox.shell("cat second.asc >> a.aci.asc").ok();
+    world.push("a").ok();
+}
+
 #[test]
 fn trees_are_laid_over_one_another() {
     let sandbox = Sandbox::new();

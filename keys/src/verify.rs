@@ -284,7 +284,8 @@ impl GoodSignatures {
 
 impl TooFewSigners {
     /// Whether `signed` are fewer different primary keys than are demanded of `name`. Two
-    /// subkeys of one key, or two signatures by one key, are one signer.
+    /// subkeys of one key, or two signatures by one key, are one signer. So is one subkey that
+    /// two primary keys have bound: else one signature would count for two.
     fn among<'a>(
         signed: impl Iterator<Item = &'a SignedBy>,
         name: &Name,
@@ -293,7 +294,7 @@ impl TooFewSigners {
         let demanded = keyring.policies().threshold(name);
         let mut signers: Vec<SignedBy> = Vec::new();
         for by in signed {
-            if !signers.iter().any(|known| known.signer == by.signer) {
+            if !signers.iter().any(|known| known.signer == by.signer || known.key == by.key) {
                 signers.push(by.clone());
             }
         }

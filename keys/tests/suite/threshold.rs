@@ -6,9 +6,15 @@ use std::io;
 
 use aci::archive::Compression;
 use keys::{
-    Algorithm, Generated, Keyring, Liveness, Policy, PrefixPolicy, ReceiveError, Scope, TrustStore,
-    VerifiedImage, VerifyError,
+    Algorithm, Certificate, Generated, Keyring, Liveness, Policy, PrefixPolicy, ReceiveError,
+    Scope, TrustStore, VerifiedImage, VerifyError,
 };
+use openpgp::packet::signature::SignatureBuilder;
+use openpgp::parse::Parse;
+use openpgp::serialize::MarshalInto;
+use openpgp::types::{HashAlgorithm, KeyFlags, SignatureType};
+use openpgp::{Cert, Packet};
+use sequoia_openpgp as openpgp;
 
 use crate::receive::image;
 use crate::support::*;
@@ -130,6 +136,58 @@ fn threshold_counts_no_signature_over_other_bytes() {
     keyring.check_signer(&signature, Some(&name), &policy, &limits()).unwrap();
     let received = keys::receive(&file[..], io::sink(), &signature, &keyring, &policy, &limits());
     assert_eq!(code(received), "too-few-signers");
+}
+
+/// A subkey that two owners have bound to their keys makes signatures that belong to both.
+#[test]
+fn threshold_counts_a_shared_subkey_once() {
+    let world = World::new();
+    world.demand("example.com", 2);
+    let secret = |key: &Generated| Cert::from_bytes(&key.secret).unwrap();
+    let shared = secret(&generated(Algorithm::Ed25519, january())).primary_key().key().clone();
+    let subkey = shared.role_into_subordinate().parts_into_secret().unwrap();
+    let mut maker = subkey.clone().into_keypair().unwrap();
+    for owner in [&world.ann, &world.bob] {
+        let cert = secret(owner);
+        let primary = cert.primary_key().key().clone().parts_into_secret().unwrap();
+        let back = SignatureBuilder::new(SignatureType::PrimaryKeyBinding)
+            .set_signature_creation_time(january())
+            .unwrap()
+            .sign_primary_key_binding(&mut maker, &primary, &subkey)
+            .unwrap();
+        let binding = SignatureBuilder::new(SignatureType::SubkeyBinding)
+            .set_signature_creation_time(january())
+            .unwrap()
+            .set_key_flags(KeyFlags::empty().set_signing())
+            .unwrap()
+            .set_embedded_signature(back)
+            .unwrap()
+            .sign_subkey_binding(&mut primary.into_keypair().unwrap(), None, &subkey)
+            .unwrap();
+        let public = Packet::from(subkey.clone().take_secret().0);
+        let bound = cert.strip_secret_key_material();
+        let (bound, _) = bound.insert_packets([public, Packet::from(binding)]).unwrap();
+        let bytes = bound.armored().to_vec().unwrap();
+        let certificate = Certificate::read_all(&bytes, &limits()).unwrap().remove(0);
+        let scope = Scope::Prefix("example.com".parse().unwrap());
+        world.store.add(&scope, &certificate, &limits()).unwrap();
+    }
+    let (file, _) = image(NAME, b"hello", Compression::Gzip);
+    let mut context = HashAlgorithm::SHA512.context().unwrap().for_signature(4);
+    context.update(&file);
+    let signature = SignatureBuilder::new(SignatureType::Binary)
+        .set_signature_creation_time(day(1))
+        .unwrap()
+        .sign_hash(&mut maker, context)
+        .unwrap();
+    let signature = Packet::from(signature).to_vec().unwrap();
+    let receive = || {
+        let policy = Policy::new(day(2), Liveness::AtSigning);
+        keys::receive(&file[..], io::sink(), &signature, &world.keyring(), &policy, &limits())
+    };
+    assert_eq!(code(receive()), "too-few-signers");
+    world.demand("example.com", 1);
+    assert_eq!(receive().unwrap().signatures().count(), 2);
 }
 
 #[test]
