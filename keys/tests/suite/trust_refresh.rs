@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use keys::{
-    Certificate, News, Fingerprint, Interval, NotTaken, PrefixPolicy, RefreshOptions,
+    Certificate, Fingerprint, Interval, News, NotTaken, PrefixPolicy, RefreshOptions,
     RefreshOutcome, Refreshed, Scope, TrustStore,
 };
 use sequoia_openpgp::Packet;
@@ -199,7 +199,9 @@ fn refresh_takes_what_the_operator_agrees_to_and_gives_no_masked_key_its_trust_b
     assert_eq!(world.outcome(&new), RefreshOutcome::Offered(NotTaken::Masked));
     let consent =
         RefreshOptions { consent: vec![*new.fingerprint()], ..RefreshOptions::at(day(10)) };
-    let Refreshed::Asked { keys, .. } = world.refresh(&[new.clone()], &consent) else { panic!() };
+    let Refreshed::Asked { keys, .. } = world.refresh(std::slice::from_ref(&new), &consent) else {
+        panic!()
+    };
     assert_eq!(keys[0].outcome, RefreshOutcome::Agreed);
     assert!(world.trusted().contains(new.fingerprint()));
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use aci::Limits;
 use anyhow::Context as _;
 use discovery::transfer::Transfer;
-use keys::{Fingerprint, Scope, TrustStore};
+use keys::{Fingerprint, Scope};
 use serde_json::json;
 
 use super::super::client::failure;
@@ -74,7 +74,7 @@ impl Args {
         context: &Context,
         keys: &[(keys::Certificate, Vec<aci::Name>)],
     ) -> Result<(), Failure> {
-        let trusted = TrustStore::open(&context.trust_store());
+        let trusted = context.trust_store();
         for (key, prefixes) in keys {
             if !self.yes && !self.fingerprints.contains(key.fingerprint()) {
                 continue;

@@ -6,7 +6,7 @@ use aci::{Limits, Name, Refuse};
 use discovery::fetch::Source;
 use discovery::refresh::PrefixRefresh;
 use keys::{
-    News, Fingerprint, NotTaken, RefreshOptions, RefreshOutcome, Refreshed, RefreshedKey, Scope,
+    Fingerprint, News, NotTaken, RefreshOptions, RefreshOutcome, Refreshed, RefreshedKey, Scope,
     TrustStore,
 };
 use serde_json::{Value, json};
