@@ -316,7 +316,8 @@ fn fetch_of_what_is_not_there_is_not_found() {
     world.gantry(&format!("fetch {NAME}:9.9.9")).refused(4);
     world.gantry("fetch ./nothing.aci").refused(4);
     world.gantry("fetch nowhere.invalid/app").refused(7);
-    for bad in ["Example.com/x", "http://example.com/x.aci", "example.com/x:1:2"] {
+    world.gantry("fetch http://example.com/x.aci").refused(5);
+    for bad in ["Example.com/x", "docker://busybox", "example.com/x:1:2"] {
         assert_eq!(world.gantry(&format!("fetch {bad}")).code, 3, "{bad}");
     }
 }

@@ -1,12 +1,14 @@
 //! What all of the client's work shares: where requests go, how long they may take, limits.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use aci::{Limits, Name, Reference};
 use keys::Certificate;
 use url::Url;
 
-use crate::http::{Http, HttpError, Timeouts};
+use crate::credentials::Credentials;
+use crate::http::{Http, Insecure, Proxy, Retries, Setup, Timeouts};
 use crate::published::{self, Published, PublishedError};
 use crate::resolve::{self, Endpoint, Found, KeyLocation, ResolveError};
 use crate::route::{Override, Route};
@@ -22,6 +24,16 @@ pub struct ClientOptions {
     pub limits: Limits,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// Through which proxy.
+    pub proxy: Proxy,
+    /// Who this client is to which servers.
+    pub credentials: Credentials,
+    /// What is given up.
+    pub insecure: Insecure,
+    /// How often what failed is tried again.
+    pub retries: Retries,
+    /// Bytes for each second that all downloads take together at most.
+    pub limit_rate: Option<NonZeroU64>,
 }
 
 /// The client.
@@ -35,8 +47,10 @@ pub struct Client {
 impl Client {
     /// A client; nothing is asked yet.
     pub fn new(options: ClientOptions) -> Self {
-        let ClientOptions { overrides, ca_file, limits, timeouts } = options;
-        Self { http: Http::new(ca_file, timeouts), limits, overrides }
+        let ClientOptions { overrides, ca_file, limits, timeouts, .. } = options;
+        let ClientOptions { proxy, credentials, insecure, retries, limit_rate, .. } = options;
+        let setup = Setup { ca_file, timeouts, proxy, credentials, insecure, retries, limit_rate };
+        Self { http: Http::new(setup), limits, overrides }
     }
 
     /// Finds out where an image may be, without fetching it.
@@ -60,9 +74,6 @@ impl Client {
 
     /// The keys at an `https` URL.
     pub async fn keys_at(&self, url: &Url) -> Result<Vec<Certificate>, PublishedError> {
-        if url.scheme() != "https" {
-            return Err(HttpError::NotHttps { url: url.clone().into() }.into());
-        }
         published::at(&self.http, &self.route_of_url(url), url, &self.limits).await
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! name → endpoints → signature → signer known and trusted for the name?
 //!      → image ─┬→ signature digest ─┐
-//!               ├→ inspection ───────┤→ name and labels as asked? → store
+//!               ├→ inspection ───────┤→ name and labels as asked? → dependencies → store
 //!               └→ staged file ──────┘
 //! ```
 //!
@@ -11,29 +11,43 @@
 //! downloaded. Of several endpoints the next one is tried when a server cannot
 //! be reached, does not have the image or breaks off; never after a verification
 //! failed or a body ended early, since that is news the user must hear.
+//!
+//! What the store has already is verified again, from its first byte to its last and
+//! under today's trust, whenever a fetch says that it is the image asked for: a key may
+//! have been revoked, and a disk may have rotted, since it came.
+//!
+//! An image enters the store after the images it needs, so what is there is complete.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aci::{ImageManifest, Labels, Limits, Name, Reference, host_platform};
+use aci::manifest::Dependency;
+use aci::{ImageId, Limits, Name, Reference};
 use keys::{Keyring, Policy, VerifiedImage};
 use url::Url;
 
 use crate::Client;
-use crate::http::HttpError;
+use crate::http::{Document, Purpose};
 use crate::observer::{Event, Observer};
 use crate::resolve::{self, Endpoint};
 use crate::route::Route;
-use crate::store::{Imported, Origin, Store};
+use crate::store::{self, Imported, Incoming, Origin, Record, Remote, Store, StoreError, Wanted};
 
+mod dependencies;
+mod download;
 mod error;
+mod graph;
+mod identity;
+mod options;
 mod pipe;
 mod source;
 
-pub use error::{FetchError, Suggestion};
-pub use source::{Source, SourceError};
+pub use error::{FetchError, Pinned, Suggestion};
+use identity::Wish;
+pub use options::{FetchOptions, Pull, PullError};
+pub use source::{SignatureSource, Source, SourceError, signature_path, signature_url};
 
 /// Who is trusted, and by which clock.
 #[derive(Debug, Clone)]
@@ -51,6 +65,8 @@ pub struct Fetched {
     pub imported: Imported,
     /// What the verification said though the signature is good.
     pub warnings: Vec<String>,
+    /// The images it needs, each once, those that are needed before those that need them.
+    pub dependencies: Vec<Imported>,
 }
 
 impl Client {
@@ -63,13 +79,60 @@ impl Client {
         trust: &Trust,
         observer: &Arc<dyn Observer>,
     ) -> Result<Fetched, FetchError> {
-        let fetch = Fetch { client: self, store, trust, observer };
-        match source {
-            Source::Name(reference) => fetch.by_name(reference).await,
-            Source::Url(url) => fetch.by_url(url).await,
-            Source::File(path) => fetch.in_file(path).await,
-        }
+        self.fetch_with(source, &FetchOptions::default(), store, trust, observer).await
     }
+
+    /// The same, as `options` say. May be dropped at any point: the store is as it was, and
+    /// what was downloaded is taken up by the next fetch.
+    pub async fn fetch_with(
+        &self,
+        source: &Source,
+        options: &FetchOptions,
+        store: &Store,
+        trust: &Trust,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Fetched, FetchError> {
+        let fetch = Fetch { client: self, store, trust, observer, options };
+        let (signature, wish) = (options.signature.as_ref(), Wish::default());
+        let top = match source {
+            Source::Name(reference) => {
+                let wish = Wish { reference: Some(reference.clone()), ..wish };
+                fetch.in_time(fetch.by_name(reference, wish, signature)).await?
+            }
+            Source::Id(prefix) => {
+                fetch.there(&store.find(&Wanted::Id(prefix.clone()))?, &wish).await?
+            }
+            Source::Url(url) => fetch.in_time(fetch.by_url(url, signature)).await?,
+            Source::File(path) => fetch.in_file(path, signature).await?,
+        };
+        fetch.with_dependencies(top).await
+    }
+}
+
+/// An image that passed every check: in the store, or about to enter it.
+struct Arrival {
+    image_id: ImageId,
+    /// As a person names it.
+    reference: Reference,
+    dependencies: Vec<Dependency>,
+    warnings: Vec<String>,
+    state: State,
+}
+
+enum State {
+    There(Record),
+    /// It came, and is in the store.
+    Done(Imported),
+    Held(Box<Held>),
+}
+
+/// What is committed once all that the image needs is in the store.
+struct Held {
+    incoming: Incoming,
+    verified: VerifiedImage,
+    signature: Vec<u8>,
+    origin: Origin,
+    remote: Option<(Url, Remote)>,
 }
 
 struct Fetch<'a> {
@@ -77,90 +140,171 @@ struct Fetch<'a> {
     store: &'a Store,
     trust: &'a Trust,
     observer: &'a Arc<dyn Observer>,
+    options: &'a FetchOptions,
+}
+
+/// One place that may have an image, and what the image has to be.
+struct Place<'a> {
+    route: &'a Route,
+    endpoint: &'a Endpoint,
+    wish: &'a Wish,
+    signature: Option<&'a SignatureSource>,
 }
 
 impl Fetch<'_> {
-    async fn by_name(&self, reference: &Reference) -> Result<Fetched, FetchError> {
+    /// The limit on how long one image may take, where there is one.
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, FetchError>>,
+    ) -> Result<T, FetchError> {
+        match self.client.http.timeouts().total {
+            None => work.await,
+            Some(limit) => match tokio::time::timeout(limit, work).await {
+                Ok(result) => result,
+                Err(_) => Err(FetchError::TooSlow { limit }),
+            },
+        }
+    }
+
+    async fn by_name(
+        &self,
+        reference: &Reference,
+        wish: Wish,
+        signature: Option<&SignatureSource>,
+    ) -> Result<Arrival, FetchError> {
+        if let Some(id) = self.stored(reference, &wish)? {
+            return self.there(&id, &wish).await;
+        }
+        if self.options.pull == Pull::Never {
+            return Err(self.absent(reference.to_string()));
+        }
         let route = self.client.route(reference.name());
         let limits = self.limits();
         let found = resolve::images(&self.client.http, &route, reference, limits).await?;
         let mut passed_over = Vec::new();
         for endpoint in &found.found {
-            match self.at_endpoint(&route, endpoint, Some(reference)).await {
+            let place = Place { route: &route, endpoint, wish: &wish, signature };
+            match self.at_place(&place).await {
                 // Another place of the same image may do better.
                 Err(FetchError::Http(error)) if error.is_of_the_server() => {
                     self.observer.event(Event::PassedOver(&error.to_string()));
                     passed_over.push(error);
                 }
                 Err(error) => return Err(self.with_suggestions(error, reference.name()).await),
-                Ok(fetched) => return Ok(fetched),
+                Ok(arrival) => return Ok(arrival),
             }
         }
         Err(FetchError::NoEndpoint { reference: reference.clone(), passed_over })
     }
 
-    async fn by_url(&self, url: &Url) -> Result<Fetched, FetchError> {
-        let route = self.client.route_of_url(url);
-        let mut signature = url.clone();
-        signature.set_path(&format!("{}.asc", url.path()));
-        let endpoint = Endpoint { image: url.clone(), signature };
-        self.at_endpoint(&route, &endpoint, None).await
-    }
-
-    async fn at_endpoint(
-        &self,
-        route: &Route,
-        endpoint: &Endpoint,
-        asked: Option<&Reference>,
-    ) -> Result<Fetched, FetchError> {
-        self.observer.event(Event::Signature(&endpoint.signature));
-        let http = &self.client.http;
-        let limit = self.limits().signature_bytes;
-        let signature = http.document(route, &endpoint.signature, limit).await?;
-        self.check_signer(&signature, asked.map(Reference::name))?;
-
-        let answer = http.get(route, &endpoint.image).await?;
-        let (length, limit) = (answer.length(), self.limits().file_bytes);
-        let url = answer.url().clone();
-        if length.is_some_and(|length| length > limit) {
-            return Err(HttpError::TooLarge { url: url.into(), limit }.into());
+    /// The image of the store that makes it needless to ask for this one: the very image
+    /// that was pinned, or, where the network is not wanted, the best of that name.
+    fn stored(&self, reference: &Reference, wish: &Wish) -> Result<Option<ImageId>, FetchError> {
+        if let Some(id) = &wish.image_id {
+            return Ok(self.store.record(id)?.map(|record| record.image_id));
         }
-        self.observer.event(Event::Started(length));
-        let (sender, reader) = pipe::pipe();
-        let receiving = self.receive(reader, signature.clone());
-        let (moved, received) =
-            tokio::join!(pipe::pump(answer, sender, limit, self.observer), receiving);
-        // A download that broke off says more than what became of its first part.
-        moved?;
-        let (incoming, verified) = received?;
-        self.observer.event(Event::Moved);
-        if let Some(asked) = asked {
-            check_identity(asked, verified.inspected().manifest())?;
+        if self.options.pull == Pull::Update {
+            return Ok(None);
         }
-        let origin = match asked {
-            Some(asked) => Origin::Discovery { reference: asked.to_string(), url: url.into() },
-            None => Origin::Url { url: url.into() },
+        let found = match self.store.find(&Wanted::Reference(reference.clone())) {
+            Err(StoreError::Absent { .. }) => return Ok(None),
+            other => other?,
         };
-        self.import(incoming, verified, signature, origin).await
+        // The best there is may still be for another machine, or of another size.
+        let Some(image) = self.store.open_image(&found)? else { return Ok(None) };
+        let fits = wish.check(image.manifest(), &found, image.record().file_bytes).is_ok();
+        Ok(fits.then_some(found))
     }
 
-    async fn in_file(&self, path: &Path) -> Result<Fetched, FetchError> {
+    async fn by_url(
+        &self,
+        url: &Url,
+        signature: Option<&SignatureSource>,
+    ) -> Result<Arrival, FetchError> {
+        let wish = Wish::default();
+        if self.options.pull != Pull::Update
+            && let Some(remote) = self.store.remembered(url)?
+        {
+            return self.there(&remote.image_id, &wish).await;
+        }
+        if self.options.pull == Pull::Never {
+            return Err(self.absent(url.to_string()));
+        }
+        let route = self.client.route_of_url(url);
+        let endpoint = Endpoint { image: url.clone(), signature: signature_url(url) };
+        self.at_place(&Place { route: &route, endpoint: &endpoint, wish: &wish, signature }).await
+    }
+
+    async fn at_place(&self, place: &Place<'_>) -> Result<Arrival, FetchError> {
+        let remembered = self.store.remembered(&place.endpoint.image)?;
+        // By another signature it would be another question.
+        let remembered = remembered.filter(|_| place.signature.is_none());
+        let now = self.trust.policy.now;
+        if let Some(remote) = remembered.as_ref().filter(|remote| remote.is_fresh(now)) {
+            return self.there(&remote.image_id, place.wish).await;
+        }
+        let signature = self.signature(place).await?;
+        if let Some(signature) = &signature {
+            self.check_signer(signature, place.wish.reference.as_ref().map(Reference::name))?;
+        }
+        self.download(place, remembered, signature).await
+    }
+
+    /// The signature, or `None` where the server has it later.
+    async fn signature(&self, place: &Place<'_>) -> Result<Option<Vec<u8>>, FetchError> {
+        let limit = self.limits().signature_bytes;
+        let url = match place.signature {
+            None => &place.endpoint.signature,
+            Some(SignatureSource::Url(url)) => url,
+            Some(SignatureSource::File(path)) => {
+                let fail = |source| FetchError::File { path: path.clone(), source };
+                return read_small(path, limit).map(Some).map_err(fail);
+            }
+        };
+        self.observer.event(Event::Signature(url));
+        let http = &self.client.http;
+        let route =
+            if place.signature.is_some() { &self.client.route_of_url(url) } else { place.route };
+        match http.document_or_later(Purpose::Files, route, url, limit).await? {
+            Document::Here(bytes) => Ok(Some(bytes)),
+            Document::Deferred => Ok(None),
+        }
+    }
+
+    async fn in_file(
+        &self,
+        path: &Path,
+        signature: Option<&SignatureSource>,
+    ) -> Result<Arrival, FetchError> {
         let read = |path: PathBuf| {
             move |source: io::Error| FetchError::File { path: path.clone(), source }
         };
-        let signature_path = signature_beside(path);
-        let signature = read_small(&signature_path, self.limits().signature_bytes)
-            .map_err(read(signature_path.clone()))?;
+        let signature = match signature {
+            Some(SignatureSource::Url(url)) => {
+                let (route, limit) = (self.client.route_of_url(url), self.limits().signature_bytes);
+                self.observer.event(Event::Signature(url));
+                self.client.http.document(Purpose::Files, &route, url, limit).await?
+            }
+            other => {
+                let beside = signature_path(path);
+                let from = match other {
+                    Some(SignatureSource::File(path)) => path,
+                    _ => &beside,
+                };
+                read_small(from, self.limits().signature_bytes).map_err(read(from.clone()))?
+            }
+        };
         self.check_signer(&signature, None)?;
         let file = File::open(path).map_err(read(path.to_owned()))?;
         let length = file.metadata().map_err(read(path.to_owned()))?.len();
         self.observer.event(Event::Started(Some(length)));
         let watched = pipe::Watched::new(file, Arc::clone(self.observer));
-        let (incoming, verified) = self.receive(watched, signature.clone()).await?;
+        let incoming = self.store.stage()?;
+        let (incoming, verified) = self.receive(watched, incoming, signature.clone()).await?;
         self.observer.event(Event::Moved);
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let origin = Origin::File { path: path.display().to_string() };
-        self.import(incoming, verified, signature, origin).await
+        Ok(Arrival::held(Held { incoming, verified, signature, origin, remote: None }))
     }
 
     fn check_signer(&self, signature: &[u8], name: Option<&Name>) -> Result<(), FetchError> {
@@ -170,14 +314,36 @@ impl Fetch<'_> {
         })
     }
 
+    /// An image of the store, verified again under today's trust: the whole file is read.
+    async fn there(&self, id: &ImageId, wish: &Wish) -> Result<Arrival, FetchError> {
+        let (store, trust) = (self.store.clone(), self.trust.clone());
+        let (limits, id) = (self.limits().clone(), id.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let good = store::verify(&store, &id, &trust, &limits)?;
+            let warnings = good.warnings().to_vec();
+            let gone = || StoreError::Absent { wanted: id.to_string(), similar: Vec::new() };
+            Ok::<_, FetchError>((store.open_image(&id)?.ok_or_else(gone)?, warnings))
+        });
+        let (image, warnings) = opened.await.map_err(FetchError::Stopped)??;
+        let record = image.record().clone();
+        wish.check(image.manifest(), &record.image_id, record.file_bytes)?;
+        Ok(Arrival {
+            image_id: record.image_id.clone(),
+            reference: record.reference(),
+            dependencies: image.manifest().dependencies.clone(),
+            warnings,
+            state: State::There(record),
+        })
+    }
+
     /// Reads an image to its end on a thread of its own: verified, inspected, and
-    /// written to the store's staging folder.
+    /// written to where it is staged.
     async fn receive(
         &self,
         file: impl Read + Send + 'static,
+        mut incoming: Incoming,
         signature: Vec<u8>,
-    ) -> Result<(crate::store::Incoming, VerifiedImage), FetchError> {
-        let mut incoming = self.store.stage()?;
+    ) -> Result<(Incoming, VerifiedImage), FetchError> {
         let trust = self.trust.clone();
         let limits = self.limits().clone();
         tokio::task::spawn_blocking(move || {
@@ -190,21 +356,18 @@ impl Fetch<'_> {
         .map_err(FetchError::Stopped)?
     }
 
-    async fn import(
-        &self,
-        incoming: crate::store::Incoming,
-        verified: VerifiedImage,
-        signature: Vec<u8>,
-        origin: Origin,
-    ) -> Result<Fetched, FetchError> {
-        let warnings = verified.warnings();
-        let now = self.trust.policy.now;
-        let imported = tokio::task::spawn_blocking(move || {
-            incoming.commit(&verified, &signature, origin, now)
+    async fn import(&self, held: Held) -> Result<Imported, FetchError> {
+        let (now, store) = (self.trust.policy.now, self.store.clone());
+        tokio::task::spawn_blocking(move || {
+            let Held { incoming, verified, signature, origin, remote } = held;
+            let imported = incoming.commit(&verified, &signature, origin, now)?;
+            if let Some((url, remote)) = remote {
+                store.remember(&url, &remote)?;
+            }
+            Ok(imported)
         })
         .await
-        .map_err(FetchError::Stopped)??;
-        Ok(Fetched { imported, warnings })
+        .map_err(FetchError::Stopped)?
     }
 
     /// Where nobody trusted has signed, tells which keys the name's own domain publishes.
@@ -217,51 +380,27 @@ impl Fetch<'_> {
         FetchError::Signer { reason, suggestions }
     }
 
+    fn absent(&self, wanted: String) -> FetchError {
+        StoreError::Absent { wanted, similar: Vec::new() }.into()
+    }
+
     fn limits(&self) -> &Limits {
         &self.client.limits
     }
 }
 
-/// The image must be the one that was asked for (spec: discovery.md, "Validation"):
-/// a server could answer with another image of the same author.
-fn check_identity(asked: &Reference, manifest: &ImageManifest) -> Result<(), FetchError> {
-    if *asked.name() != manifest.name {
-        let (wanted, found) = (asked.name().clone(), manifest.name.clone());
-        return Err(FetchError::NameMismatch { wanted, found });
+impl Arrival {
+    fn held(held: Held) -> Self {
+        let inspected = held.verified.inspected();
+        let manifest = inspected.manifest();
+        Self {
+            image_id: inspected.image_id().clone(),
+            reference: Reference::new(manifest.name.clone(), manifest.labels.clone()),
+            dependencies: manifest.dependencies.clone(),
+            warnings: held.verified.warnings(),
+            state: State::Held(Box::new(held)),
+        }
     }
-    let mismatch = |label: &str, wanted: &str, found: Option<&str>| FetchError::LabelMismatch {
-        reference: asked.clone().into(),
-        label: label.to_owned(),
-        wanted: wanted.to_owned(),
-        found: found.map(ToOwned::to_owned),
-    };
-    if let Some((label, found)) = asked.labels().first_mismatch(&manifest.labels) {
-        return Err(mismatch(label.name.as_str(), &label.value, found));
-    }
-    let (os, arch) = host_platform();
-    match platform_mismatch(asked.labels(), &manifest.labels, [("os", os), ("arch", arch)]) {
-        Some((label, wanted, found)) => Err(mismatch(label, wanted, Some(found))),
-        None => Ok(()),
-    }
-}
-
-/// Labels that were not asked for stand for this machine's; an image without them is for any.
-fn platform_mismatch<'a>(
-    asked: &Labels,
-    image: &'a Labels,
-    host: [(&'static str, &'static str); 2],
-) -> Option<(&'static str, &'static str, &'a str)> {
-    host.into_iter().find_map(|(label, wanted)| {
-        let found = image.value(label)?;
-        (asked.value(label).is_none() && found != wanted).then_some((label, wanted, found))
-    })
-}
-
-/// `app.aci.asc` for `app.aci`.
-fn signature_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".asc");
-    name.into()
 }
 
 pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {

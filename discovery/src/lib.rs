@@ -4,6 +4,7 @@ pub mod bundle;
 mod client;
 mod closure;
 pub mod config;
+pub mod credentials;
 mod error;
 pub mod fetch;
 pub mod html;

@@ -9,11 +9,15 @@ pub enum Event<'a> {
     Signature(&'a Url),
     /// This place did not help; the next one is tried.
     PassedOver(&'a str),
-    /// The image begins to move: so many bytes, where known.
+    /// What an earlier fetch left is taken up: so many bytes need not be asked for.
+    Resumed(u64),
+    /// The download broke off; it goes on after so many bytes.
+    Again(u64),
+    /// An image begins to move: so many bytes, where known. Several may move at once.
     Started(Option<u64>),
     /// So many bytes more have moved.
     Advanced(u64),
-    /// All bytes have moved; the rest is the other end's work, or the disk's.
+    /// All bytes of an image have moved, or no more of them will; the rest is the other end's work, or the disk's.
     Moved,
 }
 

@@ -9,7 +9,7 @@ use keys::{Certificate, Fingerprint, KeyError};
 use url::Url;
 
 use crate::error::{Kind, refusal};
-use crate::http::{Http, HttpError};
+use crate::http::{Http, HttpError, Purpose};
 use crate::resolve::{self, KeyLocation, ResolveError};
 use crate::route::Route;
 
@@ -126,7 +126,7 @@ pub(crate) async fn at(
     url: &Url,
     limits: &Limits,
 ) -> Result<Vec<Certificate>, PublishedError> {
-    let bytes = http.document(route, url, limits.key_bytes).await?;
+    let bytes = http.document(Purpose::Keys, route, url, limits.key_bytes).await?;
     Certificate::read_all(&bytes, limits)
         .map_err(|source| PublishedError::Key { url: url.clone().into(), source })
 }

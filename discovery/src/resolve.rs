@@ -7,7 +7,8 @@
 //! with the reason, so that an answer of "not found" can say all of them.
 //!
 //! Unlike rkt, a prefix covers whole path segments (`example.com/foo` does not
-//! cover `example.com/foobar`), and only `https` URLs are used.
+//! cover `example.com/foobar`), and only `https` URLs are used unless the user gives
+//! that up for one command; then a page that https does not give is asked for over http.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ use url::Url;
 
 use crate::error::{Kind, printable, refusal};
 use crate::html::{MetaTag, meta_tags};
-use crate::http::{Http, HttpError};
+use crate::http::{Http, HttpError, Insecure, Purpose};
 use crate::route::Route;
 
 /// Where an image and its signature may be.
@@ -203,7 +204,8 @@ pub(crate) async fn images(
     limits: &Limits,
 ) -> Result<Found<Endpoint>, ResolveError> {
     let rendered = with_platform(reference)?;
-    let read = |tag: &MetaTag| endpoint(&Template::new(&tag.value), &rendered);
+    let insecure = http.insecure();
+    let read = |tag: &MetaTag| endpoint(&Template::new(&tag.value), &rendered, insecure);
     walk(http, route, reference.name(), limits, "image", "ac-discovery", read).await
 }
 
@@ -214,9 +216,10 @@ pub(crate) async fn keys(
     name: &Name,
     limits: &Limits,
 ) -> Result<Found<KeyLocation>, ResolveError> {
+    let insecure = http.insecure();
     let read = |tag: &MetaTag| {
         let prefix = prefix_of(tag).ok_or_else(|| format!("{:?} is no name", tag.prefix))?;
-        Ok(KeyLocation { prefix, url: https_url(&tag.value)? })
+        Ok(KeyLocation { prefix, url: usable_url(&tag.value, insecure.http_for(Purpose::Keys))? })
     };
     walk(http, route, name, limits, "keys", "ac-discovery-pubkeys", read).await
 }
@@ -233,14 +236,9 @@ async fn walk<T>(
     let mut failed_levels = Vec::new();
     for level in name.ancestors() {
         let url = page_url(&level).ok_or_else(|| ResolveError::Host { name: name.clone() })?;
-        let page = match http.document(route, &url, limits.page_bytes).await {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == Kind::Failed => return Err(ResolveError::Setup(error)),
-            Err(error) => {
-                let why = LevelFault::Http(error);
-                failed_levels.push(FailedLevel { url: url.into(), why });
-                continue;
-            }
+        let (url, page) = match page(http, route, url, limits, &mut failed_levels).await? {
+            Some((url, bytes)) => (url, String::from_utf8_lossy(&bytes).into_owned()),
+            None => continue,
         };
         match read_page(&page, name, tag_name, &read) {
             Ok(found) => return Ok(Found { page: url.into(), found, failed_levels }),
@@ -248,6 +246,30 @@ async fn walk<T>(
         }
     }
     Err(ResolveError::NotFound { what, name: name.clone(), failed: failed_levels })
+}
+
+/// One page of the walk: over https, or else over http where the user gave that up.
+async fn page(
+    http: &Http,
+    route: &Route,
+    url: Url,
+    limits: &Limits,
+    failed: &mut Vec<FailedLevel>,
+) -> Result<Option<(Url, Vec<u8>)>, ResolveError> {
+    let plain = Url::parse(&url.as_str().replacen("https", "http", 1)).ok();
+    let plain = plain.filter(|_| http.insecure().allow_http);
+    for url in std::iter::once(url).chain(plain) {
+        match http.document(Purpose::Files, route, &url, limits.page_bytes).await {
+            Ok(bytes) => return Ok(Some((url, bytes))),
+            Err(error) if matches!(error.kind(), Kind::Failed | Kind::Usage) => {
+                return Err(ResolveError::Setup(error));
+            }
+            Err(error) => {
+                failed.push(FailedLevel { url: url.into(), why: LevelFault::Http(error) });
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// What can be used of the tags of one page that cover `name`; never empty.
@@ -287,12 +309,16 @@ fn prefix_of(tag: &MetaTag) -> Option<Name> {
     tag.prefix.strip_suffix('/').unwrap_or(&tag.prefix).parse().ok()
 }
 
-fn endpoint(template: &Template, reference: &Reference) -> Result<Endpoint, String> {
+fn endpoint(
+    template: &Template,
+    reference: &Reference,
+    insecure: Insecure,
+) -> Result<Endpoint, String> {
     let url = |extension| {
         let text = template
             .render(reference, extension)
             .ok_or_else(|| format!("{template} needs a label that was not given"))?;
-        https_url(&text)
+        usable_url(&text, insecure.http_for(Purpose::Files))
     };
     let (image, signature) = (url(Extension::Image)?, url(Extension::Signature)?);
     if image == signature {
@@ -301,9 +327,10 @@ fn endpoint(template: &Template, reference: &Reference) -> Result<Endpoint, Stri
     Ok(Endpoint { image, signature })
 }
 
-fn https_url(text: &str) -> Result<Url, String> {
+fn usable_url(text: &str, http: bool) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("{text:?} is no URL: {error}"))?;
-    if url.scheme() != "https" || url.host_str().is_none() {
+    let plain = http && url.scheme() == "http";
+    if (url.scheme() != "https" && !plain) || url.host_str().is_none() {
         return Err(format!("{text} is not https"));
     }
     url.set_fragment(None);

@@ -234,11 +234,11 @@ impl Route {
 
     /// How `url` is asked under this route.
     pub(crate) fn hop(&self, url: &Url) -> Hop {
-        let own = url.scheme() == "https"
-            && url.host_str() == Some(self.host.as_str())
-            && url.port().is_none();
+        let host = url.host_str() == Some(self.host.as_str()) && url.port().is_none();
+        let own = host && url.scheme() == "https";
         match &self.way {
-            Way::Connect(target) if own => Hop { url: url.clone(), connect: Some(target.clone()) },
+            // Plain http, where the user allows it, goes to the same address.
+            Way::Connect(target) if host => Hop { url: url.clone(), connect: Some(target.clone()) },
             Way::Mirror(MirrorUrl(base)) if own => {
                 let mut asked = base.clone();
                 // The base's path ends in a slash and the other begins with one.

@@ -12,6 +12,8 @@
 //!   locks/
 //!     sha512-8f1c…e0               flocked: shared while read, alone while imported or removed
 //!   staging/                       what is being imported or removed, under hidden names
+//!   partial/                       downloads that have not come to their end
+//!   remotes/                       what is remembered of images' URLs
 //! ```
 //!
 //! There is no index: the folders are the truth, and one file that is damaged
@@ -23,8 +25,10 @@
 
 mod import;
 mod lookup;
+mod partial;
 mod read;
 mod record;
+mod remote;
 mod verify;
 
 use std::fs::{self, File};
@@ -39,8 +43,10 @@ use crate::error::{Kind, refusal};
 
 pub use import::{Imported, Incoming};
 pub use lookup::{Wanted, WantedError};
+pub(crate) use partial::{Facts, Partial};
 pub use read::{Listing, StoredImage};
 pub use record::{Origin, Record};
+pub(crate) use remote::Remote;
 pub use verify::{Damage, verify};
 
 pub(crate) const IMAGE_FILE: &str = "image.aci";

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use aci::{Limits, Refuse};
+use discovery::config::Size;
 use discovery::fetch::Trust;
-use discovery::http::Timeouts;
 use discovery::observer::{Event, Observer};
 use discovery::store::Wanted;
 use discovery::{Client, ClientOptions, Store};
@@ -21,9 +21,18 @@ impl Context {
         Client::new(ClientOptions {
             overrides: self.overrides().to_vec(),
             ca_file: self.ca_file(),
-            limits: Limits::default(),
-            timeouts: Timeouts::default(),
+            limits: Limits { file_bytes: self.max_size(), ..Limits::default() },
+            timeouts: self.timeouts(),
+            proxy: self.proxy(),
+            credentials: self.credentials(),
+            insecure: self.insecure(),
+            retries: self.retries(),
+            limit_rate: self.limit_rate(),
         })
+    }
+
+    fn max_size(&self) -> u64 {
+        self.config().max_size.map_or(Limits::default().file_bytes, Size::bytes)
     }
 
     /// The image store.
@@ -80,7 +89,15 @@ pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
 pub(super) struct Watcher {
     context: Context,
     verb: &'static str,
-    bar: Mutex<Option<ProgressBar>>,
+    bar: Mutex<Option<Moving>>,
+}
+
+/// The bar of all that moves now.
+struct Moving {
+    bar: ProgressBar,
+    images: usize,
+    /// All bytes that are known to move, until one says that it does not know.
+    total: Option<u64>,
 }
 
 impl Watcher {
@@ -89,7 +106,7 @@ impl Watcher {
         Arc::new(Self { context: context.clone(), verb, bar: Mutex::new(None) })
     }
 
-    fn with_bar(&self, work: impl FnOnce(&mut Option<ProgressBar>)) {
+    fn with_bar(&self, work: impl FnOnce(&mut Option<Moving>)) {
         work(&mut self.bar.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -101,17 +118,38 @@ impl Observer for Watcher {
             Event::PassedOver(why) => {
                 self.context.note(format_args!("passed over: {}", discovery::printable(why)));
             }
-            Event::Started(total) => {
-                self.with_bar(|bar| *bar = Some(self.context.progress(self.verb, total)));
+            Event::Resumed(bytes) => {
+                self.context.note(format_args!("going on after {bytes} bytes of an earlier fetch"));
             }
-            Event::Advanced(bytes) => self.with_bar(|bar| {
-                if let Some(bar) = bar {
-                    bar.inc(bytes);
+            Event::Again(bytes) => {
+                self.context
+                    .note(format_args!("broke off after {bytes} bytes; asking for the rest"));
+            }
+            Event::Started(total) => self.with_bar(|moving| match moving {
+                Some(moving) => {
+                    moving.images += 1;
+                    moving.total = moving.total.zip(total).map(|(known, more)| known + more);
+                    match moving.total {
+                        Some(total) => moving.bar.set_length(total),
+                        None => moving.bar.unset_length(),
+                    }
+                }
+                None => {
+                    let bar = self.context.progress(self.verb, total);
+                    *moving = Some(Moving { bar, images: 1, total });
                 }
             }),
-            Event::Moved => self.with_bar(|bar| {
-                if let Some(bar) = bar.take() {
-                    bar.finish_and_clear();
+            Event::Advanced(bytes) => self.with_bar(|moving| {
+                if let Some(moving) = moving {
+                    moving.bar.inc(bytes);
+                }
+            }),
+            Event::Moved => self.with_bar(|moving| match moving {
+                Some(Moving { images, .. }) if *images > 1 => *images -= 1,
+                _ => {
+                    if let Some(moving) = moving.take() {
+                        moving.bar.finish_and_clear();
+                    }
                 }
             }),
         }
@@ -120,6 +158,10 @@ impl Observer for Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.event(Event::Moved);
+        self.with_bar(|moving| {
+            if let Some(moving) = moving.take() {
+                moving.bar.finish_and_clear();
+            }
+        });
     }
 }

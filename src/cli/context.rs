@@ -8,11 +8,13 @@ use std::time::Duration;
 use aci::Refuse;
 use clap::Args;
 use discovery::Config;
+use discovery::config::Size;
 use discovery::route::Override;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use keys::{Interval, TrustStore};
 use serde::Serialize;
 
+use super::network::Network;
 use super::{Failure, Kind};
 
 /// Options every command takes.
@@ -43,6 +45,8 @@ pub(crate) struct Global {
     /// Say nothing but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) network: Network,
 }
 
 /// The global options, what the configuration files say, and how to speak.
@@ -59,6 +63,7 @@ impl Context {
 
     /// Reads the configuration: `--config` alone, or the user's file and the system's.
     pub(super) fn configure(&mut self) -> Result<(), Failure> {
+        self.global.network.check()?;
         let user = home_folder("XDG_CONFIG_HOME", ".config").join("gantry/config.toml");
         let read = match &self.global.config {
             Some(path) => Config::read(path),
@@ -80,6 +85,18 @@ impl Context {
     /// CA certificates trusted besides the system's: `--ca-file`, else the configuration's.
     pub(crate) fn ca_file(&self) -> Option<PathBuf> {
         self.global.ca_file.clone().or_else(|| self.config.ca_file.clone())
+    }
+
+    /// What the configuration files say.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The same, with a limit on image files that counts more than the configuration's.
+    pub(super) fn with_max_size(&self, limit: Option<Size>) -> Self {
+        let mut context = self.clone();
+        context.config.max_size = limit.or(context.config.max_size);
+        context
     }
 
     pub(crate) fn global(&self) -> &Global {

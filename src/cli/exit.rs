@@ -50,6 +50,18 @@ impl Failure {
         Self::Refusal(kind, Box::new(refusal))
     }
 
+    /// The same failure, saying which of several things it is of.
+    pub(crate) fn of(self, what: &str) -> Self {
+        match self {
+            Self::Refusal(kind, mut refusal) => {
+                refusal.message = format!("{what}: {}", refusal.message);
+                Self::Refusal(kind, refusal)
+            }
+            Self::Error(kind, error) => Self::Error(kind, error.context(what.to_owned())),
+            other => other,
+        }
+    }
+
     /// A refusal by trust, verification or format: exit code 5.
     pub(crate) fn refused(error: &impl Refuse) -> Self {
         Self::refusal(Kind::Refused, error.refusal())

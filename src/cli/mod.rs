@@ -16,6 +16,7 @@ mod inspect;
 mod key;
 mod lifetime;
 mod limits;
+mod network;
 mod open;
 mod pack;
 mod patch;

@@ -96,3 +96,30 @@ fn config_named_file_must_be_there_and_small() {
     fs::write(&path, vec![b'#'; (MAX_BYTES + 1) as usize]).unwrap();
     assert!(matches!(Config::read(&path), Err(ConfigError::TooLarge { .. })));
 }
+
+#[test]
+fn config_faults_show_no_secret() {
+    for text in [
+        "[[credentials]]\nhost = \"a.com\"\ntoken = \"s3cret\" x\n",
+        "[[credentials]]\nhost = \"a.com\"\npassword = [\"s3cret\"]\n",
+        "proxy = \"http://u:s3cret@p\"\n",
+    ] {
+        let said = fault(text);
+        assert!(said.contains("line") && !said.contains("s3cret"), "{said}");
+    }
+}
+
+#[test]
+fn config_secret_in_the_file_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    fs::write(&path, "[[credentials]]\nhost = \"a.com\"\ntoken = \"s3cret\"\n").unwrap();
+    for (mode, good) in [(0o644, false), (0o640, false), (0o600, true), (0o400, true)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        match Config::read(&path) {
+            Ok(config) => assert!(good && !format!("{config:?}").contains("s3cret")),
+            Err(error) => assert!(!good && matches!(error, ConfigError::Exposed { .. }), "{error}"),
+        }
+    }
+}

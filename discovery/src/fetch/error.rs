@@ -2,16 +2,17 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use aci::{Name, Reference, Refusal, Refuse};
+use aci::{ImageId, Name, Reference, Refusal, Refuse};
 use keys::{Fingerprint, ReceiveError, VerifyError};
 use url::Url;
 
-use crate::error::{Kind, refusal};
+use crate::error::{Kind, printable, refusal};
 use crate::http::HttpError;
 use crate::published::Published;
 use crate::resolve::ResolveError;
-use crate::store::StoreError;
+use crate::store::{Damage, StoreError};
 
 /// A key the name's domain publishes, as something to trust after comparing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,12 +124,86 @@ pub enum FetchError {
         #[source]
         source: io::Error,
     },
+    /// The image that needs it names another ID or size.
+    #[error("the image that was served for {name} is not the one that is needed")]
+    Pinned {
+        /// The image's name.
+        name: Name,
+        /// What differs.
+        pin: Pinned,
+    },
+    /// The server has the image later, or its signature even after the image.
+    #[error("{url} answered that it has the {what} later")]
+    Deferred {
+        /// What was asked for.
+        url: Box<Url>,
+        /// The image, or its signature.
+        what: &'static str,
+    },
+    /// It took longer than it may.
+    #[error("the image took longer than {} seconds", .limit.as_secs_f64())]
+    TooSlow {
+        /// The limit.
+        limit: Duration,
+    },
+    /// An image that another one needs.
+    #[error("{}: {source}", .chain.join(" needs "))]
+    Dependency {
+        /// From the image that was asked for to the one that failed.
+        chain: Vec<String>,
+        /// Why it failed.
+        source: Box<FetchError>,
+    },
+    /// Images that need each other.
+    #[error("images need each other in a circle: {}", .cycle.join(" needs "))]
+    Cycle {
+        /// The circle; its first is also its last.
+        cycle: Vec<String>,
+    },
+    /// One image needs another, and so on, for too long.
+    #[error("{} is more than {limit} images deep", .chain.join(" needs "))]
+    TooDeep {
+        /// From the image that was asked for down.
+        chain: Vec<String>,
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many images are needed.
+    #[error("more than {limit} images are needed; the next: {}", .chain.join(" needs "))]
+    TooManyDependencies {
+        /// From the image that was asked for to the first that is too many.
+        chain: Vec<String>,
+        /// The limit.
+        limit: u64,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store has the image, but it does not pass any more.
+    #[error(transparent)]
+    Stored(#[from] Damage),
     /// The verifying thread died.
     #[error("the verification stopped: {0}")]
     Stopped(#[source] tokio::task::JoinError),
+}
+
+/// What an image that another one needs has otherwise than that one says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pinned {
+    /// Its image ID.
+    ImageId {
+        /// The one needed.
+        wanted: ImageId,
+        /// The one served.
+        found: ImageId,
+    },
+    /// The bytes of its file.
+    Size {
+        /// As many as are needed.
+        wanted: u64,
+        /// As many as the server announced, or as there were.
+        found: Option<u64>,
+    },
 }
 
 impl FetchError {
@@ -151,11 +226,19 @@ impl FetchError {
             },
             Self::Signer { .. }
             | Self::Truncated { .. }
+            | Self::Pinned { .. }
+            | Self::Cycle { .. }
+            | Self::TooDeep { .. }
+            | Self::TooManyDependencies { .. }
             | Self::NameMismatch { .. }
             | Self::LabelMismatch { .. } => Kind::Refused,
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             Self::File { .. } | Self::Stopped(_) => Kind::Failed,
             Self::Store(error) => error.kind(),
+            Self::Stored(error) => error.kind(),
+            Self::Dependency { source, .. } => source.kind(),
+            Self::Deferred { .. } => Kind::Server,
+            Self::TooSlow { .. } => Kind::Network,
         }
     }
 }
@@ -166,6 +249,33 @@ impl Refuse for FetchError {
             Self::Resolve(error) => error.refusal(),
             Self::Http(error) => error.refusal(),
             Self::Store(error) => error.refusal(),
+            Self::Stored(error) => error.refusal(),
+            Self::Dependency { source, .. } => {
+                let mut refusal = source.refusal();
+                refusal.message = printable(&self.to_string());
+                refusal
+            }
+            Self::Pinned { pin, .. } => self.of_pin(pin),
+            Self::Cycle { .. } | Self::TooDeep { .. } | Self::TooManyDependencies { .. } => {
+                self.of_graph()
+            }
+            Self::Deferred { what, .. } => refusal(
+                "deferred",
+                self,
+                format!("the {what}, with status 200"),
+                "status 202",
+                "a signature may be deferred until the image is there, once; an image may not",
+                "try again later",
+            ),
+            Self::TooSlow { .. } => refusal(
+                "too-slow",
+                self,
+                "the image in time",
+                "a part of it",
+                "--total-timeout and total-timeout limit how long one image may take",
+                "give it more time, or try again: what has come is kept where the server lets \
+                 downloads be resumed",
+            ),
             Self::Image(error) => error.refusal(),
             Self::Signer { reason, suggestions } => signer_refusal(reason, suggestions),
             Self::NoEndpoint { reference, passed_over } => match passed_over.as_slice() {
@@ -226,6 +336,52 @@ impl Refuse for FetchError {
                 "report this as a defect of gantry",
             ),
         }
+    }
+}
+
+impl FetchError {
+    fn of_pin(&self, pin: &Pinned) -> Refusal {
+        let (code, wanted, found) = match pin {
+            Pinned::ImageId { wanted, found } => {
+                ("image-id-mismatch", wanted.to_string(), found.to_string())
+            }
+            Pinned::Size { wanted, found } => {
+                let found = found.map_or("more".to_owned(), |found| format!("{found} bytes"));
+                ("size-mismatch", format!("a file of {wanted} bytes"), found)
+            }
+        };
+        refusal(
+            code,
+            self,
+            wanted,
+            found,
+            "the imageID and size that an image names for one it needs must be those of the image \
+             that is served (aci.md, \"Dependency Matching\")",
+            "ask the author of the image that needs it to build it against the newer one",
+        )
+    }
+
+    fn of_graph(&self) -> Refusal {
+        let (code, wanted, found) = match self {
+            Self::Cycle { cycle } => {
+                ("dependency-cycle", "images that can be put in order".to_owned(), cycle)
+            }
+            Self::TooDeep { chain, limit } => {
+                ("dependency-depth", format!("at most {limit} images in a line"), chain)
+            }
+            Self::TooManyDependencies { chain, limit } => {
+                ("dependency-count", format!("at most {limit} images"), chain)
+            }
+            _ => ("failed", String::new(), &Vec::new()),
+        };
+        refusal(
+            code,
+            self,
+            wanted,
+            found.join(" needs "),
+            "an image, what it needs and what that needs have to come to an end",
+            "tell the authors; --no-dependencies fetches the image alone",
+        )
     }
 }
 

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::FetchError;
-use crate::http::{Answer, HttpError};
 use crate::observer::{Event, Observer};
 
 /// Chunks on the way at most: enough to hide the disk's pauses, little memory.
@@ -26,6 +24,12 @@ pub(super) fn pipe() -> (Sender, Reader) {
     (sender, Reader { chunks, current: Bytes::new() })
 }
 
+/// Ends the pipe with an error, so that what came is never taken for the whole.
+pub(super) async fn break_off(sender: Sender) {
+    // Where the reader is gone already there is nobody to tell.
+    let _ = sender.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
+}
+
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
@@ -37,42 +41,6 @@ impl Read for Reader {
         let length = self.current.len().min(buffer.len());
         self.current.copy_to_slice(&mut buffer[..length]);
         Ok(length)
-    }
-}
-
-/// Moves a body into the pipe. A body that breaks off is never taken for one that
-/// ended: the reader gets an error, and so does the caller.
-pub(super) async fn pump(
-    mut answer: Answer,
-    sender: Sender,
-    limit: u64,
-    observer: &Arc<dyn Observer>,
-) -> Result<(), FetchError> {
-    let mut moved = 0;
-    loop {
-        let error = match answer.chunk().await {
-            Ok(None) => return Ok(()),
-            Ok(Some(chunk)) => {
-                let length = chunk.len() as u64;
-                moved += length;
-                if moved > limit {
-                    HttpError::TooLarge { url: answer.url().clone().into(), limit }.into()
-                } else if sender.send(Ok(chunk)).await.is_err() {
-                    // The verification has seen enough; it says why.
-                    return Ok(());
-                } else {
-                    observer.event(Event::Advanced(length));
-                    continue;
-                }
-            }
-            Err(HttpError::EndedEarly { url, why }) => {
-                FetchError::Truncated { url, wanted: answer.length(), found: moved, why }
-            }
-            Err(error) => error.into(),
-        };
-        // Where the reader is gone already there is nobody to tell.
-        let _ = sender.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
-        return Err(error);
     }
 }
 

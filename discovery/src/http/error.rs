@@ -1,11 +1,15 @@
 //! What can go wrong with one request.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aci::{Refusal, Refuse};
 use url::Url;
 
-use super::status_kind;
+use super::retry::LONGEST_ASKED;
+use super::{ProxyError, status_kind};
+use crate::credentials::CredentialsError;
 use crate::error::{Kind, chain, refusal};
 
 /// Why a request gave nothing that can be used.
@@ -42,7 +46,15 @@ pub enum HttpError {
         url: Box<Url>,
         /// The chain of causes.
         why: String,
+        /// Whether there was a connection, which broke off.
+        dropped: bool,
     },
+    /// The proxy cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The configured credentials cannot be used.
+    #[error(transparent)]
+    CredentialsUnusable(Arc<CredentialsError>),
     /// Nothing came for too long.
     #[error("{url} did not answer in time")]
     Timeout {
@@ -64,6 +76,8 @@ pub enum HttpError {
         url: Box<Url>,
         /// The status.
         status: u16,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
     },
     /// More bytes than such a document may have.
     #[error("{url} gave more than {limit} bytes")]
@@ -114,11 +128,39 @@ pub enum HttpError {
 impl HttpError {
     pub(crate) fn request(url: &Url, error: reqwest::Error) -> Self {
         let url = Box::new(url.clone());
-        if error.is_timeout() {
+        let dropped = !error.is_connect();
+        if error.is_timeout() && dropped {
             Self::Timeout { url }
         } else {
             // The error would name the URL again.
-            Self::Request { url, why: chain(&error.without_url()) }
+            Self::Request { url, why: chain(&error.without_url()), dropped }
+        }
+    }
+
+    pub(crate) fn status(url: &Url, status: u16, retry_after: Option<Duration>) -> Self {
+        Self::Status { url: Box::new(url.clone()), status, retry_after }
+    }
+
+    /// Whether the same request may do better a little later: a connection that broke off,
+    /// silence, a server that is busy. A host that is not there, a certificate that is not
+    /// believed and an answer of "no" stay as they are.
+    pub(crate) fn may_get_better(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::EndedEarly { .. } => true,
+            Self::Request { dropped, .. } => *dropped,
+            Self::Status { status, retry_after, .. } => {
+                matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+                    && retry_after.is_none_or(|asked| asked <= LONGEST_ASKED)
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the server asks to wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
@@ -139,6 +181,7 @@ impl HttpError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::CaFile { .. } | Self::Tls { .. } => Kind::Failed,
+            Self::Proxy(_) | Self::CredentialsUnusable(_) => Kind::Usage,
             Self::LookUp { .. }
             | Self::Request { .. }
             | Self::Timeout { .. }
@@ -173,7 +216,9 @@ impl Refuse for HttpError {
                 "every request is made over TLS with a checked certificate",
                 "install the system's CA certificates (package ca-certificates), or give --ca-file",
             ),
-            Self::Status { url, status } => self.of_status(url, *status),
+            Self::Proxy(error) => error.refusal(),
+            Self::CredentialsUnusable(error) => error.refusal(),
+            Self::Status { url, status, .. } => self.of_status(url, *status),
             Self::TooLarge { limit, .. } => refusal(
                 "answer-too-large",
                 self,
@@ -196,7 +241,8 @@ impl Refuse for HttpError {
                 "an https URL",
                 url.as_str(),
                 "everything is fetched over https",
-                "use the https URL",
+                "use the https URL, or give up that protection for one command: \
+                 --insecure-allow-http, for keys --insecure-keys-over-http",
             ),
             Self::Credentials { .. } => refusal(
                 "url-with-credentials",
@@ -234,7 +280,10 @@ impl HttpError {
 
     fn of_status(&self, url: &Url, status: u16) -> Refusal {
         let next = match status {
-            401 | 403 => "ask the server's owner for access",
+            401 | 403 => {
+                "ask the server's owner for access, and put what shows who you are into \
+                 [[credentials]] or auth.d"
+            }
             404 | 410 => "check the name, version and labels",
             500.. => "try again later; the server's log says more",
             _ => "ask the server's owner",

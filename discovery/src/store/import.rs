@@ -2,12 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use aci::stage::{self, Existing, Hold, StagedFolder};
 use jiff::Timestamp;
 use keys::VerifiedImage;
 
+use super::partial::Partial;
 use super::{IMAGE_FILE, MANIFEST_FILE, Origin, RECORD_FILE, Record, SIGNATURE_FILE};
 use super::{Store, StoreError};
 
@@ -18,6 +20,11 @@ pub struct Incoming {
     store: Store,
     folder: StagedFolder,
     file: File,
+    /// Where the bytes are written while they are downloaded, so that a process that dies
+    /// leaves them behind; else they are in the folder.
+    partial: Option<Partial>,
+    /// Bytes that are in the file already and will be written again.
+    already: u64,
 }
 
 /// What an import did.
@@ -39,12 +46,29 @@ impl Store {
             .create_new(true)
             .open(&path)
             .map_err(StoreError::io("create", &path))?;
-        Ok(Incoming { store: self.clone(), folder, file })
+        Ok(Incoming { store: self.clone(), folder, file, partial: None, already: 0 })
+    }
+
+    /// Begins an import whose bytes are written to an unfinished download. Its first `from`
+    /// bytes are there: they are to be written all the same, so that whoever follows what is
+    /// written sees the whole file.
+    pub(crate) fn stage_partial(
+        &self,
+        partial: Partial,
+        from: u64,
+    ) -> Result<Incoming, StoreError> {
+        let (folder, file) = (self.staged_folder()?, partial.open(from)?);
+        Ok(Incoming { store: self.clone(), folder, file, partial: Some(partial), already: from })
     }
 }
 
 impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.already > 0 {
+            let length = bytes.len().min(usize::try_from(self.already).unwrap_or(usize::MAX));
+            self.already -= length as u64;
+            return Ok(length);
+        }
         self.file.write(bytes)
     }
 
@@ -54,11 +78,24 @@ impl Write for Incoming {
 }
 
 impl Incoming {
+    /// The file that is written.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &self.partial {
+            Some(partial) => partial.path().to_owned(),
+            None => self.folder.path().join(IMAGE_FILE),
+        }
+    }
+
+    /// So many bytes that were written will be written again.
+    pub(crate) fn rewind(&mut self, bytes: u64) {
+        self.already = bytes;
+    }
+
     /// Puts the image that was written here into the store, whole or not at all.
     /// `verified` must come from the very bytes that were written. An image that
     /// is there already stays as it is.
     pub fn commit(
-        self,
+        mut self,
         verified: &VerifiedImage,
         signature: &[u8],
         origin: Origin,
@@ -66,6 +103,9 @@ impl Incoming {
     ) -> Result<Imported, StoreError> {
         let record = record_of(verified, origin, now)?;
         self.file.sync_all().map_err(StoreError::io("sync", self.folder.path()))?;
+        if let Some(partial) = self.partial.take() {
+            partial.finish(&self.folder.path().join(IMAGE_FILE))?;
+        }
         self.write(SIGNATURE_FILE, signature)?;
         self.write(MANIFEST_FILE, verified.inspected().manifest_bytes())?;
         let mut text = serde_json::to_vec_pretty(&record)

@@ -3,6 +3,7 @@
 //! workspace. What the reference tool does on its command line is for the command's own tests.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test with a line of its own")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod differences;
 mod fetching;
@@ -10,6 +11,9 @@ mod fetching;
 mod harness;
 mod running;
 mod storing;
+#[path = "../client/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "made for the tests of the client")]
+mod support;
 
 use std::process::ExitCode;
 

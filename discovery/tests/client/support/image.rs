@@ -48,6 +48,32 @@ pub(crate) fn image(reference: &str, content: &[u8]) -> Vec<u8> {
 pub(crate) fn tar_image(reference: &str, content: &[u8], compression: Compression) -> Vec<u8> {
     let reference: Reference = reference.parse().unwrap();
     let manifest = ImageManifest::new(reference.name().clone(), reference.labels().clone());
+    archive_of(&manifest, content, compression)
+}
+
+/// An image that needs others, each as the JSON of its dependency.
+pub(crate) fn image_needing(reference: &str, needs: &[String]) -> Vec<u8> {
+    let reference: Reference = reference.parse().unwrap();
+    let manifest = ImageManifest::new(reference.name().clone(), reference.labels().clone());
+    let mut json: serde_json::Value = serde_json::from_slice(&manifest.to_json().unwrap()).unwrap();
+    json["dependencies"] =
+        needs.iter().map(|need| serde_json::from_str::<serde_json::Value>(need).unwrap()).collect();
+    let manifest = ImageManifest::from_json(json.to_string().as_bytes()).unwrap();
+    archive_of(&manifest, b"x", Compression::Gzip)
+}
+
+/// Bytes that no compression makes fewer.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 56) as u8
+    })
+    .take(length)
+    .collect()
+}
+
+fn archive_of(manifest: &ImageManifest, content: &[u8], compression: Compression) -> Vec<u8> {
     let manifest = manifest.to_json().unwrap();
     let entry = |path: &str, kind, mode| Entry {
         path: path.into(),

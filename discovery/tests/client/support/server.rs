@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -17,8 +17,9 @@ pub(crate) struct Request {
     pub(crate) method: String,
     /// Path and query.
     pub(crate) target: String,
-    /// The name TLS asked for.
+    /// The name TLS asked for; empty over plain http.
     pub(crate) sni: String,
+    pub(crate) secure: bool,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -54,11 +55,35 @@ pub(crate) enum Reply {
     Silence,
     /// The connection is closed before an answer.
     Close,
+    /// A status, header lines, each with its end, and a body.
+    Said { status: u16, headers: String, body: Vec<u8> },
+    /// The same, with a longer body announced, and cut off.
+    Cut { status: u16, headers: String, announced: usize, body: Vec<u8>, reset: bool },
+    /// Whatever this makes of the request.
+    Do(Script),
+}
+
+/// An answer that depends on the request.
+#[derive(Clone)]
+pub(crate) struct Script(Arc<Handler>);
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
 }
 
 impl Reply {
     pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::Whole(200, body.into())
+    }
+
+    pub(crate) fn said(status: u16, headers: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::Said { status, headers: headers.to_owned(), body: body.into() }
+    }
+
+    pub(crate) fn by(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::Do(Script(Arc::new(handler)))
     }
 
     pub(crate) fn absent() -> Self {
@@ -81,7 +106,11 @@ impl Server {
         names: &[&str],
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // What was written and not sent is lost with a reset: that is to be little.
+        socket.set_send_buffer_size(64 << 10).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener: TcpListener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Authority::get().server(names));
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -93,8 +122,11 @@ impl Server {
                 let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
                 let handler = Arc::clone(&handler);
                 tokio::spawn(async move {
-                    // A client that does not like the certificate goes away.
-                    if let Ok(stream) = acceptor.accept(stream).await {
+                    let mut first = [0];
+                    if stream.peek(&mut first).await.is_ok_and(|_| first[0] != 0x16) {
+                        let _ = answer(stream, &seen, &*handler).await;
+                    } else if let Ok(stream) = acceptor.accept(stream).await {
+                        // A client that does not like the certificate goes away.
                         let _ = answer(stream, &seen, &*handler).await;
                     }
                 });
@@ -120,8 +152,34 @@ impl Drop for Server {
     }
 }
 
+/// TLS, or not.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
+    fn tcp(&self) -> &TcpStream;
+    fn sni(&self) -> Option<String>;
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+
+    fn sni(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+
+    fn sni(&self) -> Option<String> {
+        Some(self.get_ref().1.server_name().unwrap_or_default().to_owned())
+    }
+}
+
 async fn answer(
-    mut stream: TlsStream<TcpStream>,
+    mut stream: impl Wire,
     seen: &Mutex<Vec<Request>>,
     handler: &Handler,
 ) -> std::io::Result<()> {
@@ -131,7 +189,27 @@ async fn answer(
         format!("HTTP/1.1 {status} Said\r\nConnection: close\r\n{rest}\r\n").into_bytes()
     };
     let announced = |status, length| head(status, &format!("Content-Length: {length}\r\n"));
-    match handler(&request) {
+    let mut reply = handler(&request);
+    while let Reply::Do(script) = reply {
+        reply = (script.0)(&request);
+    }
+    match reply {
+        Reply::Do(_) => unreachable!(),
+        Reply::Said { status, headers, body } => {
+            let rest = format!("Content-Length: {}\r\n{headers}", body.len());
+            stream.write_all(&head(status, &rest)).await?;
+            stream.write_all(&body).await?;
+        }
+        Reply::Cut { status, headers, announced: length, body, reset } => {
+            let rest = format!("Content-Length: {length}\r\n{headers}");
+            stream.write_all(&head(status, &rest)).await?;
+            stream.write_all(&body).await?;
+            stream.flush().await?;
+            if reset {
+                stream.tcp().set_zero_linger()?;
+                return Ok(());
+            }
+        }
         Reply::Whole(status, body) => {
             stream.write_all(&announced(status, body.len())).await?;
             stream.write_all(&body).await?;
@@ -163,7 +241,7 @@ async fn answer(
             stream.flush().await?;
             // Let the bytes arrive before the reset throws them away.
             tokio::time::sleep(Duration::from_millis(200)).await;
-            stream.get_ref().0.set_zero_linger()?;
+            stream.tcp().set_zero_linger()?;
             return Ok(());
         }
         Reply::Stall { announced: length, body } => {
@@ -178,7 +256,7 @@ async fn answer(
     stream.shutdown().await
 }
 
-async fn read(stream: &mut TlsStream<TcpStream>) -> std::io::Result<Request> {
+async fn read(stream: &mut impl Wire) -> std::io::Result<Request> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -194,7 +272,8 @@ async fn read(stream: &mut TlsStream<TcpStream>) -> std::io::Result<Request> {
     let mut first = lines.next().unwrap_or_default().split(' ');
     let mut word = || first.next().unwrap_or_default().to_owned();
     let mut request = Request { method: word(), target: word(), ..Request::default() };
-    request.sni = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
+    request.secure = stream.sni().is_some();
+    request.sni = stream.sni().unwrap_or_default();
     request.headers = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aci::{Limits, Refusal, Refuse};
-use discovery::fetch::{FetchError, Fetched, Source, Trust};
-use discovery::http::Timeouts;
+use discovery::fetch::{FetchError, FetchOptions, Fetched, Source, Trust};
+use discovery::http::{Pace, Retries, Timeouts};
 use discovery::observer::{Event, Observer, Silent};
 use discovery::route::Override;
 use discovery::{Client, ClientOptions, Store};
@@ -42,25 +43,8 @@ impl World {
             pages.get(&request.target).cloned().unwrap_or_else(Reply::absent)
         })
         .await;
-        let mut options = ClientOptions {
-            overrides: vec![
-                Override::connect(
-                    "example.com".parse().unwrap(),
-                    server.address.to_string().parse().unwrap(),
-                )
-                .unwrap(),
-            ],
-            ca_file: Some(Authority::get().ca_file()),
-            limits: Limits::default(),
-            timeouts: Timeouts { idle: Duration::from_secs(20), ..Timeouts::default() },
-        };
-        change(&mut options);
-        let world = Self {
-            server,
-            client: Client::new(options),
-            folder: tempfile::tempdir().unwrap(),
-            pages,
-        };
+        let client = Self::client("example.com", &server, change);
+        let world = Self { server, client, folder: tempfile::tempdir().unwrap(), pages };
         world.put(
             "/?ac-discovery=1",
             Reply::ok(format!(r#"<meta name="ac-discovery" content="example.com {TEMPLATE}">"#)),
@@ -68,8 +52,37 @@ impl World {
         world
     }
 
+    /// A client that finds `host` at a server.
+    pub(crate) fn client(
+        host: &str,
+        server: &Server,
+        change: impl FnOnce(&mut ClientOptions),
+    ) -> Client {
+        let mut options = ClientOptions {
+            overrides: vec![
+                Override::connect(
+                    host.parse().unwrap(),
+                    server.address.to_string().parse().unwrap(),
+                )
+                .unwrap(),
+            ],
+            ca_file: Some(Authority::get().ca_file()),
+            limits: Limits::default(),
+            timeouts: Timeouts { idle: Duration::from_secs(20), ..Timeouts::default() },
+            retries: Retries { count: 0, pace: Arc::new(NoPause::default()) },
+            ..ClientOptions::default()
+        };
+        change(&mut options);
+        Client::new(options)
+    }
+
     pub(crate) fn put(&self, target: &str, reply: Reply) {
         self.pages.lock().unwrap().insert(target.to_owned(), reply);
+    }
+
+    /// What is served there now.
+    pub(crate) fn reply(&self, target: &str) -> Reply {
+        self.pages.lock().unwrap()[target].clone()
     }
 
     /// Serves an image and a signature where [`TEMPLATE`] leads for `name:version`.
@@ -96,12 +109,47 @@ impl World {
         self.client.fetch(&source, &self.store(), trust, &silent).await
     }
 
+    pub(crate) async fn fetch_with(
+        &self,
+        what: &str,
+        options: &FetchOptions,
+        trust: &Trust,
+    ) -> Result<Fetched, FetchError> {
+        let source: Source = what.parse().unwrap();
+        let silent: Arc<dyn Observer> = Arc::new(Silent);
+        self.client.fetch_with(&source, options, &self.store(), trust, &silent).await
+    }
+
+    /// The paths of files asked for since the last time this was called with this mark.
+    pub(crate) fn files_since(&self, mark: &mut usize) -> Vec<String> {
+        let all = self.server.targets();
+        let new = all[*mark..].iter().filter(|target| target.starts_with("/files/"));
+        let new = new.cloned().collect();
+        *mark = all.len();
+        new
+    }
+
     /// A fetch that must be refused, and must leave the store as it was.
     pub(crate) async fn refused(&self, what: &str, trust: &Trust) -> FetchError {
         let before = files_below(&self.folder.path().join("store"));
         let error = self.fetch(what, trust).await.expect_err("this must be refused");
         assert_eq!(files_below(&self.folder.path().join("store")), before, "the store changed");
         error
+    }
+}
+
+/// Time that passes at once, and is written down.
+#[derive(Default)]
+pub(crate) struct NoPause(pub(crate) Mutex<Vec<Duration>>);
+
+impl Pace for NoPause {
+    fn fraction(&self) -> f64 {
+        0.5
+    }
+
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.0.lock().unwrap().push(time);
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -1,0 +1,76 @@
+//! Whether an image is the one that was asked for.
+
+use aci::{ImageId, ImageManifest, Labels, Reference, host_platform};
+
+use super::FetchError;
+use super::error::Pinned;
+
+/// What an image has to be, besides trusted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wish {
+    /// The name and labels asked for, where it was asked for by name.
+    pub(super) reference: Option<Reference>,
+    /// The image ID that the image which needs it names.
+    pub(super) image_id: Option<ImageId>,
+    /// The bytes of its file, by the same word.
+    pub(super) size: Option<u64>,
+}
+
+impl Wish {
+    /// The image must be the one that was asked for (spec: discovery.md, "Validation"):
+    /// a server could answer with another image of the same author.
+    pub(super) fn check(
+        &self,
+        manifest: &ImageManifest,
+        image_id: &ImageId,
+        file_bytes: u64,
+    ) -> Result<(), FetchError> {
+        if let Some(asked) = &self.reference {
+            check_identity(asked, manifest)?;
+        }
+        let pinned = |pin| FetchError::Pinned { name: manifest.name.clone(), pin };
+        if let Some(wanted) = self.image_id.as_ref().filter(|wanted| *wanted != image_id) {
+            let (wanted, found) = (wanted.clone(), image_id.clone());
+            return Err(pinned(Pinned::ImageId { wanted, found }));
+        }
+        match self.size {
+            Some(wanted) if wanted != file_bytes => {
+                Err(pinned(Pinned::Size { wanted, found: Some(file_bytes) }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_identity(asked: &Reference, manifest: &ImageManifest) -> Result<(), FetchError> {
+    if *asked.name() != manifest.name {
+        let (wanted, found) = (asked.name().clone(), manifest.name.clone());
+        return Err(FetchError::NameMismatch { wanted, found });
+    }
+    let mismatch = |label: &str, wanted: &str, found: Option<&str>| FetchError::LabelMismatch {
+        reference: asked.clone().into(),
+        label: label.to_owned(),
+        wanted: wanted.to_owned(),
+        found: found.map(ToOwned::to_owned),
+    };
+    if let Some((label, found)) = asked.labels().first_mismatch(&manifest.labels) {
+        return Err(mismatch(label.name.as_str(), &label.value, found));
+    }
+    let (os, arch) = host_platform();
+    match platform_mismatch(asked.labels(), &manifest.labels, [("os", os), ("arch", arch)]) {
+        Some((label, wanted, found)) => Err(mismatch(label, wanted, Some(found))),
+        None => Ok(()),
+    }
+}
+
+/// Labels that were not asked for stand for this machine's; an image without them is for any.
+fn platform_mismatch<'a>(
+    asked: &Labels,
+    image: &'a Labels,
+    host: [(&'static str, &'static str); 2],
+) -> Option<(&'static str, &'static str, &'a str)> {
+    host.into_iter().find_map(|(label, wanted)| {
+        let found = image.value(label)?;
+        (asked.value(label).is_none() && found != wanted).then_some((label, wanted, found))
+    })
+}
