@@ -57,6 +57,10 @@ test_tools() {
     want gnupg no 'tests check our signatures with gpg, and gpg signatures with us' on_path gpg
     want appc-spec no 'tests compare with the reference tool actool' on_path actool
     want runc no 'tests and the demo run an image in it' on_path runc
+    want crun no 'tests run images in it' on_path crun
+    want nginx-light no "tests run a distribution's server in a container" on_path nginx
+    want slirp4netns no 'tests give a container a network with a way out' on_path slirp4netns
+    want uidmap no 'tests run containers with subordinate IDs' on_path newuidmap
     want xz-utils no 'tests read archives made by the real tools' on_path xz
     want bzip2 no 'tests read archives made by the real tools' on_path bzip2
     want zstd no 'tests read archives made by the real tools' on_path zstd

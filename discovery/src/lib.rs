@@ -11,6 +11,7 @@ pub mod html;
 pub mod http;
 pub mod mirror;
 pub mod observer;
+pub mod pod;
 pub mod published;
 pub mod push;
 pub mod refresh;

@@ -7,9 +7,9 @@
 //!     lock                    held as long as the container's process lives
 //!     bundle/                 config.json, manifest, rootfs/
 //!     state/                  the runtime's own
-//!     runner.json             which runtime runs it, in which process
+//!     runner.json             which runtime runs it, in which processes
 //!     trial/, nspawn/         config.json, as a trial or systemd-nspawn needs it
-//!     pid                     written by the runtime when the container starts
+//!     ID.pid                  written by the runtime when that container starts
 //!     log                     the runtime's own words
 //! ```
 //!
@@ -18,16 +18,18 @@
 
 mod child;
 mod folder;
+mod forward;
+mod hold;
 mod nspawn;
+mod run;
+mod sandbox;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use aci::stage::{self, Existing};
 use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,9 @@ use crate::bundle::{Bundle, Host, Note};
 use crate::error::{Kind as ErrorKind, printable, refusal};
 
 pub use folder::RunFolder;
+pub use hold::{hold, init};
+pub use run::{AppRun, run};
+pub use sandbox::{Forward, Helper, Protocol, Sandbox, Tools};
 
 /// The runtimes that can be used, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +144,8 @@ pub fn installed(
 pub struct Ended {
     /// The program's exit code; 128 and the signal where a signal ended it.
     pub code: u8,
+    /// Each app and its code, in the order in which they ended.
+    pub apps: Vec<(String, u8)>,
     /// Which runtime ran it.
     pub runtime: Kind,
     /// Runtimes that were tried before and could not start a container, and why.
@@ -164,6 +171,20 @@ pub enum RunError {
         wanted: Vec<Kind>,
         /// Whether the caller is root.
         root: bool,
+    },
+    /// Nothing to run.
+    #[error("there is no app to run")]
+    NoApps,
+    /// A program that this way of running needs.
+    #[error("{0} is not installed")]
+    NoTool(&'static str),
+    /// The namespaces that the apps share could not be made.
+    #[error("cannot {doing}: {why}")]
+    Sandbox {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        why: String,
     },
     /// None of the runtimes could start the container.
     #[error("the container could not be started: {}", said(.0))]
@@ -199,8 +220,9 @@ impl RunError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoRuntime { .. } => ErrorKind::NotFound,
-            Self::NotStarted(_) | Self::Io { .. } => ErrorKind::Failed,
+            Self::NoRuntime { .. } | Self::NoTool(_) => ErrorKind::NotFound,
+            Self::NoApps => ErrorKind::Usage,
+            Self::NotStarted(_) | Self::Sandbox { .. } | Self::Io { .. } => ErrorKind::Failed,
         }
     }
 }
@@ -220,6 +242,30 @@ impl Refuse for RunError {
                     format!("install crun or runc, or see to it yourself: {bundle}"),
                 )
             }
+            Self::NoApps => refusal(
+                "pod-empty",
+                self,
+                "at least one app",
+                "a pod without apps",
+                "a pod is a list of apps that run together (pods.md)",
+                "name images: gantry pod create NAME… -o POD.json",
+            ),
+            Self::NoTool(tool) => refusal(
+                "tool-absent",
+                self,
+                format!("{tool} in PATH"),
+                "none",
+                "without root, shared namespaces are entered with nsenter (package util-linux)",
+                format!("install {tool}"),
+            ),
+            Self::Sandbox { doing, why } => refusal(
+                "sandbox",
+                self,
+                format!("to {doing}"),
+                printable(why),
+                "apps that share namespaces need somebody who holds them",
+                "mend what the system says; a port that is taken needs another: --port NAME:HOSTPORT",
+            ),
             Self::NotStarted(attempts) => refusal(
                 "container-not-started",
                 self,
@@ -240,92 +286,9 @@ impl Refuse for RunError {
     }
 }
 
-/// Runs the bundle in `folder` with the caller's input and output, and waits for its
-/// end. Signals that ask for an end are passed on; ten seconds later the container is
-/// killed. A runtime that cannot start a container at all makes room for the next one.
-///
-/// # Errors
-/// [`RunError::NotStarted`] where none of `runtimes` could start it.
-pub async fn run(
-    folder: &RunFolder,
-    bundle: &Bundle,
-    runtimes: &[Runtime],
-    host: &Host,
-) -> Result<Ended, RunError> {
-    let mut failed = Vec::new();
-    for (at, runtime) in runtimes.iter().enumerate() {
-        // What a runtime says of itself goes where the program's own words go. Only the
-        // last one is let loose untried.
-        let last = at + 1 == runtimes.len();
-        if !last && let Err(message) = attempt(folder, bundle, runtime, host).await? {
-            failed.push(Attempt { runtime: runtime.kind, message });
-            continue;
-        }
-        let arguments = match runtime.kind {
-            Kind::Nspawn => nspawn::arguments(folder, bundle)?,
-            kind => oci_arguments(kind, "run", folder.bundle(), folder, host),
-        };
-        let status = child::run(runtime, &arguments, folder).await?;
-        // systemd-nspawn does not tell its own failures from the program's.
-        if status.success() || runtime.kind == Kind::Nspawn || folder.has_started() {
-            let code = child::code(status);
-            return Ok(Ended { code, runtime: runtime.kind, failed });
-        }
-        let messages = folder.messages();
-        let message = if messages.is_empty() { status.to_string() } else { messages.join("; ") };
-        failed.push(Attempt { runtime: runtime.kind, message });
-        folder.forget_attempt(runtime)?;
-    }
-    Err(RunError::NotStarted(failed))
-}
-
-/// Creates the container with a runtime, without starting its program, and deletes it.
-async fn attempt(
-    folder: &RunFolder,
-    bundle: &Bundle,
-    runtime: &Runtime,
-    host: &Host,
-) -> Result<Result<(), String>, RunError> {
-    let trial = folder.path().join("trial");
-    fs::create_dir_all(&trial).map_err(RunError::io("create", &trial))?;
-    let mut config = bundle.config().clone();
-    // A terminal would need somebody at its other end.
-    config.process.terminal = false;
-    config.root.path = folder.bundle().join("rootfs").display().to_string();
-    let file = trial.join("config.json");
-    let written = serde_json::to_vec(&config)
-        .map_err(io::Error::from)
-        .and_then(|bytes| stage::write(&file, &bytes, 0o600, Existing::Replace));
-    written.map_err(RunError::io("write", &file))?;
-    let arguments = oci_arguments(runtime.kind, "create", trial, folder, host);
-    let result = child::attempt(runtime, &arguments, folder).await?;
-    folder.forget_attempt(runtime)?;
-    Ok(result)
-}
-
 /// What a runtime has no place for, beyond what the bundle itself could not say.
 pub fn notes(kind: Kind, bundle: &Bundle) -> Vec<Note> {
     if kind == Kind::Nspawn { nspawn::notes(bundle) } else { Vec::new() }
-}
-
-fn oci_arguments(
-    kind: Kind,
-    verb: &str,
-    bundle: PathBuf,
-    folder: &RunFolder,
-    host: &Host,
-) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec!["--root".into(), folder.state().into()];
-    arguments.extend(["--log".into(), folder.log().into()]);
-    arguments.extend(["--log-format", "json"].map(OsString::from));
-    // Without root there are no control groups to manage. As root they stay: they are
-    // what keeps a container from the machine's devices.
-    if kind == Kind::Crun && !host.is_root() {
-        arguments.push("--cgroup-manager=disabled".into());
-    }
-    arguments.extend([verb.into(), "--bundle".into(), bundle.into()]);
-    arguments.extend(["--pid-file".into(), folder.pid_file().into(), folder.id().into()]);
-    arguments
 }
 
 #[cfg(test)]

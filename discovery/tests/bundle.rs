@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aci::{ImageId, ImageManifest};
-use discovery::bundle::{self, Bundle, BundleOptions, Host, Network};
+use discovery::bundle::{self, AppChanges, Bundle, BundleOptions, Host, Network};
 use serde_json::{Value, json};
 
 /// The user and group called nobody on every Linux.
@@ -225,10 +225,9 @@ fn container_gets_arguments_and_environment_exactly() {
     app["environment"] = json!([{"name": "ODD", "value": " a=\"b\",'c'\n$d "},
         {"name": "PATH", "value": "/none:/bin"}]);
     // What follows is no file; only what stands in the process's own words counts.
-    let options = BundleOptions {
-        arguments: odd.iter().map(|&word| word.to_owned()).collect(),
-        ..BundleOptions::default()
-    };
+    let arguments = odd.iter().map(|&word| word.to_owned()).collect();
+    let changes = AppChanges { arguments, ..AppChanges::default() };
+    let options = BundleOptions { changes, ..BundleOptions::default() };
     each(
         &app,
         &options,

@@ -20,10 +20,12 @@ mod network;
 mod open;
 mod pack;
 mod patch;
+mod pod;
 mod push;
 mod registry;
 mod rewrite;
 mod run;
+mod running;
 mod sign;
 mod signatures;
 mod trust;
@@ -62,6 +64,7 @@ enum Command {
     Fetch(fetch::Args),
     Push(push::Args),
     Run(run::Args),
+    Pod(pod::Args),
     Registry(registry::Args),
     Trust(trust::Args),
     Image(image::Args),
@@ -96,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Fetch(args) => args.run(&context),
         Command::Push(args) => args.run(&context),
         Command::Run(args) => args.run(&context),
+        Command::Pod(args) => args.run(&context),
         Command::Registry(args) => args.run(&context),
         Command::Trust(args) => args.run(&context),
         Command::Image(args) => args.run(&context),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+pub mod containers;
 pub mod gpg;
 pub mod hostile;
 pub mod probe;

@@ -4,6 +4,7 @@
 //! version written is exactly `1.0.0`: systemd-nspawn accepts no other.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -18,6 +19,21 @@ pub struct Config {
     pub(crate) mounts: Vec<Mount>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) linux: Linux,
+}
+
+impl Config {
+    /// The same, read from another folder: paths relative to the bundle get `prefix`.
+    pub(crate) fn seen_from(&self, prefix: &Path) -> Self {
+        let mut config = self.clone();
+        let moved = |path: &str| prefix.join(path).display().to_string();
+        config.root.path = moved(&config.root.path);
+        for mount in &mut config.mounts {
+            if mount.kind == "bind" {
+                mount.source = moved(&mount.source);
+            }
+        }
+        config
+    }
 }
 
 /// The program to run, and as whom.
@@ -81,6 +97,8 @@ pub(crate) struct Linux {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) gid_mappings: Vec<IdMapping>,
     pub(crate) namespaces: Vec<Namespace>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sysctl: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<Resources>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,10 +122,13 @@ pub struct IdMapping {
     pub size: u32,
 }
 
+/// A namespace of its own, or the one at `path`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Namespace {
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -117,6 +138,29 @@ pub(crate) struct Resources {
     pub(crate) memory: Option<Memory>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu: Option<Cpu>,
+    #[serde(rename = "blockIO", skip_serializing_if = "Option::is_none")]
+    pub(crate) block_io: Option<BlockIo>,
+}
+
+/// Limits of block devices, in bytes or operations a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlockIo {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_read_bps_device: Vec<Throttle>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_write_bps_device: Vec<Throttle>,
+    #[serde(rename = "throttleReadIOPSDevice", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_read_iops_device: Vec<Throttle>,
+    #[serde(rename = "throttleWriteIOPSDevice", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_write_iops_device: Vec<Throttle>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Throttle {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) rate: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]

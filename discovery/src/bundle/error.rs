@@ -118,6 +118,32 @@ pub enum BundleError {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// A mount of a volume that nobody has described.
+    #[error("the volume {name:?}, to be mounted at {path}, is not described anywhere")]
+    VolumeAbsent {
+        /// The volume's name.
+        name: String,
+        /// Where it was to be mounted.
+        path: String,
+    },
+    /// A path of the host that cannot be mounted.
+    #[error("the volume source {path:?} {fault}")]
+    VolumeSource {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// An empty volume of somebody else's, made without root.
+    #[error("the volume {name:?} is to belong to {uid}:{gid}, and only root can give folders away")]
+    VolumeOwner {
+        /// The volume's name.
+        name: String,
+        /// The user it is for.
+        uid: u32,
+        /// The group it is for.
+        gid: u32,
+    },
     /// Two mounts, one of which lies in the other.
     #[error("the mount point {name:?} at {path} overlaps {other}")]
     MountOverlap {
@@ -149,7 +175,11 @@ impl BundleError {
             Self::Unknown { .. } | Self::OutOfRange { .. } | Self::OwnerOfNothing { .. } => {
                 "user-unknown"
             }
-            Self::OwnerLost { .. } | Self::Unmapped { .. } => "needs-root",
+            Self::OwnerLost { .. } | Self::Unmapped { .. } | Self::VolumeOwner { .. } => {
+                "needs-root"
+            }
+            Self::VolumeAbsent { .. } => "volume-absent",
+            Self::VolumeSource { .. } => "volume-source",
             Self::Isolator(_) | Self::Unenforceable { .. } => "isolator-malformed",
             Self::MountPath { .. } | Self::MountOverlap { .. } => "mount-point-malformed",
         }
@@ -264,6 +294,24 @@ impl BundleError {
                 format!("{path} and {other}"),
                 "mount points of which one is nested in another are an error (ace.md, \"Volume Setup\")",
                 ASK_AUTHOR,
+            ),
+            Self::VolumeAbsent { name, .. } => (
+                format!("a volume called {name:?}"),
+                "none of that name".into(),
+                "a mount names one of the volumes (pods.md, \"mounts\")",
+                "describe it: --volume NAME,kind=host,source=/PATH, or volumes in the pod manifest",
+            ),
+            Self::VolumeSource { path, .. } => (
+                "a folder or file of this machine, by its own path".into(),
+                format!("{path:?}"),
+                "a volume's source must be there, and no symbolic link on the way (ace.md, \"Volume Setup\")",
+                "give the path that realpath prints for it, or make it first",
+            ),
+            Self::VolumeOwner { uid, gid, .. } => (
+                "an empty volume of root's, which is you".into(),
+                format!("{uid}:{gid}"),
+                "only root can give folders to others (chown(2))",
+                "run the same command as root, or leave out uid and gid",
             ),
             other => (
                 "an absolute path below the rootfs, without \"..\"".into(),

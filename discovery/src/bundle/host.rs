@@ -14,6 +14,10 @@ pub struct Host {
     pub(crate) apparmor: bool,
     /// Whether the kernel enforces SELinux labels.
     pub(crate) selinux: bool,
+    /// The numbers of the block devices that are real.
+    pub(crate) block_devices: Vec<(u32, u32)>,
+    /// Whether the caller, not root, may have control groups made by its systemd.
+    pub(crate) delegated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,13 @@ struct UserNamespace {
 impl Host {
     /// Root, on a kernel without AppArmor and SELinux.
     pub fn root() -> Self {
-        Self { namespace: None, apparmor: false, selinux: false }
+        Self {
+            namespace: None,
+            apparmor: false,
+            selinux: false,
+            block_devices: Vec::new(),
+            delegated: false,
+        }
     }
 
     /// A user without subordinate IDs: only the container's root exists, and is the caller.
@@ -54,7 +64,19 @@ impl Host {
         }
         host.apparmor = read("/sys/module/apparmor/parameters/enabled").starts_with('Y');
         host.selinux = Path::new("/sys/fs/selinux/enforce").exists();
+        host.block_devices = block_devices(Path::new("/sys/block"));
+        host.delegated = !host.is_root() && delegated(Path::new("/"), uid.as_raw());
         host
+    }
+
+    /// Whether limits of control groups can be set: as root, or through the caller's systemd.
+    pub fn has_control_groups(&self) -> bool {
+        self.is_root() || self.delegated
+    }
+
+    /// Whether control groups are to be asked of the caller's systemd.
+    pub(crate) fn asks_systemd(&self) -> bool {
+        self.delegated
     }
 
     /// Whether containers run without a user namespace of their own.
@@ -71,6 +93,36 @@ impl Host {
     pub(crate) fn gids(&self) -> Option<&[IdMapping]> {
         self.namespace.as_ref().map(|namespace| namespace.gids.as_slice())
     }
+}
+
+/// Whether the systemd of user `uid` has been given control groups with limits of memory, and can
+/// be asked for one. `root` is the machine's root folder.
+fn delegated(root: &Path, uid: u32) -> bool {
+    let group = format!("sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service");
+    let controllers = root.join(group).join("cgroup.controllers");
+    let memory = fs::read_to_string(controllers).unwrap_or_default();
+    memory.split_whitespace().any(|name| name == "memory")
+        && root.join(format!("run/user/{uid}/bus")).exists()
+}
+
+/// Devices with a disk behind them; partitions count with their disk.
+fn block_devices(folder: &Path) -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<(u32, u32)> = entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            !["loop", "ram", "zram", "nbd", "fd"].iter().any(|kind| name.starts_with(kind))
+        })
+        .filter_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("dev")).ok()?;
+            let (major, minor) = text.trim().split_once(':')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 fn read(path: &str) -> String {
@@ -101,6 +153,32 @@ fn subordinate(file: &str, user: Option<&str>, uid: u32) -> Option<IdMapping> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn block_devices_are_those_with_a_disk_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, dev) in [("sda", "8:0\n"), ("loop0", "7:0\n"), ("vda", "254:16\n")] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("dev"), dev).unwrap();
+        }
+        assert_eq!(block_devices(folder.path()), [(8, 0), (254, 16)]);
+        assert_eq!(block_devices(Path::new("/none")), []);
+    }
+
+    #[test]
+    fn control_groups_are_delegated_where_systemd_has_them_and_can_be_asked() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("sys/fs/cgroup/user.slice/user-7.slice/user@7.service");
+        fs::create_dir_all(&group).unwrap();
+        fs::create_dir_all(root.path().join("run/user/7")).unwrap();
+        fs::write(group.join("cgroup.controllers"), "cpu memory pids\n").unwrap();
+        assert!(!delegated(root.path(), 7));
+        fs::write(root.path().join("run/user/7/bus"), "").unwrap();
+        assert!(delegated(root.path(), 7));
+        assert!(!delegated(root.path(), 8));
+        fs::write(group.join("cgroup.controllers"), "cpu pids\n").unwrap();
+        assert!(!delegated(root.path(), 7));
+    }
 
     #[test]
     fn subordinate_range_is_found_by_name_or_number() {

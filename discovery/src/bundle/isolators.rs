@@ -1,14 +1,17 @@
-//! Reading an app's isolators (spec: ace.md, "Isolators").
+//! Reading the isolators of an app and its pod (spec: ace.md, "Isolators").
+
+use std::collections::BTreeMap;
 
 use aci::Quantity;
 use aci::isolator::{
     self, CapabilitySet, DEFAULT_CAPABILITIES, IsolatorError, IsolatorValue, Resource, capability,
     name,
 };
-use aci::manifest::App;
+use aci::manifest::Isolator;
 
 use super::BundleError;
-use super::config::{Cpu, Memory};
+use super::config::{BlockIo, Cpu, Memory, Throttle};
+use super::host::Host;
 use super::note::Note;
 use super::seccomp;
 
@@ -23,36 +26,129 @@ pub(super) struct Wishes {
     pub(super) seccomp: seccomp::Wish,
     pub(super) memory: Option<Memory>,
     pub(super) cpu: Option<Cpu>,
+    /// Bytes a second of each block device.
+    pub(super) block_bandwidth: Option<u64>,
+    /// Operations a second of each block device.
+    pub(super) block_iops: Option<u64>,
+    /// Kernel parameters, of a pod only.
+    pub(super) sysctl: BTreeMap<String, String>,
     pub(super) oom_score_adj: Option<i32>,
     pub(super) apparmor_profile: Option<String>,
     /// `user:role:type:level`.
     pub(super) selinux_label: Option<String>,
 }
 
-/// Reads the app's isolators. What no OCI runtime has a place for is noted.
-pub(super) fn read(app: &App, notes: &mut Vec<Note>) -> Result<Wishes, BundleError> {
-    let isolators = parse(app)?;
+/// Reads an app's isolators, within the bounds of the pod's. What no OCI runtime has a place
+/// for is noted.
+pub(super) fn read(
+    app: &[Isolator],
+    pod: &[Isolator],
+    notes: &mut Vec<Note>,
+) -> Result<Wishes, BundleError> {
+    let mut wishes = wishes(app, Scope::App, notes)?;
+    let bounds = self::wishes(pod, Scope::Pod, &mut Vec::new())?;
+    for isolator in pod {
+        // What a pod cannot have, or nobody knows, is told once, with the first app.
+        let name = isolator.name.as_str();
+        if !BOUNDS.contains(&name) {
+            notes.push(Note::ignored(name, "the pod's: it is none that a pod can have here"));
+        }
+    }
+    wishes.bound(bounds);
+    Ok(wishes)
+}
+
+/// Isolators that a pod as a whole can have.
+const BOUNDS: [&str; 6] = [
+    name::MEMORY,
+    name::CPU,
+    name::BLOCK_BANDWIDTH,
+    name::BLOCK_IOPS,
+    name::SYSCTL,
+    name::SELINUX_CONTEXT,
+];
+
+impl Wishes {
+    /// "Any isolators applied to the pod will bound any individual isolators applied to
+    /// applications within the pod" (ace.md, "Isolators").
+    fn bound(&mut self, pod: Self) {
+        if let Some(bound) = pod.memory {
+            let memory = self.memory.get_or_insert_default();
+            memory.limit = least(memory.limit, bound.limit);
+        }
+        if let Some(bound) = pod.cpu {
+            let cpu = self.cpu.get_or_insert_default();
+            cpu.quota = least(cpu.quota, bound.quota);
+            cpu.period = cpu.period.or(bound.period);
+        }
+        self.block_bandwidth = least(self.block_bandwidth, pod.block_bandwidth);
+        self.block_iops = least(self.block_iops, pod.block_iops);
+        self.sysctl = pod.sysctl;
+        // The app's own goes before the pod's.
+        self.selinux_label = self.selinux_label.take().or(pod.selinux_label);
+    }
+
+    /// The throttles of every block device of this machine.
+    pub(super) fn block_io(&self, host: &Host) -> Option<BlockIo> {
+        let each = |rate: Option<u64>| -> Vec<Throttle> {
+            let devices = host.block_devices.iter();
+            let throttle =
+                |rate| devices.map(move |&(major, minor)| Throttle { major, minor, rate });
+            rate.map(throttle).into_iter().flatten().collect()
+        };
+        let (bytes, operations) = (each(self.block_bandwidth), each(self.block_iops));
+        (!bytes.is_empty() || !operations.is_empty()).then(|| BlockIo {
+            throttle_read_bps_device: bytes.clone(),
+            throttle_write_bps_device: bytes,
+            throttle_read_iops_device: operations.clone(),
+            throttle_write_iops_device: operations,
+        })
+    }
+}
+
+/// The lesser of two limits, where there are any.
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    App,
+    Pod,
+}
+
+fn wishes(
+    isolators: &[Isolator],
+    scope: Scope,
+    notes: &mut Vec<Note>,
+) -> Result<Wishes, BundleError> {
+    let isolators = parse(isolators)?;
     let mut wishes = Wishes {
         capabilities: capability_set(&isolators, notes),
         no_new_privileges: false,
         seccomp: seccomp::Wish::Nothing,
         memory: None,
         cpu: None,
+        block_bandwidth: None,
+        block_iops: None,
+        sysctl: BTreeMap::new(),
         oom_score_adj: None,
         apparmor_profile: None,
         selinux_label: None,
     };
     for isolator in isolators {
-        take(isolator, &mut wishes, notes)?;
+        take(isolator, scope, &mut wishes, notes)?;
     }
     Ok(wishes)
 }
 
-/// The app's isolators, each well by itself and with the others. The spec lets
+/// The isolators, each well by itself and with the others. The spec lets
 /// an executor run an app without those that it does not know.
-pub(super) fn parse(app: &App) -> Result<Vec<IsolatorValue>, BundleError> {
-    let isolators: Vec<_> = app
-        .isolators
+pub(super) fn parse(isolators: &[Isolator]) -> Result<Vec<IsolatorValue>, BundleError> {
+    let isolators: Vec<_> = isolators
         .iter()
         .map(|isolator| isolator::parse(isolator.name.as_str(), &isolator.value))
         .collect::<Result<_, _>>()?;
@@ -66,6 +162,7 @@ pub(super) fn parse(app: &App) -> Result<Vec<IsolatorValue>, BundleError> {
 
 fn take(
     isolator: IsolatorValue,
+    scope: Scope,
     wishes: &mut Wishes,
     notes: &mut Vec<Note>,
 ) -> Result<(), BundleError> {
@@ -92,21 +189,64 @@ fn take(
             wishes.apparmor_profile = Some(profile.as_str().to_owned());
         }
         IsolatorValue::SelinuxContext(context) => wishes.selinux_label = Some(context.to_string()),
+        IsolatorValue::Sysctl(sysctl) if scope == Scope::Pod => {
+            wishes.sysctl = namespaced(sysctl.parameters())?;
+        }
         IsolatorValue::Sysctl(_) => {
             let told = "it is for pods; an image's own is not applied";
             notes.push(Note::ignored(name::SYSCTL, told));
         }
-        IsolatorValue::BlockBandwidth(_)
-        | IsolatorValue::BlockIops(_)
-        | IsolatorValue::NetworkBandwidth(_) => {
-            let told = "OCI runtimes have no limit for all devices at once";
-            notes.push(Note::ignored(isolator.name(), told));
+        IsolatorValue::BlockBandwidth(resource) => {
+            wishes.block_bandwidth = rate(name::BLOCK_BANDWIDTH, &resource)?;
+        }
+        IsolatorValue::BlockIops(resource) => {
+            wishes.block_iops = rate(name::BLOCK_IOPS, &resource)?;
+        }
+        IsolatorValue::NetworkBandwidth(_) => {
+            let told = "OCI runtimes have no limit of the network";
+            notes.push(Note::ignored(name::NETWORK_BANDWIDTH, told));
         }
         IsolatorValue::Unknown(name) => {
             notes.push(Note::ignored(&name, "it is not one of the spec's"));
         }
     }
     Ok(())
+}
+
+/// Kernel parameters of namespaces that are the pod's own. Others are the whole machine's, and
+/// "implementations MUST either ignore forbidden parameters or refuse to run the pod".
+fn namespaced(
+    parameters: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, BundleError> {
+    const OWN: [&str; 7] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+    ];
+    for key in parameters.keys() {
+        let path = key.replace('.', "/");
+        let own = OWN.contains(&key.as_str())
+            || key.starts_with("fs.mqueue.")
+            || key.starts_with("net.") && !path.split('/').any(|part| part.is_empty());
+        if !own {
+            return Err(BundleError::Unenforceable {
+                name: name::SYSCTL.to_owned(),
+                fault: format!("{key:?} is no parameter of a pod's own namespaces"),
+            });
+        }
+    }
+    Ok(parameters.clone())
+}
+
+/// What the default limit of all devices is.
+fn rate(name: &str, resource: &Resource) -> Result<Option<u64>, BundleError> {
+    let limit = positive(name, resource.limit())?;
+    Ok(limit
+        .map(|quantity| quantity.whole().and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX)))
 }
 
 /// The default set, the union of the retain sets, or the default set less the remove sets.
@@ -189,12 +329,10 @@ fn positive<'a>(
 mod tests {
     use super::*;
     use crate::bundle::note::Outcome;
-    use crate::bundle::tests::{app, vectors};
+    use crate::bundle::tests::{isolators as with, vectors};
 
-    fn with(isolators: &str) -> App {
-        let mut app = app(&["/x"]);
-        app.isolators = crate::bundle::tests::isolators(isolators);
-        app
+    fn read(app: &[Isolator], notes: &mut Vec<Note>) -> Result<Wishes, BundleError> {
+        super::read(app, &[], notes)
     }
 
     #[test]
@@ -254,6 +392,39 @@ mod tests {
             {"name":"resource/cpu","value":{"request":"250m"}}]"#;
         let wishes = read(&with(isolators), &mut Vec::new()).unwrap();
         assert_eq!(wishes.cpu, Some(Cpu { shares: Some(2048), quota: None, period: None }));
+    }
+
+    #[test]
+    fn pod_bounds_its_apps_and_sets_what_is_its_own() {
+        let pod = with(
+            r#"[{"name":"resource/memory","value":{"limit":"1Gi"}},
+                {"name":"resource/block-iops","value":{"default":true,"limit":"100"}},
+                {"name":"os/linux/no-new-privileges","value":true},
+                {"name":"os/unix/sysctl","value":{"net.core.somaxconn":"7"}}]"#,
+        );
+        let app = with(
+            r#"[{"name":"resource/memory","value":{"limit":"2Gi"}},
+                {"name":"resource/block-bandwidth","value":{"default":true,"limit":"2M"}}]"#,
+        );
+        let mut notes = Vec::new();
+        let wishes = super::read(&app, &pod, &mut notes).unwrap();
+        assert_eq!(wishes.memory.as_ref().unwrap().limit, Some(1 << 30));
+        assert_eq!(wishes.sysctl["net.core.somaxconn"], "7");
+        let told: Vec<&str> = notes.iter().map(|note| note.subject.as_str()).collect();
+        assert_eq!(told, ["os/linux/no-new-privileges"]);
+        let mut host = Host::root();
+        assert_eq!(wishes.block_io(&host), None);
+        host.block_devices = vec![(8, 0), (254, 16)];
+        let throttles = wishes.block_io(&host).unwrap();
+        let rate = |major, minor, rate| Throttle { major, minor, rate };
+        let bytes = [rate(8, 0, 2_000_000), rate(254, 16, 2_000_000)];
+        assert_eq!(throttles.throttle_read_bps_device, bytes);
+        assert_eq!(throttles.throttle_write_iops_device[0], rate(8, 0, 100));
+        for forbidden in ["kernel.hostname", "vm.swappiness", "net..x", "fs.file-max"] {
+            let text = format!(r#"[{{"name":"os/unix/sysctl","value":{{"{forbidden}":"1"}}}}]"#);
+            let found = super::read(&[], &with(&text), &mut Vec::new());
+            assert!(matches!(found, Err(BundleError::Unenforceable { .. })), "{forbidden}");
+        }
     }
 
     #[test]

@@ -5,28 +5,31 @@ use std::path::{Path, PathBuf};
 
 use aci::manifest::App;
 
-use super::mounts::Volume;
+use super::BundleError;
+use super::mounts::Occupied;
 use super::root::{Root, clean, is_file, is_folder};
 use super::users::Identity;
-use super::{BundleError, BundleOptions};
 
 /// The spec's PATH for apps that bring none.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The program and its arguments: the image's, or `--exec` in their place; then the caller's.
-pub(super) fn arguments(app: &App, options: &BundleOptions) -> Result<Vec<String>, BundleError> {
-    let mut arguments = match &options.exec {
-        Some(program) => vec![program.clone()],
-        None => app.exec.clone(),
-    };
-    if arguments.first().is_none_or(String::is_empty) {
+/// The program and its arguments, or an event handler's.
+pub(super) fn arguments(exec: &[String]) -> Result<Vec<String>, BundleError> {
+    if exec.first().is_none_or(String::is_empty) {
         return Err(BundleError::NoProgram);
     }
-    arguments.extend(options.arguments.iter().cloned());
-    match arguments.iter().find(|argument| argument.contains('\0')) {
+    match exec.iter().find(|argument| argument.contains('\0')) {
         Some(argument) => Err(BundleError::Nul(format!("the argument {argument:?}"))),
-        None => Ok(arguments),
+        None => Ok(exec.to_vec()),
     }
+}
+
+/// What the executor says of itself and the app to every process of the app.
+pub(super) struct Executor<'a> {
+    pub(super) app_name: &'a str,
+    /// The kind of the terminal, where there is one.
+    pub(super) terminal: Option<&'a str>,
+    pub(super) metadata_url: Option<&'a str>,
 }
 
 /// The environment: the image's own, in its order; then what the spec and rkt add
@@ -34,8 +37,7 @@ pub(super) fn arguments(app: &App, options: &BundleOptions) -> Result<Vec<String
 pub(super) fn environment(
     app: &App,
     identity: &Identity,
-    app_name: &str,
-    terminal: Option<&str>,
+    executor: &Executor<'_>,
 ) -> Result<Vec<(String, String)>, BundleError> {
     let mut environment = Vec::<(String, String)>::new();
     for variable in &app.environment {
@@ -62,14 +64,17 @@ pub(super) fn environment(
         ("USER", &name),
         ("LOGNAME", &name),
         ("HOME", &home),
-        ("TERM", terminal.unwrap_or_default()),
+        ("TERM", executor.terminal.unwrap_or_default()),
     ];
     for (name, value) in defaults {
         if !value.is_empty() && value_of(&environment, name).is_none() {
             set(&mut environment, name, value);
         }
     }
-    set(&mut environment, "AC_APP_NAME", app_name);
+    set(&mut environment, "AC_APP_NAME", executor.app_name);
+    if let Some(url) = executor.metadata_url {
+        set(&mut environment, "AC_METADATA_URL", url);
+    }
     set(&mut environment, "container", "gantry");
     Ok(environment)
 }
@@ -88,7 +93,7 @@ pub(super) fn value_of<'a>(environment: &'a [(String, String)], name: &str) -> O
 pub(super) fn working_directory(
     root: &Root,
     app: &App,
-    volumes: &[Volume],
+    volumes: &[Occupied],
 ) -> Result<String, BundleError> {
     let Some(wanted) = app.working_directory.as_deref().filter(|path| !path.is_empty()) else {
         return Ok("/".to_owned());
@@ -102,12 +107,12 @@ pub(super) fn working_directory(
     }
     let io = |source| BundleError::Io { path: path.clone(), source };
     let resolved = root.resolved(&path).map_err(io)?;
-    if volumes.iter().any(|v| !v.filled && resolved != v.path && resolved.starts_with(&v.path)) {
-        return Err(fault("lies in a volume, which is empty when the program starts"));
-    }
-    match root.stat(&path).map_err(io)? {
+    let hidden = volumes.iter().find_map(|volume| volume.stat(&resolved));
+    let in_volume = hidden.is_some();
+    match hidden.unwrap_or_else(|| root.stat(&path)).map_err(io)? {
         Some(stat) if is_folder(&stat) => Ok(text),
         Some(_) => Err(fault("is no folder")),
+        None if in_volume => Err(fault("lies in a volume that does not have it")),
         None => Err(fault("is not in the image")),
     }
 }
@@ -119,7 +124,7 @@ pub(super) fn program(
     program: &str,
     environment: &[(String, String)],
     directory: &str,
-    volumes: &[Volume],
+    volumes: &[Occupied],
 ) -> Result<String, BundleError> {
     let directory = Path::new(directory);
     let candidates: Vec<PathBuf> = if program.contains('/') {
@@ -133,10 +138,8 @@ pub(super) fn program(
     for candidate in &candidates {
         let io = |source| BundleError::Io { path: candidate.clone(), source };
         let resolved = root.resolved(candidate).map_err(io)?;
-        if volumes.iter().any(|volume| !volume.filled && resolved.starts_with(&volume.path)) {
-            continue;
-        }
-        match root.stat(candidate).map_err(io)? {
+        let hidden = volumes.iter().find_map(|volume| volume.stat(&resolved));
+        match hidden.unwrap_or_else(|| root.stat(candidate)).map_err(io)? {
             Some(stat) if is_file(&stat) && stat.st_mode & 0o111 != 0 => {
                 return Ok(candidate.display().to_string());
             }
@@ -152,7 +155,7 @@ pub(super) fn program(
 }
 
 /// The app's name: the last segment of the image's, as an AC Name (types.md).
-pub(super) fn app_name(image_name: &str) -> String {
+pub fn app_name(image_name: &str) -> String {
     let last = image_name.rsplit('/').next().unwrap_or_default();
     let named = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
     let name: String = last.to_ascii_lowercase().chars().map(named).collect();
@@ -167,9 +170,14 @@ mod tests {
     use aci::manifest::EnvironmentVariable;
 
     use super::*;
+    use crate::bundle::mounts::Content;
     use crate::bundle::tests::{app, vectors};
 
     const ROOT: Identity = Identity { uid: 0, gid: 0, account: None };
+
+    fn named(app_name: &str) -> Executor<'_> {
+        Executor { app_name, terminal: None, metadata_url: None }
+    }
 
     fn variables(pairs: &[(&str, &str)]) -> App {
         let mut app = app(&["/x"]);
@@ -193,7 +201,7 @@ mod tests {
                 .iter()
                 .map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap()))
                 .collect();
-            let mut found: Vec<String> = environment(&variables(&pairs), &ROOT, "a", None)
+            let mut found: Vec<String> = environment(&variables(&pairs), &ROOT, &named("a"))
                 .unwrap()
                 .iter()
                 .filter(|(name, _)| name != "AC_APP_NAME" && name != "container")
@@ -208,13 +216,19 @@ mod tests {
     #[test]
     fn environment_last_entry_wins_and_the_executor_has_the_last_word() {
         let app = variables(&[("A", "1"), ("AC_APP_NAME", "mine"), ("A", "2=3,\"x\" \n")]);
-        let found = environment(&app, &ROOT, "hello", Some("xterm")).unwrap();
+        let executor = Executor {
+            terminal: Some("xterm"),
+            metadata_url: Some("http://127.0.0.1:1/t"),
+            ..named("hello")
+        };
+        let found = environment(&app, &ROOT, &executor).unwrap();
+        assert_eq!(value_of(&found, "AC_METADATA_URL"), Some("http://127.0.0.1:1/t"));
         assert_eq!(value_of(&found, "A"), Some("2=3,\"x\" \n"));
         assert_eq!(value_of(&found, "AC_APP_NAME"), Some("hello"));
         assert_eq!(value_of(&found, "TERM"), Some("xterm"));
         assert_eq!(found.iter().filter(|(name, _)| name == "A").count(), 1);
-        assert!(environment(&variables(&[("A=B", "1")]), &ROOT, "x", None).is_err());
-        assert!(environment(&variables(&[("A", "1\0B=2")]), &ROOT, "x", None).is_err());
+        assert!(environment(&variables(&[("A=B", "1")]), &ROOT, &named("x")).is_err());
+        assert!(environment(&variables(&[("A", "1\0B=2")]), &ROOT, &named("x")).is_err());
     }
 
     #[test]
@@ -240,7 +254,7 @@ mod tests {
         symlink("/bin/sh", at("bin/outside")).unwrap();
         symlink("/opt/bin/tool", at("bin/inside")).unwrap();
         let root = Root::open(rootfs.path()).unwrap();
-        let find = |name: &str, path: &str, volumes: &[Volume]| {
+        let find = |name: &str, path: &str, volumes: &[Occupied]| {
             let environment = [("PATH".to_owned(), path.to_owned())];
             program(&root, name, &environment, "/opt", volumes)
         };
@@ -253,9 +267,12 @@ mod tests {
         assert!(missing(find("sh", "/bin", &[])));
         assert!(matches!(find("data", "/bin", &[]), Err(BundleError::NotExecutable(_))));
         assert!(matches!(find("/bin", "", &[]), Err(BundleError::NotExecutable(_))));
-        let volume = |filled| [Volume { path: "/opt/bin".into(), filled }];
-        assert_eq!(find("tool", "/opt/bin:/bin", &volume(false)).unwrap(), "/bin/tool");
-        assert_eq!(find("tool", "/opt/bin:/bin", &volume(true)).unwrap(), "/opt/bin/tool");
+        let volume = |content| [Occupied { path: "/opt/bin".into(), content }];
+        let path = "/opt/bin:/bin";
+        assert_eq!(find("tool", path, &volume(Content::Nothing)).unwrap(), "/bin/tool");
+        assert_eq!(find("tool", path, &volume(Content::Image)).unwrap(), "/opt/bin/tool");
+        let host = Content::Host(at("bin"));
+        assert_eq!(find("tool", path, &volume(host)).unwrap(), "/opt/bin/tool");
     }
 
     #[test]
@@ -264,8 +281,8 @@ mod tests {
         fs::create_dir_all(rootfs.path().join("srv/www")).unwrap();
         fs::write(rootfs.path().join("file"), "").unwrap();
         let root = Root::open(rootfs.path()).unwrap();
-        let volumes = [Volume { path: "/srv".into(), filled: false }];
-        let find = |path: &str, volumes: &[Volume]| {
+        let volumes = [Occupied { path: "/srv".into(), content: Content::Nothing }];
+        let find = |path: &str, volumes: &[Occupied]| {
             let app = App { working_directory: Some(path.into()), ..app(&["/x"]) };
             working_directory(&root, &app, volumes)
         };

@@ -144,6 +144,23 @@ impl Root {
         Ok(place)
     }
 
+    /// Makes `path` a regular file, for another to be mounted over it, with folders above it as
+    /// [`Root::make_folder`] makes them.
+    pub(crate) fn make_file(&self, path: &Path) -> io::Result<Place> {
+        match self.stat(path)? {
+            Some(stat) if is_folder(&stat) => return Err(io::ErrorKind::IsADirectory.into()),
+            Some(_) => return Ok(Place::Filled),
+            None => {}
+        }
+        let above = path.parent().unwrap_or(Path::new("/"));
+        self.make_folder(above)?;
+        let folder = self.open_below(above, OFlags::PATH)?.ok_or(Errno::NOENT)?;
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW, Mode::from_raw_mode(0o644))?;
+        Ok(Place::Made)
+    }
+
     fn is_empty(&self, path: &Path) -> io::Result<bool> {
         let Some(folder) = self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY)? else {
             return Ok(true);

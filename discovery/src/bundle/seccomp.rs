@@ -115,8 +115,13 @@ fn calls(wish: &Wish, notes: &mut Vec<Note>) -> Calls {
     let (wildcards, named): (Vec<_>, Vec<_>) =
         set.iter().filter(|call| !call.is_empty()).cloned().partition(|call| call.starts_with('@'));
     let has = |names: [&str; 2]| wildcards.iter().any(|w| names.contains(&w.as_str()));
+    let mut named = named;
     for wildcard in &wildcards {
-        if !KNOWN_WILDCARDS.contains(&wildcard.as_str()) {
+        if let Some(calls) = wildcard.strip_prefix("@systemd/").and_then(systemd_set) {
+            let more: Vec<String> =
+                calls.into_iter().map(str::to_owned).filter(|call| !named.contains(call)).collect();
+            named.extend(more);
+        } else if !KNOWN_WILDCARDS.contains(&wildcard.as_str()) {
             let told =
                 format!("{wildcard} names no set that is known here; the rest of the list holds");
             notes.push(Note::ignored(subject, told));
@@ -138,6 +143,34 @@ fn calls(wish: &Wish, notes: &mut Vec<Note>) -> Calls {
         return Calls::Deny { named: Vec::new(), excepted: Vec::new() };
     }
     Calls::Deny { named, excepted: Vec::new() }
+}
+
+/// The calls of a set of systemd's (systemd.exec(5), `SystemCallFilter=`), of version 252. Each
+/// line of the file is a set; a line that begins with a space belongs to the one before.
+fn systemd_set(name: &str) -> Option<Vec<&'static str>> {
+    let words = |name: &str| {
+        let mut lines = include_str!("systemd_sets.txt").lines();
+        let first =
+            lines.find_map(|line| line.strip_prefix('@')?.strip_prefix(name)?.strip_prefix(' '))?;
+        let more = lines.take_while(|line| line.starts_with(' '));
+        Some([first].into_iter().chain(more).flat_map(str::split_whitespace).collect::<Vec<_>>())
+    };
+    let (mut calls, mut open) = (Vec::new(), vec![name]);
+    let mut seen = Vec::new();
+    while let Some(name) = open.pop() {
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        for word in words(name)? {
+            match word.strip_prefix('@') {
+                Some(other) => open.push(other),
+                None if calls.contains(&word) => {}
+                None => calls.push(word),
+            }
+        }
+    }
+    Some(calls)
 }
 
 const KNOWN_WILDCARDS: [&str; 6] = [
@@ -274,7 +307,7 @@ mod tests {
 
     use super::*;
     use crate::bundle::isolators;
-    use crate::bundle::tests::{app, vectors};
+    use crate::bundle::tests::vectors;
 
     fn wish(name: &str, calls: &[&str], errno: &str) -> Wish {
         let value = serde_json::json!({"set": calls, "errno": errno});
@@ -296,9 +329,8 @@ mod tests {
             if text.contains("@systemd") {
                 continue;
             }
-            let mut app = app(&["/x"]);
-            app.isolators = crate::bundle::tests::isolators(text);
-            let wishes = isolators::read(&app, &mut Vec::new());
+            let list = crate::bundle::tests::isolators(text);
+            let wishes = isolators::read(&list, &[], &mut Vec::new());
             let built =
                 wishes.and_then(|w| filter(&w.seccomp, uid, &[], &mut Vec::new()).map(|f| (w, f)));
             seen += 1;
@@ -368,7 +400,35 @@ mod tests {
     #[test]
     fn unknown_wildcard_is_told() {
         let mut notes = Vec::new();
-        filter(&wish(RETAIN, &["@systemd/clock", "read"], ""), 0, &[], &mut notes).unwrap();
-        assert!(notes[0].to_string().contains("@systemd/clock"), "{notes:?}");
+        filter(&wish(RETAIN, &["@systemd/none", "read"], ""), 0, &[], &mut notes).unwrap();
+        assert!(notes[0].to_string().contains("@systemd/none"), "{notes:?}");
+    }
+
+    #[test]
+    fn sets_of_systemd_are_spelled_out_with_the_sets_in_them() {
+        assert_eq!(
+            systemd_set("clock").unwrap(),
+            [
+                "adjtimex",
+                "clock_adjtime",
+                "clock_adjtime64",
+                "clock_settime",
+                "clock_settime64",
+                "settimeofday"
+            ]
+        );
+        // @privileged holds @clock, @chown and more.
+        let privileged = systemd_set("privileged").unwrap();
+        assert!(
+            ["settimeofday", "chown", "pivot_root"].iter().all(|call| privileged.contains(call))
+        );
+        assert!(privileged.iter().all(|call| !call.starts_with('@')));
+        assert!(systemd_set("system-service").unwrap().len() > 200);
+        assert!(systemd_set("cloc").is_none() && systemd_set("").is_none());
+        let mut notes = Vec::new();
+        let calls = calls(&wish(REMOVE, &["@systemd/clock", "mkdir"], ""), &mut notes);
+        assert_eq!(notes, []);
+        let Calls::Deny { named, .. } = calls else { panic!("{calls:?}") };
+        assert!(["mkdir", "settimeofday"].iter().all(|call| named.iter().any(|n| n == call)));
     }
 }

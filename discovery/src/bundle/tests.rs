@@ -8,7 +8,7 @@ use super::*;
 
 /// An app that runs this, and is otherwise plain.
 pub(crate) fn app(exec: &[&str]) -> App {
-    App { exec: exec.iter().map(|&word| word.to_owned()).collect(), ..root_app() }
+    App { exec: exec.iter().map(|&word| word.to_owned()).collect(), ..changes::root_app() }
 }
 
 /// The reference vectors of one suite, where they are on this machine.
@@ -115,8 +115,12 @@ fn options_replace_the_program_and_append_arguments() {
     let options = BundleOptions {
         network: Network::Host,
         terminal: Some("vt100".into()),
-        exec: Some("/bin/hello".into()),
-        arguments: vec!["--flag".into(), String::new()],
+        changes: AppChanges {
+            exec: Some("/bin/hello".into()),
+            arguments: vec!["--flag".into(), String::new()],
+            ..AppChanges::default()
+        },
+        ..BundleOptions::default()
     };
     let (config, _) = bundle(plain(), &options, &Host::root()).unwrap();
     assert_eq!(config["process"]["args"], json!(["/bin/hello", "--flag", ""]));
@@ -183,6 +187,15 @@ fn user_without_root_gets_a_user_namespace_and_is_told_what_is_left_out() {
     assert!(config["linux"]["namespaces"].to_string().contains("user"));
     let told: Vec<&str> = notes.iter().map(|note| note.subject.as_str()).collect();
     assert_eq!(told, ["resource/memory", "app.supplementaryGIDs"]);
+    assert_eq!(notes[0].outcome, Outcome::Ignored);
+    let folder = folder();
+    let app = json!({"exec": ["hello"], "user": "0", "group": "0",
+        "isolators": [{"name": "resource/memory", "value": {"limit": "64Mi"}}]});
+    let options = BundleOptions { holds_memory: true, ..BundleOptions::default() };
+    let written =
+        write(folder.path(), &manifest(app), &image_id(), &options, &Host::user(1, 1)).unwrap();
+    assert_eq!(written.data_limit(), Some(64 << 20));
+    assert_eq!(written.notes()[0].outcome, Outcome::Modified);
 }
 
 #[test]
@@ -194,7 +207,7 @@ fn parts_no_runtime_acts_on_are_told() {
         "isolators": [{"name": "os/linux/apparmor-profile", "value": {"profile": "p"}}]});
     let (config, notes) = bundle(app.clone(), &BundleOptions::default(), &Host::root()).unwrap();
     let told: Vec<&str> = notes.iter().map(|note| note.subject.as_str()).collect();
-    assert_eq!(told, ["eventHandler pre-start", "port http", "os/linux/apparmor-profile"]);
+    assert_eq!(told, ["port http", "os/linux/apparmor-profile", "eventHandler pre-start"]);
     assert!(notes.iter().all(Note::is_warning));
     assert!(config["process"]["apparmorProfile"].is_null());
     let mut host = Host::root();
@@ -229,4 +242,71 @@ fn refusal_of_a_bundle_says_all_four_things() {
             assert!(!text.is_empty(), "{app}: {error:?}");
         }
     }
+}
+
+#[test]
+fn event_handlers_are_bundles_beside_the_apps_own() {
+    let app = json!({"exec": ["hello"], "user": "7", "group": "8",
+        "eventHandlers": [{"name": "post-stop", "exec": ["hello", "bye"]}],
+        "mountPoints": [{"name": "data", "path": "/data"}]});
+    let folder = folder();
+    let run = |options: &BundleOptions| {
+        write(folder.path(), &manifest(app.clone()), &image_id(), options, &Host::root()).unwrap()
+    };
+    let bundle = run(&BundleOptions::default());
+    assert_eq!(bundle.handlers().collect::<Vec<_>>(), [Event::PostStop]);
+    assert!(bundle.notes().iter().any(|note| note.is_warning()));
+    let config = fs::read(folder.path().join("post-stop/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["process"]["args"], json!(["hello", "bye"]));
+    assert_eq!(config["process"]["user"], json!({"uid": 7, "gid": 8}));
+    assert_eq!(config["root"]["path"], "../rootfs");
+    let sources: Vec<&str> = config["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|mount| mount["destination"] == "/data")
+        .map(|mount| mount["source"].as_str().unwrap())
+        .collect();
+    assert_eq!(sources, ["../volumes/data"]);
+    let shared = Shared { namespaces: Vec::new(), inside_user: false, supervised: true };
+    let bundle = run(&BundleOptions { shared: Some(shared), ..BundleOptions::default() });
+    assert!(!bundle.notes().iter().any(|note| note.is_warning()));
+    let missing = json!({"exec": ["hello"], "user": "0", "group": "0",
+        "eventHandlers": [{"name": "pre-start", "exec": ["none"]}]});
+    let error = self::bundle(missing, &BundleOptions::default(), &Host::root()).unwrap_err();
+    assert!(matches!(error, BundleError::ProgramMissing { .. }));
+}
+
+#[test]
+fn shared_namespaces_and_sockets_stand_in_the_config() {
+    let app = json!({"exec": ["hello"], "user": "0", "group": "0",
+        "ports": [{"name": "http", "protocol": "tcp", "port": 80, "socketActivated": true}]});
+    let shared = Shared {
+        namespaces: vec![("network", "/proc/7/ns/net".into()), ("pid", "/proc/8/ns/pid".into())],
+        inside_user: true,
+        supervised: true,
+    };
+    let mut options = BundleOptions {
+        network: Network::Private,
+        shared: Some(shared),
+        read_only: true,
+        hostname: Some("pod".into()),
+        ..BundleOptions::default()
+    };
+    let (config, _) = bundle(app.clone(), &options, &Host::user(7, 7)).unwrap();
+    let paths = |config: &Value| -> Vec<String> {
+        let all = config["linux"]["namespaces"].as_array().unwrap().clone();
+        all.iter().filter_map(|one| one["path"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(paths(&config), ["/proc/8/ns/pid", "/proc/7/ns/net"]);
+    assert!(!config["linux"]["namespaces"].to_string().contains("user"));
+    assert!(config["linux"]["uidMappings"].is_null());
+    assert_eq!((&config["root"]["readonly"], &config["hostname"]), (&true.into(), &"pod".into()));
+    options.sockets = vec!["http".parse().unwrap()];
+    let (config, notes) = bundle(app, &options, &Host::user(7, 7)).unwrap();
+    assert_eq!(paths(&config), ["/proc/7/ns/net"]);
+    let env = config["process"]["env"].to_string();
+    assert!(env.contains(r#""LISTEN_PID=1","LISTEN_FDS=1","LISTEN_FDNAMES=http""#), "{env}");
+    assert_eq!(notes, []);
 }

@@ -213,7 +213,8 @@ fn bundle_of_a_stored_image_is_the_callers_alone() {
 
     // A bundle that cannot be made leaves nothing.
     let image = store.open_image(&rendered.image_id).unwrap().unwrap();
-    let options = BundleOptions { exec: Some("/bin/none".into()), ..options };
+    let mut options = options;
+    options.changes.exec = Some("/bin/none".into());
     let target = folder.path().join("other");
     let error = render_bundle(&image, &target, &options, &Host::root(), &Limits::default());
     assert!(matches!(error, Err(RenderError::Bundle(_))));

@@ -1,23 +1,20 @@
-//! The runtime's process: its input and output are the caller's, and so are signals.
+//! The runtimes' processes: their input and output are the caller's, and so are signals.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command as StdCommand, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::Instant;
-
-use super::{Kind, RunError, RunFolder, Runtime, nspawn};
 
 /// How long a container has to end by itself when it is asked to. A program that
 /// handles no signals never does: as the first process of its namespace it does not
 /// even see them (pid_namespaces(7)).
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// Signals that are passed on, and whether they ask for an end.
 const PASSED_ON: [(Signal, bool); 6] = [
@@ -29,72 +26,143 @@ const PASSED_ON: [(Signal, bool); 6] = [
     (Signal::USR2, false),
 ];
 
-/// Runs the runtime to its end.
-pub(super) async fn run(
-    runtime: &Runtime,
-    arguments: &[OsString],
-    folder: &RunFolder,
-) -> Result<ExitStatus, RunError> {
-    let io = |source| RunError::Io { doing: "run", path: runtime.program().to_owned(), source };
-    folder.record(runtime, None)?;
-    // Before the process begins: no signal may slip through between.
-    let mut signals = Signals::listen().map_err(io)?;
-    let mut command = Command::new(runtime.program());
-    command.args(arguments);
-    if runtime.kind() == Kind::Nspawn {
-        let (name, value) = nspawn::ENVIRONMENT;
-        command.env(name, value);
-    }
-    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
-    // The terminal sends its signals to all of its foreground group, and lets no
-    // other group read. Without a terminal the group is the runtime's own, and what
-    // reaches it is what is passed on.
-    let shared_group = io::stdin().is_terminal();
-    if !shared_group {
-        command.process_group(0);
-    }
-    let mut child = command.spawn().map_err(io)?;
-    folder.record(runtime, child.id())?;
-    let mut deadline = None;
-    loop {
-        tokio::select! {
-            status = child.wait() => return status.map_err(io),
-            (signal, end) = signals.next() => {
-                let from_terminal = matches!(signal, Signal::INT | Signal::QUIT);
-                if !(shared_group && from_terminal) {
-                    send(&child, signal);
+/// A signal for all containers of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passed {
+    signal: Signal,
+    /// Whether it asks for an end.
+    end: bool,
+    /// Whether it came from outside, where a terminal may have sent it to everybody.
+    outside: bool,
+}
+
+/// Signals to this process, and those that one container's end means for the others.
+pub(super) struct Signals {
+    sender: Sender<Passed>,
+}
+
+impl Signals {
+    pub(super) fn listen() -> io::Result<Self> {
+        let (sender, _) = broadcast::channel(64);
+        for (which, end) in PASSED_ON {
+            let mut stream = signal(SignalKind::from_raw(which.as_raw()))?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    // Nobody may be listening at this moment.
+                    let _ = sender.send(Passed { signal: which, end, outside: true });
                 }
-                if end {
-                    deadline.get_or_insert_with(|| Instant::now() + GRACE);
+            });
+        }
+        Ok(Self { sender })
+    }
+
+    pub(super) fn subscribe(&self) -> Receiver<Passed> {
+        self.sender.subscribe()
+    }
+
+    /// Asks all that still run for their end.
+    pub(super) fn end_all(&self) {
+        let _ = self.sender.send(Passed { signal: Signal::TERM, end: true, outside: false });
+    }
+}
+
+/// Whose input a container has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    Caller,
+    Nobody,
+}
+
+/// A started runtime.
+pub(super) struct Running {
+    child: Child,
+    /// Whether it is in the terminal's foreground group with us.
+    shared_group: bool,
+}
+
+impl Running {
+    pub(super) fn start(mut command: StdCommand, input: Input) -> io::Result<Self> {
+        command.stdin(match input {
+            Input::Caller => Stdio::inherit(),
+            Input::Nobody => Stdio::null(),
+        });
+        command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        let mut command = Command::from(command);
+        // The terminal sends its signals to all of its foreground group, and lets no
+        // other group read. Without a terminal the group is the runtime's own, and what
+        // reaches it is what is passed on.
+        let shared_group = input == Input::Caller && io::stdin().is_terminal();
+        if !shared_group {
+            command.process_group(0);
+        }
+        Ok(Self { child: command.spawn()?, shared_group })
+    }
+
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits for its end, passing on signals. Whoever does not end when asked is killed, and so
+    /// is who has not ended by `deadline`. `asked` becomes true where an end was asked for.
+    pub(super) async fn wait(
+        mut self,
+        signals: &mut Receiver<Passed>,
+        mut deadline: Option<Instant>,
+        asked: &mut bool,
+        kill: impl Fn(),
+    ) -> io::Result<ExitStatus> {
+        loop {
+            tokio::select! {
+                status = self.child.wait() => return status,
+                Some(passed) = next(signals) => {
+                    let from_terminal = matches!(passed.signal, Signal::INT | Signal::QUIT);
+                    if !(self.shared_group && from_terminal && passed.outside) {
+                        send(&self.child, passed.signal);
+                    }
+                    if passed.end {
+                        *asked = true;
+                        deadline.get_or_insert_with(|| Instant::now() + GRACE);
+                    }
                 }
-            }
-            () = until(deadline) => {
-                folder.kill(runtime);
-                send(&child, Signal::KILL);
-                deadline = None;
+                () = until(deadline) => {
+                    kill();
+                    send(&self.child, Signal::KILL);
+                    deadline = None;
+                }
             }
         }
     }
 }
 
-/// Whether the runtime can start this container at all, tried without the caller's
-/// input and output; in its own words where it cannot.
-pub(super) async fn attempt(
-    runtime: &Runtime,
-    arguments: &[OsString],
-    folder: &RunFolder,
-) -> Result<Result<(), String>, RunError> {
-    let io = |source| RunError::Io { doing: "run", path: runtime.program().to_owned(), source };
-    folder.record(runtime, None)?;
-    let mut command = Command::new(runtime.program());
-    command.args(arguments).process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().await.map_err(io)?;
-    if status.success() {
-        return Ok(Ok(()));
+/// The next signal; `None` where some were missed.
+async fn next(signals: &mut Receiver<Passed>) -> Option<Passed> {
+    match signals.recv().await {
+        Ok(passed) => Some(passed),
+        Err(broadcast::error::RecvError::Lagged(_)) => None,
+        Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
     }
-    let messages = folder.messages();
-    Ok(Err(if messages.is_empty() { status.to_string() } else { messages.join("; ") }))
+}
+
+/// Whether an end was asked for since these were last looked at.
+pub(super) fn end_asked(signals: &mut Receiver<Passed>) -> bool {
+    let mut asked = false;
+    loop {
+        match signals.try_recv() {
+            Ok(passed) => asked |= passed.end,
+            Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+            Err(_) => return asked,
+        }
+    }
+}
+
+/// Whether a runtime can start a container at all, tried without the caller's input and
+/// output.
+pub(super) async fn attempt(command: StdCommand) -> io::Result<ExitStatus> {
+    let mut command = Command::from(command);
+    command.process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().await
 }
 
 /// The exit code that is passed on.
@@ -115,31 +183,5 @@ fn send(child: &Child, signal: Signal) {
     if let Some(pid) = pid {
         // Not waited for yet, so the number is still its own; it may have ended.
         let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-/// Signals to this process, one after another.
-struct Signals {
-    received: mpsc::UnboundedReceiver<(Signal, bool)>,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let (sender, received) = mpsc::unbounded_channel();
-        for (which, end) in PASSED_ON {
-            let mut stream = signal(SignalKind::from_raw(which.as_raw()))?;
-            let sender = sender.clone();
-            tokio::spawn(async move {
-                while stream.recv().await.is_some() && sender.send((which, end)).is_ok() {}
-            });
-        }
-        Ok(Self { received })
-    }
-
-    async fn next(&mut self) -> (Signal, bool) {
-        match self.received.recv().await {
-            Some(signal) => signal,
-            None => std::future::pending().await,
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use aci::stage::{self, Existing, Hold, Lock};
 use rustix::process::{Pid, Signal};
@@ -24,17 +25,18 @@ pub struct RunFolder {
     /// A program that removes what other users of the caller's namespace have made.
     remover: Option<PathBuf>,
     lock: Option<Lock>,
+    processes: Mutex<Vec<Process>>,
 }
 
 /// Who runs a container: enough to stop it after its caller was killed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Runner {
     runtime: Runtime,
-    process: Option<Process>,
+    processes: Vec<Process>,
 }
 
 /// A process, told from later ones of the same number by when it began.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Process {
     pid: i32,
     started: String,
@@ -58,7 +60,7 @@ impl RunFolder {
         fs::create_dir(&path).map_err(RunError::io("create", &path))?;
         let lock = path.join(LOCK);
         let lock = Lock::wait(&lock, Hold::Exclusive).map_err(RunError::io("lock", &lock))?;
-        Ok(Self { path, id, remover, lock: Some(lock) })
+        Ok(Self { path, id, remover, lock: Some(lock), processes: Mutex::default() })
     }
 
     /// The container's name.
@@ -80,8 +82,9 @@ impl RunFolder {
         self.path.join("state")
     }
 
-    pub(super) fn pid_file(&self) -> PathBuf {
-        self.path.join("pid")
+    /// A file in which a runtime writes that it has started this container.
+    pub(super) fn pid_file(&self, container: &str) -> PathBuf {
+        self.path.join(format!("{container}.pid"))
     }
 
     pub(super) fn log(&self) -> PathBuf {
@@ -89,8 +92,8 @@ impl RunFolder {
     }
 
     /// Whether a runtime got as far as to start the container.
-    pub(super) fn has_started(&self) -> bool {
-        self.pid_file().exists()
+    pub(super) fn has_started(&self, container: &str) -> bool {
+        self.pid_file(container).exists()
     }
 
     /// The errors a runtime has logged, without their decoration.
@@ -99,13 +102,19 @@ impl RunFolder {
         text.lines().filter_map(message).collect()
     }
 
-    /// Notes who is about to run the container.
+    /// Notes who runs, or is about to run, a container.
     pub(super) fn record(&self, runtime: &Runtime, pid: Option<u32>) -> Result<(), RunError> {
         let process = pid.and_then(|pid| {
             let pid = i32::try_from(pid).ok()?;
             Some(Process { pid, started: started(pid)? })
         });
-        let runner = Runner { runtime: runtime.clone(), process };
+        let processes = {
+            let mut all = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|one| started(one.pid).as_deref() == Some(&one.started));
+            all.extend(process);
+            all.clone()
+        };
+        let runner = Runner { runtime: runtime.clone(), processes };
         let path = self.path.join(RUNNER);
         let written = serde_json::to_vec(&runner)
             .map_err(io::Error::from)
@@ -115,17 +124,29 @@ impl RunFolder {
 
     /// Clears away what a runtime that could not start the container has left.
     pub(super) fn forget_attempt(&self, runtime: &Runtime) -> Result<(), RunError> {
-        delete_container(&self.path, &self.id, runtime);
-        for file in [self.log(), self.pid_file()] {
+        delete_containers(&self.path, runtime);
+        let mut files = vec![self.log()];
+        let entries = fs::read_dir(&self.path).map_err(RunError::io("read", &self.path))?;
+        files.extend(
+            entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "pid")),
+        );
+        for file in files {
             stage::remove(&file).map_err(RunError::io("remove", &file))?;
         }
         let state = self.state();
         stage::remove_folder(&state).map_err(RunError::io("remove", &state))
     }
 
-    /// Stops the container with force.
-    pub(super) fn kill(&self, runtime: &Runtime) {
-        delete_container(&self.path, &self.id, runtime);
+    /// Leaves the folder where it is, under a name that no run clears away. Gives its new path.
+    pub fn keep(mut self) -> Result<PathBuf, RunError> {
+        let kept = self.path.with_file_name(format!("kept-{}", self.id));
+        #[expect(clippy::disallowed_methods, reason = "a folder that is whole gets another name")]
+        fs::rename(&self.path, &kept).map_err(RunError::io("rename", &self.path))?;
+        self.lock = None;
+        Ok(kept)
     }
 
     /// Stops the container, where it still runs, and removes the folder.
@@ -135,7 +156,7 @@ impl RunFolder {
 
     fn remove_once(&mut self) -> Result<(), RunError> {
         let Some(_lock) = self.lock.take() else { return Ok(()) };
-        clear(&self.path, &self.id, self.remover.as_deref())
+        clear(&self.path, self.remover.as_deref())
     }
 }
 
@@ -161,7 +182,7 @@ fn clean(runs: &Path, remover: Option<&Path>) -> Result<(), RunError> {
         }
         let lock = path.join(LOCK);
         let cleared = match Lock::attempt(&lock, Hold::Exclusive) {
-            Ok(Some(_lock)) => clear(&path, &id, remover),
+            Ok(Some(_lock)) => clear(&path, remover),
             // It runs.
             Ok(None) => Ok(()),
             Err(error) => Err(RunError::io("lock", &lock)(error)),
@@ -174,40 +195,45 @@ fn clean(runs: &Path, remover: Option<&Path>) -> Result<(), RunError> {
 }
 
 /// Stops what runs in the folder and removes it.
-fn clear(path: &Path, id: &str, remover: Option<&Path>) -> Result<(), RunError> {
+fn clear(path: &Path, remover: Option<&Path>) -> Result<(), RunError> {
     let runner = fs::read(path.join(RUNNER)).unwrap_or_default();
-    if let Ok(Runner { runtime, process }) = serde_json::from_slice(&runner) {
-        if let Some(process) = process
-            && started(process.pid).as_deref() == Some(&process.started)
-            && let Some(pid) = Pid::from_raw(process.pid)
-        {
-            // It may have ended this moment.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+    if let Ok(Runner { runtime, processes }) = serde_json::from_slice(&runner) {
+        for process in processes {
+            if started(process.pid).as_deref() == Some(&process.started)
+                && let Some(pid) = Pid::from_raw(process.pid)
+            {
+                // It may have ended this moment.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
         }
-        delete_container(path, id, &runtime);
+        delete_containers(path, &runtime);
     }
     if let Some(unshare) = remover {
         // Inside the namespace of the caller's subordinate IDs, whose files these are.
-        let rootfs = path.join("bundle/rootfs");
         let mut command = Command::new(unshare);
-        command.args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--"]).arg(rootfs);
+        command.args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--"]);
+        command.arg(path.join("bundle"));
         quietly(&mut command);
     }
     stage::remove_folder(path).map_err(RunError::io("remove", path))
 }
 
-fn delete_container(path: &Path, id: &str, runtime: &Runtime) {
+/// Stops all containers of a folder with force.
+fn delete_containers(path: &Path, runtime: &Runtime) {
     let state = path.join("state");
-    if runtime.kind() == Kind::Nspawn || !state.exists() {
+    if runtime.kind() == Kind::Nspawn {
         return;
     }
-    let mut command = Command::new(runtime.program());
-    command.arg("--root").arg(state).args(["delete", "--force", id]);
-    quietly(&mut command);
+    let Ok(containers) = fs::read_dir(&state) else { return };
+    for container in containers.flatten() {
+        let mut command = Command::new(runtime.program());
+        command.arg("--root").arg(&state).args(["delete", "--force"]).arg(container.file_name());
+        quietly(&mut command);
+    }
 }
 
 /// What fails here shows in the removal that follows.
-fn quietly(command: &mut Command) {
+pub(super) fn quietly(command: &mut Command) {
     let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 

@@ -13,16 +13,19 @@ use crate::bundle::{Bundle, Config, Note, Root};
 pub(super) const ENVIRONMENT: (&str, &str) = ("SYSTEMD_NSPAWN_TMPFS_TMP", "0");
 
 /// Writes the bundle as systemd-nspawn understands it and gives its arguments.
-pub(super) fn arguments(folder: &RunFolder, bundle: &Bundle) -> Result<Vec<OsString>, RunError> {
+pub(super) fn arguments(
+    folder: &RunFolder,
+    bundle: &Bundle,
+    at: &Path,
+) -> Result<Vec<OsString>, RunError> {
     let adapted = folder.path().join("nspawn");
     fs::create_dir_all(&adapted).map_err(RunError::io("create", &adapted))?;
-    let rootfs = folder.bundle().join("rootfs");
+    let rootfs = at.join("rootfs");
     // It takes a rootfs without this folder for a mistake.
     Root::open(&rootfs)
         .and_then(|root| root.make_folder(Path::new("/usr")))
         .map_err(RunError::io("prepare", &rootfs))?;
-    let mut config = adapt(bundle);
-    config.root.path = rootfs.display().to_string();
+    let config = adapt(bundle).seen_from(at);
     let file = adapted.join("config.json");
     let written = serde_json::to_vec_pretty(&config)
         .map_err(std::io::Error::from)
@@ -63,7 +66,7 @@ fn adapt(bundle: &Bundle) -> Config {
         }
     }
     for mount in &mut config.mounts {
-        mount.options.retain(|option| option != "tmpcopyup");
+        mount.options.retain(|option| option != "rro");
     }
     config
 }
@@ -76,6 +79,7 @@ pub(super) fn notes(bundle: &Bundle) -> Vec<Note> {
     for (name, wanted) in [
         ("resource/memory", resources.is_some_and(|resources| resources.memory.is_some())),
         ("resource/cpu", resources.is_some_and(|resources| resources.cpu.is_some())),
+        ("resource/block-*", resources.is_some_and(|resources| resources.block_io.is_some())),
     ] {
         if wanted {
             notes.push(Note::ignored(name, "systemd-nspawn sets no limits without systemd"));
@@ -96,10 +100,10 @@ pub(super) fn notes(bundle: &Bundle) -> Vec<Note> {
         let told = "systemd-nspawn answers blocked system calls with EPERM only";
         notes.push(Note::modified("seccomp errno", told));
     }
-    let copied = |option: &String| option == "tmpcopyup";
-    for mount in config.mounts.iter().filter(|mount| mount.options.iter().any(copied)) {
-        let told = "systemd-nspawn does not copy the image's files into a volume";
-        notes.push(Note::ignored(format!("volume {}", mount.destination), told));
+    let all_below = |option: &String| option == "rro";
+    for mount in config.mounts.iter().filter(|mount| mount.options.iter().any(all_below)) {
+        let told = "what is mounted below it can be written: systemd-nspawn guards it alone";
+        notes.push(Note::modified(format!("volume {}", mount.destination), told));
     }
     notes
 }

@@ -94,7 +94,7 @@ fn runner_of_another_time_is_left_alone() {
     // The same number, another process: it began at another time.
     let mut runner: serde_json::Value =
         serde_json::from_slice(&fs::read(living.path().join("runner.json")).unwrap()).unwrap();
-    runner["process"]["started"] = "1".into();
+    runner["processes"][0]["started"] = "1".into();
     fs::write(dead.join("runner.json"), runner.to_string()).unwrap();
     drop(RunFolder::new(runs.path(), &Host::root(), None).unwrap());
     assert!(!dead.exists());

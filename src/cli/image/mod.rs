@@ -24,6 +24,10 @@ pub(crate) struct Args {
 }
 
 #[derive(Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a process, and it is used up at once"
+)]
 enum Command {
     List(list::Args),
     Show(show::Args),

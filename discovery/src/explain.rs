@@ -1,0 +1,422 @@
+//! Why an image would be trusted, or not: every decision on the way, as a tree.
+//!
+//! Nothing is downloaded but pages and signatures, and nothing is changed. What the tree says
+//! is decided by the very functions that a fetch calls.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use aci::{Name, Reference, Refuse, host_platform};
+use jiff::Timestamp;
+use keys::{Assessment, Scope, TrustEntry, TrustPolicies, TrustStore, Verdict};
+use serde::Serialize;
+
+use crate::Client;
+use crate::error::{Kind, printable_line};
+use crate::http::Purpose;
+use crate::fetch::{Source, Trust, read_small, signature_path, signature_url};
+use crate::resolve::{Endpoint, ResolveError, with_platform};
+use crate::store::{Store, Wanted};
+
+/// How a decision went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// For the image.
+    Yes,
+    /// Against it.
+    No,
+    /// Neither: what was looked at, and what follows from it.
+    Note,
+}
+
+/// One decision, and those it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What was decided, and by which rule.
+    pub what: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// What it rests on, in the order it was looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+impl Step {
+    /// A step of its own, with others below it.
+    pub fn new(outcome: Outcome, what: impl Into<String>, steps: Vec<Step>) -> Self {
+        // Names, user IDs and error texts are strangers' words.
+        Self { what: printable_line(&what.into()), outcome, steps }
+    }
+
+    fn yes(what: impl Into<String>) -> Self {
+        Self::new(Outcome::Yes, what, Vec::new())
+    }
+
+    fn no(what: impl Into<String>) -> Self {
+        Self::new(Outcome::No, what, Vec::new())
+    }
+
+    fn note(what: impl Into<String>) -> Self {
+        Self::new(Outcome::Note, what, Vec::new())
+    }
+
+    fn draw(&self, f: &mut fmt::Formatter<'_>, lead: &str) -> fmt::Result {
+        let mark = match self.outcome {
+            Outcome::Yes => "yes  ",
+            Outcome::No => "no   ",
+            Outcome::Note => "     ",
+        };
+        writeln!(f, "{mark}{}", self.what)?;
+        for (at, step) in self.steps.iter().enumerate() {
+            let last = at + 1 == self.steps.len();
+            write!(f, "{lead}{}", if last { "└─ " } else { "├─ " })?;
+            step.draw(f, &format!("{lead}{}", if last { "   " } else { "│  " }))?;
+        }
+        Ok(())
+    }
+}
+
+/// The tree, a line for each step.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.draw(f, "")
+    }
+}
+
+/// A whole explanation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// What was asked about.
+    pub subject: String,
+    /// Whether it would be trusted.
+    pub trusted: bool,
+    /// The decisions.
+    pub tree: Step,
+    /// What kind of failure a fetch would end with; `None` where it would not.
+    #[serde(skip)]
+    pub kind: Option<Kind>,
+}
+
+/// What an explanation looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Explain<'a> {
+    /// The client that would fetch.
+    pub client: &'a Client,
+    /// The store it would fetch into.
+    pub store: &'a Store,
+    /// The keys, as a fetch would use them.
+    pub trust: &'a Trust,
+    /// Where these keys come from.
+    pub trusted: &'a TrustStore,
+}
+
+/// The steps so far, and how it would end.
+struct Draft {
+    steps: Vec<Step>,
+    kind: Option<Kind>,
+}
+
+impl Draft {
+    fn add(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    fn fail(&mut self, kind: Kind, step: Step) {
+        self.steps.push(step);
+        self.kind.get_or_insert(kind);
+    }
+}
+
+impl Explain<'_> {
+    /// Explains what a fetch of `source` would decide.
+    pub async fn source(&self, source: &Source) -> Explanation {
+        let mut draft = Draft { steps: Vec::new(), kind: None };
+        let subject = match source {
+            Source::Name(reference) => {
+                self.name(reference, &mut draft).await;
+                reference.to_string()
+            }
+            Source::Url(url) => {
+                draft.add(Step::note(
+                    "a URL is asked as it is; the name is the one inside the image",
+                ));
+                let endpoint = Endpoint { image: url.clone(), signature: signature_url(url) };
+                self.endpoint(&endpoint, None, &mut draft).await;
+                url.to_string()
+            }
+            Source::File(path) => {
+                self.file(path, &mut draft);
+                path.display().to_string()
+            }
+            Source::Id(prefix) => {
+                self.stored(&Wanted::Id(prefix.clone()), &mut draft);
+                prefix.to_string()
+            }
+        };
+        let trusted = draft.kind.is_none();
+        let tree = if trusted {
+            Step::new(Outcome::Yes, format!("{subject} would be trusted"), draft.steps)
+        } else {
+            Step::new(Outcome::No, format!("{subject} would not be trusted"), draft.steps)
+        };
+        Explanation { subject, trusted, tree, kind: draft.kind }
+    }
+
+    async fn name(&self, reference: &Reference, draft: &mut Draft) {
+        draft.add(self.labels(reference));
+        if let Ok(id) = self.store.find(&Wanted::Reference(reference.clone())) {
+            draft.add(Step::note(format!("the store has {id}, verified when it was imported")));
+        }
+        draft.add(Step::note(self.client.route(reference.name()).description()));
+        let found = match self.client.find_images(reference).await {
+            Ok(found) => found,
+            Err(error) => return draft.fail(error.kind(), self.not_found(&error)),
+        };
+        let mut pages: Vec<Step> = found
+            .failed_levels
+            .iter()
+            .map(|level| Step::note(format!("{}: {}", level.url, level.why)))
+            .collect();
+        let count = found.found.len();
+        pages.push(Step::yes(format!("{}: {count} endpoint(s) for this name", found.page)));
+        draft.add(Step::new(
+            Outcome::Yes,
+            "the name leads to an image: its page is asked, then each parent's, over https",
+            pages,
+        ));
+        draft.add(self.policy(reference.name()));
+        for (at, endpoint) in found.found.iter().enumerate() {
+            let before = draft.kind.take();
+            self.endpoint(endpoint, Some(reference.name()), draft).await;
+            // Another endpoint is tried only where one cannot be had at all.
+            let next = matches!(draft.kind, Some(Kind::NotFound | Kind::Network | Kind::Server));
+            if !next || at + 1 == count {
+                draft.kind = draft.kind.or(before);
+                break;
+            }
+        }
+    }
+
+    /// What is asked for, and whose idea each label is.
+    fn labels(&self, reference: &Reference) -> Step {
+        let (os, arch) = host_platform();
+        let rendered = with_platform(reference);
+        let labels = rendered.as_ref().map_or(reference.labels(), Reference::labels);
+        let own = reference.labels();
+        let mut steps: Vec<Step> = labels
+            .iter()
+            .map(|label| {
+                let given = own.value(label.name.as_str()).is_some();
+                let whose = if given { "as asked" } else { "this machine's" };
+                Step::note(format!("{}={}: {whose}", label.name, label.value))
+            })
+            .collect();
+        if own.value("version").is_none() {
+            steps.push(Step::note(
+                "no version: the server is asked for latest, and its choice is taken",
+            ));
+        }
+        if let Err(error) = rendered {
+            steps.push(Step::no(error.to_string()));
+        }
+        Step::new(Outcome::Note, format!("labels asked for, on a machine of {os}/{arch}"), steps)
+    }
+
+    fn not_found(&self, error: &ResolveError) -> Step {
+        let levels = match error {
+            ResolveError::NotFound { failed, .. } => failed.as_slice(),
+            _ => &[],
+        };
+        let steps = levels.iter().map(|level| Step::no(format!("{}: {}", level.url, level.why)));
+        Step::new(Outcome::No, error.to_string(), steps.collect())
+    }
+
+    /// What is demanded of images of this name, and of whom keys are trusted for it.
+    fn policy(&self, name: &Name) -> Step {
+        let policies = self.trusted.policies().unwrap_or_else(|_| TrustPolicies::default());
+        let threshold = policies.threshold(name);
+        let by = |by: &Option<(Name, std::path::PathBuf)>| match by {
+            Some((prefix, path)) => format!("the policy of {prefix} in {}", path.display()),
+            None => "the default".to_owned(),
+        };
+        let mut steps = vec![Step::note(format!(
+            "signatures of {} different key(s) are needed: {}",
+            threshold.value.keys(),
+            by(&threshold.by)
+        ))];
+        let entries = self.trusted.list(&self.client.limits).map(|(entries, _)| entries);
+        let mut trusted: Vec<TrustEntry> = entries.unwrap_or_default();
+        trusted.retain(|entry| entry.scope.covers(name));
+        let any = trusted.iter().any(TrustEntry::trusts);
+        steps.extend(trusted.iter().map(key_file));
+        if any {
+            Step::new(Outcome::Yes, format!("keys are trusted for {name}"), steps)
+        } else {
+            steps.push(Step::note(format!("to trust one: gantry trust add --prefix {name}")));
+            Step::new(Outcome::No, format!("no key is trusted for {name}"), steps)
+        }
+    }
+
+    async fn endpoint(&self, endpoint: &Endpoint, name: Option<&Name>, draft: &mut Draft) {
+        let client = self.client;
+        let route = match name {
+            Some(name) => client.route(name),
+            None => client.route_of_url(&endpoint.image),
+        };
+        let limit = client.limits.signature_bytes;
+        match client.http.document(Purpose::Image, &route, &endpoint.signature, limit).await {
+            Ok(signature) => {
+                let step = self.signatures(&signature, name, draft);
+                let what = format!(
+                    "the signature {} is looked at before the image is asked for",
+                    endpoint.signature
+                );
+                draft.add(Step::new(step.0, what, step.1));
+                if draft.kind.is_none() {
+                    draft.add(Step::note(format!(
+                        "{} would be downloaded; the signature must match its bytes, and the name and labels inside must be those asked for",
+                        endpoint.image
+                    )));
+                }
+            }
+            Err(error) => draft.fail(error.kind(), Step::no(error.to_string())),
+        }
+    }
+
+    /// The signatures of a file, judged as far as that is possible without the image.
+    fn signatures(
+        &self,
+        signature: &[u8],
+        name: Option<&Name>,
+        draft: &mut Draft,
+    ) -> (Outcome, Vec<Step>) {
+        let Trust { keyring, policy } = self.trust;
+        let limits = &self.client.limits;
+        let mut steps = match keys::assess_signers(signature, name, keyring, policy, limits) {
+            Ok(all) => all.iter().map(signer).collect(),
+            Err(error) => vec![Step::no(error.to_string())],
+        };
+        match keyring.check_signer(signature, name, policy, limits) {
+            Ok(()) => (Outcome::Yes, steps),
+            Err(error) => {
+                let refusal = error.refusal();
+                steps.push(Step::no(format!("rule: {}", refusal.rule)));
+                steps.push(Step::note(format!("next: {}", refusal.next)));
+                draft.kind.get_or_insert(Kind::Refused);
+                (Outcome::No, steps)
+            }
+        }
+    }
+
+    fn file(&self, path: &Path, draft: &mut Draft) {
+        let limits = &self.client.limits;
+        let inspected = File::open(path)
+            .map_err(|error| (Kind::NotFound, error.to_string()))
+            .and_then(|file| {
+                aci::archive::inspect(file, limits)
+                    .map_err(|error| (Kind::Refused, error.to_string()))
+            });
+        let image = match inspected {
+            Ok(image) => image,
+            Err((kind, why)) => {
+                return draft.fail(kind, Step::no(format!("{}: {why}", path.display())));
+            }
+        };
+        let name = &image.manifest().name;
+        let reference = Reference::new(name.clone(), image.manifest().labels.clone());
+        draft.add(Step::yes(format!(
+            "the archive is sound; it says it is {reference}, {}",
+            image.image_id()
+        )));
+        draft.add(self.policy(name));
+        let beside = signature_path(path);
+        match read_small(&beside, limits.signature_bytes) {
+            Ok(signature) => self.whole(path, &beside, &signature, name, draft),
+            Err(error) => {
+                let what = format!("the signature is looked for at {}: {error}", beside.display());
+                draft.fail(Kind::NotFound, Step::no(what));
+            }
+        }
+    }
+
+    /// A file and its signature, both there.
+    fn whole(&self, path: &Path, beside: &Path, signature: &[u8], name: &Name, draft: &mut Draft) {
+        let Trust { keyring, policy } = self.trust;
+        let limits = &self.client.limits;
+        let assessed = File::open(path)
+            .map_err(keys::VerifyError::Read)
+            .and_then(|file| keys::assess(file, signature, Some(name), keyring, policy, limits));
+        let what = format!("the signatures of {}", beside.display());
+        let received = File::open(path).map_err(keys::ReceiveError::Read).and_then(|file| {
+            keys::receive(file, std::io::sink(), signature, keyring, policy, limits)
+        });
+        let mut steps: Vec<Step> = match &assessed {
+            Ok(all) => all.iter().map(signer).collect(),
+            Err(error) => vec![Step::no(error.to_string())],
+        };
+        match received {
+            Ok(_) => draft.add(Step::new(Outcome::Yes, what, steps)),
+            Err(error) => {
+                let refusal = error.refusal();
+                steps.push(Step::no(format!("rule: {}", refusal.rule)));
+                steps.push(Step::note(format!("next: {}", refusal.next)));
+                draft.fail(Kind::Refused, Step::new(Outcome::No, what, steps));
+            }
+        }
+    }
+
+    fn stored(&self, wanted: &Wanted, draft: &mut Draft) {
+        let found = self.store.find(wanted).and_then(|id| Ok((self.store.open_image(&id)?, id)));
+        let image = match found {
+            Ok((Some(image), _)) => image,
+            Ok((None, id)) => {
+                return draft.fail(Kind::NotFound, Step::no(format!("{id} was just removed")));
+            }
+            Err(error) => return draft.fail(error.kind(), Step::no(error.to_string())),
+        };
+        let record = image.record();
+        draft.add(Step::yes(format!("the store has {}, {}", record.reference(), record.image_id)));
+        draft.add(self.policy(&record.name));
+        let (outcome, steps) = self.signatures(image.signature(), Some(&record.name), draft);
+        draft.add(Step::new(outcome, "its signature, under today's trust", steps));
+        draft.add(Step::note(format!(
+            "gantry image verify {} reads all of it again",
+            record.image_id
+        )));
+    }
+}
+
+/// A file of the trusted keys that concerns a name.
+fn key_file(entry: &TrustEntry) -> Step {
+    let scope = match &entry.scope {
+        Scope::Root => "every name".to_owned(),
+        Scope::Prefix(prefix) => prefix.to_string(),
+    };
+    let what = format!("{} for {scope}, by {}", entry.fingerprint, entry.path.display());
+    match (&entry.certificate, &entry.overridden_by) {
+        (_, Some(by)) => Step::note(format!("{what}: overridden by {}", by.display())),
+        (Some(_), None) => Step::yes(what),
+        (None, None) => Step::no(format!("{what}: an empty file takes its trust away")),
+    }
+}
+
+/// One signature.
+fn signer(assessment: &Assessment) -> Step {
+    let time = |time| Timestamp::try_from(time).map_or_else(|_| "?".to_owned(), |t| t.to_string());
+    let made =
+        assessment.created.map_or_else(String::new, |created| format!(", made {}", time(created)));
+    let who = match (&assessment.signer, &assessment.user_id) {
+        (Some(signer), Some(id)) => format!("{signer} ({id})"),
+        (Some(signer), None) => signer.to_string(),
+        (None, _) => assessment.issuer.clone(),
+    };
+    let what = format!("{}: by {who}{made}", assessment.verdict.word());
+    let mut steps: Vec<Step> = assessment.warnings.iter().map(Step::note).collect();
+    if let Some(refusal) = &assessment.refusal {
+        steps.push(Step::no(refusal.message.clone()));
+    }
+    let outcome = if assessment.verdict == Verdict::Good { Outcome::Yes } else { Outcome::No };
+    Step::new(outcome, what, steps)
+}
