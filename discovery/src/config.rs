@@ -85,7 +85,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// It is no TOML, has an unknown key, or a key has an unacceptable value.
-    #[error("{}, {}", .path.display(), without_secrets(&.fault.to_string()))]
+    #[error("{}, {}", .path.display(), without_secrets(.fault))]
     Parse {
         /// The file.
         path: PathBuf,
@@ -268,7 +268,8 @@ fn relative<E: serde::de::Error>(path: &Path) -> E {
 }
 
 /// A parser's report, which shows the line at fault, without what may be a secret in it.
-fn without_secrets(report: &str) -> String {
+fn without_secrets(fault: &toml::de::Error) -> String {
+    let report = fault.to_string();
     let secret = |line: &str| ["token", "password", "@"].iter().any(|word| line.contains(word));
     let lines = report.trim_end().lines().map(|line| match line.split_once('=') {
         Some((before, _)) if secret(line) => format!("{before}= …"),

@@ -51,6 +51,16 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     ("rkt_distribution/docker/", DOCKER),
     ("rkt_distribution/label-less/", "labels keep the order they were given in"),
+    ("rkt_mounts/probe/11", "/data/ and /data are one place, where one thing can be mounted"),
+    (
+        "rkt_runtime/seccomp/0",
+        "ace.md lets an executor block calls of its own choice: a list of those that are blocked, not one of those that were known at a time",
+    ),
+    (
+        "rkt_runtime/seccomp/10",
+        "the default list is one of blocked calls; what the app names besides is taken from it",
+    ),
+    ("rkt_runtime/seccomp/18", "the sets of systemd are known here, without a systemd in the pod"),
 ];
 
 /// Of rkt's image strings: the case, reason.
@@ -72,16 +82,6 @@ const IMAGE_STRINGS: &[(&str, &str)] = &[
     ("classify-probe/9", "the path of a URL is cleaned up when it is read (RFC 3986, 5.2.4)"),
     ("classify-probe/10", "the beginning of an image ID is looked up in the store"),
     ("classify-probe/26", "a URL of an unknown kind is no name"),
-    ("rkt_mounts/probe/11", "/data/ and /data are one place, where one thing can be mounted"),
-    (
-        "rkt_runtime/seccomp/0",
-        "ace.md lets an executor block calls of its own choice: a list of those that are blocked, not one of those that were known at a time",
-    ),
-    (
-        "rkt_runtime/seccomp/10",
-        "the default list is one of blocked calls; what the app names besides is taken from it",
-    ),
-    ("rkt_runtime/seccomp/18", "the sets of systemd are known here, without a systemd in the pod"),
 ];
 
 /// Why our answer to a case may differ, where it may.
