@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::Client;
 use crate::error::{Kind, printable_line};
-use crate::http::Purpose;
 use crate::fetch::{Source, Trust, read_small, signature_path, signature_url};
+use crate::http::Purpose;
 use crate::resolve::{Endpoint, ResolveError, with_platform};
 use crate::store::{Store, Wanted};
 
@@ -266,7 +266,7 @@ impl Explain<'_> {
             None => client.route_of_url(&endpoint.image),
         };
         let limit = client.limits.signature_bytes;
-        match client.http.document(Purpose::Image, &route, &endpoint.signature, limit).await {
+        match client.http.document(Purpose::Files, &route, &endpoint.signature, limit).await {
             Ok(signature) => {
                 let step = self.signatures(&signature, name, draft);
                 let what = format!(

@@ -6,6 +6,7 @@ mod closure;
 pub mod config;
 pub mod credentials;
 mod error;
+pub mod explain;
 pub mod fetch;
 pub mod html;
 pub mod http;

@@ -232,6 +232,18 @@ impl Route {
         Self { host: host.to_owned(), way }
     }
 
+    /// Where requests go, in words.
+    pub(crate) fn description(&self) -> String {
+        let host = &self.host;
+        match &self.way {
+            Way::Direct => format!("{host} is asked itself: no override covers the name"),
+            Way::Connect(target) => format!("an override sends requests for {host} to {target}"),
+            Way::Mirror(MirrorUrl(base)) => {
+                format!("an override asks {base} in the place of {host}")
+            }
+        }
+    }
+
     /// How `url` is asked under this route.
     pub(crate) fn hop(&self, url: &Url) -> Hop {
         let host = url.host_str() == Some(self.host.as_str()) && url.port().is_none();

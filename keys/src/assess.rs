@@ -15,7 +15,7 @@ use crate::error::VerifyError;
 use crate::fingerprint::Fingerprint;
 use crate::keyring::Keyring;
 use crate::policy::Policy;
-use crate::verify::{GoodSignature, Verification};
+use crate::verify::Verification;
 
 /// What a signature is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,24 @@ pub fn assess(
     }
     let judged = all.into_iter().map(|(signature, begun)| {
         let good = begun.and_then(Verification::finish).map(|good| good.first);
-        assessment(&signature, keyring, good)
+        assessment(&signature, keyring, good.map(|good| good.warnings().to_vec()))
+    });
+    Ok(judged.collect())
+}
+
+/// Judges each signature of a file by itself as far as that is possible before the image is
+/// read: [`Verdict::Good`] here means that it will count if it matches.
+pub fn assess_signers(
+    signature: &[u8],
+    name: Option<&Name>,
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<Vec<Assessment>, VerifyError> {
+    let judged = detached::packets(signature, limits)?.into_iter().map(|(packet, signature)| {
+        let begun = Verification::begin(&packet, name, keyring, policy, limits);
+        let warnings = begun.map(|verification| verification.warnings());
+        assessment(&signature, keyring, warnings)
     });
     Ok(judged.collect())
 }
@@ -118,13 +135,13 @@ pub fn assess(
 fn assessment(
     signature: &Signature,
     keyring: &Keyring,
-    good: Result<GoodSignature, VerifyError>,
+    warnings: Result<Vec<String>, VerifyError>,
 ) -> Assessment {
     let issuers = signature.get_issuers();
     let known = keyring.issuers(&issuers).next().map(|entry| &entry.certificate);
-    let (verdict, refusal, warnings) = match &good {
-        Ok(good) => (Verdict::Good, None, good.warnings().to_vec()),
-        Err(error) => (Verdict::of(error), Some(error.refusal()), Vec::new()),
+    let (verdict, refusal, warnings) = match warnings {
+        Ok(warnings) => (Verdict::Good, None, warnings),
+        Err(error) => (Verdict::of(&error), Some(error.refusal()), Vec::new()),
     };
     Assessment {
         issuer: issuers.first().map(|one| one.to_hex().to_lowercase()).unwrap_or_default(),

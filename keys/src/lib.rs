@@ -61,7 +61,7 @@ mod trust;
 mod verify;
 
 pub use amend::{AmendError, RevocationReason};
-pub use assess::{Assessment, Verdict, assess, count_signatures};
+pub use assess::{Assessment, Verdict, assess, assess_signers, count_signatures};
 pub use certificate::{Certificate, KeyError};
 pub use change::Change;
 pub use decrypt::{DecryptError, ReceiveEncryptedError, decrypt, receive_encrypted};

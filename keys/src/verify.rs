@@ -231,6 +231,11 @@ impl Verification {
         self.refused.unwrap_or(VerifyError::Format(SignatureFormatError::Empty))
     }
 
+    /// What the user should know about those that will count if they match.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.candidates.iter().flat_map(|candidate| candidate.good.warnings.clone()).collect()
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.contexts.iter_mut().for_each(|(_, context)| context.update(bytes));
     }

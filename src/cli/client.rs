@@ -61,15 +61,10 @@ pub(super) fn now() -> SystemTime {
 /// An error of the client as the end of a command.
 pub(super) fn failure(error: impl Into<discovery::Error>) -> Failure {
     let error = error.into();
-    let kind = match error.kind() {
-        discovery::Kind::Failed => return Failure::new(Kind::Failed, error),
-        discovery::Kind::Usage => Kind::Usage,
-        discovery::Kind::NotFound => Kind::NotFound,
-        discovery::Kind::Refused => Kind::Refused,
-        discovery::Kind::Server => Kind::Server,
-        discovery::Kind::Network => Kind::Network,
-    };
-    Failure::refusal(kind, error.refusal())
+    match error.kind() {
+        discovery::Kind::Failed => Failure::new(Kind::Failed, error),
+        kind => Failure::refusal(kind.into(), error.refusal()),
+    }
 }
 
 /// Runs what waits for the network.

@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     Child(u8),
     /// The answer is no, and was printed.
     No,
+    /// What went wrong was printed as the answer.
+    Said(Kind),
 }
 
 impl Failure {
@@ -94,6 +96,7 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
     let (kind, text, refusal) = match failure {
         Failure::Child(code) => return ExitCode::from(code),
         Failure::No => return ExitCode::from(Kind::Failed as u8),
+        Failure::Said(kind) => return ExitCode::from(kind as u8),
         Failure::Error(kind, error) => {
             let text = chain(&error);
             let refusal = plain(kind, &text);
@@ -138,6 +141,19 @@ fn chain(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+impl From<discovery::Kind> for Kind {
+    fn from(kind: discovery::Kind) -> Self {
+        match kind {
+            discovery::Kind::Failed => Self::Failed,
+            discovery::Kind::Usage => Self::Usage,
+            discovery::Kind::NotFound => Self::NotFound,
+            discovery::Kind::Refused => Self::Refused,
+            discovery::Kind::Server => Self::Server,
+            discovery::Kind::Network => Self::Network,
+        }
+    }
 }
 
 impl Kind {

@@ -8,6 +8,7 @@ mod diff;
 mod discover;
 mod entry;
 mod exit;
+mod explain;
 mod extract;
 mod fetch;
 mod files;
@@ -61,6 +62,7 @@ struct Gantry {
 )]
 enum Command {
     Discover(discover::Args),
+    Explain(explain::Args),
     Fetch(fetch::Args),
     Push(push::Args),
     Run(run::Args),
@@ -96,6 +98,7 @@ pub(crate) fn main() -> ExitCode {
     }
     let result = match gantry.command {
         Command::Discover(args) => args.run(&context),
+        Command::Explain(args) => args.run(&context),
         Command::Fetch(args) => args.run(&context),
         Command::Push(args) => args.run(&context),
         Command::Run(args) => args.run(&context),
