@@ -22,6 +22,7 @@ bench: ## Measure packing, reading and fetching against the other tools (release
 	@scripts/setup.sh build bench
 	@bench/pack.sh
 	@bench/read.sh
+	@bench/store.sh
 	@bench/large.sh
 	@bench/fetch.sh
 

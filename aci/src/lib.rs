@@ -116,6 +116,7 @@
 //! A name has at most 512 bytes. The specification sets no limits of its own.
 
 pub mod archive;
+mod content;
 pub mod diff;
 mod digest;
 mod finding;
@@ -134,6 +135,7 @@ pub mod stage;
 mod template;
 mod types;
 
+pub use content::{ContentDigest, ContentHash};
 pub use digest::{DigestError, FileDigest, ImageId, ImageIdPrefix};
 pub use finding::{Checked, Finding, Severity};
 pub use json::{Document, EditError, JsonPath, PathError};

@@ -348,7 +348,8 @@ impl Fetch<'_> {
         let limits = self.limits().clone();
         tokio::task::spawn_blocking(move || {
             let Trust { keyring, policy } = &trust;
-            let verified = keys::receive(file, &mut incoming, &signature, keyring, policy, &limits)
+            let verified = incoming
+                .receive(file, &signature, keyring, policy, &limits)
                 .map_err(|error| FetchError::Image(Box::new(error)))?;
             Ok((incoming, verified))
         })

@@ -275,11 +275,13 @@ impl Host<'_> {
         stage::create_folders(folder).map_err(at(folder))?;
         let mut staged = StagedFile::new_in(folder, 0o644).map_err(at(path))?;
         let Trust { keyring, policy } = self.trust;
-        keys::receive(image.file(), &mut staged, image.signature(), keyring, policy, self.limits)
-            .map_err(|source| MirrorError::Image {
-            image: image.record().reference().to_string(),
-            source: Box::new(source),
-        })?;
+        let file = image.file().map_err(ClosureError::from)?;
+        keys::receive(file, &mut staged, image.signature(), keyring, policy, self.limits).map_err(
+            |source| MirrorError::Image {
+                image: image.record().reference().to_string(),
+                source: Box::new(source),
+            },
+        )?;
         staged.flush().map_err(at(path))?;
         let mut signature = path.as_os_str().to_owned();
         signature.push(".asc");

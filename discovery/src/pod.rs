@@ -164,8 +164,9 @@ impl Pod {
             };
             let target = apps.join(name.as_str());
             let (rendered, bundle) =
-                render::render_bundle(&member.image, &target, &app_options, host, limits)
-                    .map_err(|source| PodError::Render { app: name.to_string(), source })?;
+                render::render_bundle(&member.image, &target, &app_options, host, limits).map_err(
+                    |source| PodError::Render { app: name.to_string(), source: Box::new(source) },
+                )?;
             written.push(Written { name, rendered, bundle });
         }
         Ok(written)

@@ -5,30 +5,44 @@
 //!   images/
 //!     8f/                          the first two digits of the image ID
 //!       8f1c…e0/                   all 128 digits
-//!         image.aci                the file as its author made it
+//!         image.aci                the file as its author made it; of a folded image, `skeleton`
 //!         image.aci.asc            the signature as its author made it
 //!         manifest                 the manifest's bytes, as they stand in the image
+//!         index                    the entries of its archive, and where their content is
 //!         record.json              what the import has checked and where it came from
+//!         used                     empty: its time is when the image was last used
+//!   objects/                       contents of files, each once, for the caller alone
+//!     ba/
+//!       ba78…ad                    named by SHA-256, filled when an image is first rendered
+//!       ba78…ad.0755.0.0.1         the same with these properties, for hard links
+//!   trees/  overlays/              rendered trees, and the overlays that lie on them
 //!   locks/
 //!     sha512-8f1c…e0               flocked: shared while read, alone while imported or removed
+//!     objects                      shared while objects are used, alone while some are removed
 //!   staging/                       what is being imported or removed, under hidden names
 //!   partial/                       downloads that have not come to their end
 //!   remotes/                       what is remembered of images' URLs
 //! ```
 //!
-//! There is no index: the folders are the truth, and one file that is damaged
-//! damages one image. An image's folder is filled under `staging/`, synced, and
-//! renamed into place while its lock is held, so it is whole or absent. Only a
-//! [`keys::VerifiedImage`] can be imported. Lock files stay for ever: two
-//! processes would otherwise hold two locks of one name. Several processes and
-//! users' shells may use one store at once; a lock dies with its process.
+//! The folders are the truth, and one file that is damaged damages one image. An image's folder
+//! is filled under `staging/`, synced, and renamed into place while its lock is held, so it is
+//! whole or absent. Only a [`keys::VerifiedImage`] can be imported. Objects, indexes and trees
+//! are made from the images and can be made again. Lock files stay for ever: two processes would
+//! otherwise hold two locks of one name. Several processes and users' shells may use one store
+//! at once; a lock dies with its process.
 
+mod fold;
+mod fsck;
+mod gc;
 mod import;
+mod index;
 mod lookup;
+mod objects;
 mod partial;
 mod read;
 mod record;
 mod remote;
+mod trees;
 mod verify;
 
 use std::fs::{self, File};
@@ -41,6 +55,9 @@ use rustix::fs::FlockOperation;
 
 use crate::error::{Kind, refusal};
 
+pub use fold::{Folded, ImageFile, fold};
+pub use fsck::{Finding, Fsck, Rebuild, fsck};
+pub use gc::{Collected, GcOptions, RemovedImage, collect};
 pub use import::{Imported, Incoming};
 pub use lookup::{Wanted, WantedError};
 pub(crate) use partial::{Facts, Partial};
@@ -49,10 +66,19 @@ pub use record::{Origin, Record};
 pub(crate) use remote::Remote;
 pub use verify::{Damage, verify};
 
+pub(crate) use import::judged;
+pub(crate) use index::ImageIndex;
+pub(crate) use lookup::preference;
+pub(crate) use objects::{Objects, digest_of, tee};
+pub(crate) use trees::Tree;
+
 pub(crate) const IMAGE_FILE: &str = "image.aci";
 pub(crate) const SIGNATURE_FILE: &str = "image.aci.asc";
 pub(crate) const MANIFEST_FILE: &str = "manifest";
 pub(crate) const RECORD_FILE: &str = "record.json";
+pub(crate) const SKELETON_FILE: &str = "skeleton";
+pub(crate) const INDEX_FILE: &str = "index";
+pub(crate) const USED_FILE: &str = "used";
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +100,14 @@ pub enum StoreError {
         /// The image.
         id: ImageId,
         /// The damaged file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file of the object store has another content than its name says.
+    #[error("the object {} is damaged: {what}", .path.display())]
+    Object {
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
@@ -109,7 +143,7 @@ impl StoreError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Io { .. } => Kind::Failed,
-            Self::Damaged { .. } => Kind::Refused,
+            Self::Damaged { .. } | Self::Object { .. } => Kind::Refused,
             Self::Ambiguous { .. } => Kind::Usage,
             Self::Absent { .. } => Kind::NotFound,
         }
@@ -134,6 +168,15 @@ impl Refuse for StoreError {
                 what.clone(),
                 "an image is used only as it was verified",
                 format!("gantry image rm {id}, then fetch it again"),
+            ),
+            Self::Object { path, what } => refusal(
+                "object-damaged",
+                self,
+                format!("{} as it was when it was written", path.display()),
+                what.clone(),
+                "files are rendered only as they were verified; a program that writes to a tree \
+                 of hard links changes them",
+                "gantry image fsck --rebuild",
             ),
             Self::Ambiguous { found, .. } => refusal(
                 "image-id-ambiguous",
@@ -188,12 +231,12 @@ impl Store {
         self.images().join(&id.digits()[..2]).join(id.digits())
     }
 
-    fn staging(&self) -> PathBuf {
+    pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("staging")
     }
 
     /// A folder on the store's file system that is removed unless it is committed.
-    fn staged_folder(&self) -> Result<StagedFolder, StoreError> {
+    pub(crate) fn staged_folder(&self) -> Result<StagedFolder, StoreError> {
         let staging = self.staging();
         stage::create_folders(&staging).map_err(StoreError::io("create", &staging))?;
         // Between being made and being locked a staged folder looks abandoned:
@@ -204,6 +247,8 @@ impl Store {
     }
 
     fn clean(&self) -> Result<(), StoreError> {
+        // A tree that is being rendered is locked, and looked at again once it is.
+        let _ = stage::clean(&self.trees());
         let staging = self.staging();
         // Absent, of another user, or in use: nothing this process has to clear away.
         let Ok(_guard) = lock_folder(&staging, FlockOperation::NonBlockingLockExclusive) else {
@@ -216,19 +261,38 @@ impl Store {
     }
 
     pub(crate) fn lock(&self, id: &ImageId, hold: Hold) -> Result<Lock, StoreError> {
+        self.named_lock(id.as_str(), hold)
+    }
+
+    pub(crate) fn named_lock(&self, name: &str, hold: Hold) -> Result<Lock, StoreError> {
+        let path = self.lock_path(name)?;
+        Lock::wait(&path, hold).map_err(StoreError::io("lock", &path))
+    }
+
+    /// The lock, or `None` where somebody holds it.
+    pub(crate) fn attempt_lock(&self, name: &str, hold: Hold) -> Result<Option<Lock>, StoreError> {
+        let path = self.lock_path(name)?;
+        Lock::attempt(&path, hold).map_err(StoreError::io("lock", &path))
+    }
+
+    fn lock_path(&self, name: &str) -> Result<PathBuf, StoreError> {
         let locks = self.root.join("locks");
         stage::create_folders(&locks).map_err(StoreError::io("create", &locks))?;
-        let path = locks.join(id.as_str());
-        Lock::wait(&path, hold).map_err(StoreError::io("lock", &path))
+        Ok(locks.join(name))
     }
 
     /// Removes an image and says whether it was there. Waits for whoever reads it.
     pub fn remove(&self, id: &ImageId) -> Result<bool, StoreError> {
-        let folder = self.image_folder(id);
-        if !folder.exists() {
+        if !self.image_folder(id).exists() {
             return Ok(false);
         }
-        let _lock = self.lock(id, Hold::Exclusive)?;
+        let lock = self.lock(id, Hold::Exclusive)?;
+        self.remove_locked(id, &lock)
+    }
+
+    /// The same, for who holds its lock alone.
+    pub(crate) fn remove_locked(&self, id: &ImageId, _lock: &Lock) -> Result<bool, StoreError> {
+        let folder = self.image_folder(id);
         let bin = self.staged_folder()?;
         #[expect(
             clippy::disallowed_methods,

@@ -224,7 +224,7 @@ pub fn export(
         let Trust { keyring, policy } = trust;
         let signature = image.signature();
         let verified =
-            keys::receive(image.file(), &mut container, signature, keyring, policy, limits)
+            keys::receive(image.file()?, &mut container, signature, keyring, policy, limits)
                 .map_err(|source| TransferError::Image {
                     image: record.reference().to_string(),
                     source: Box::new(source),

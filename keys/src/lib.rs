@@ -75,7 +75,7 @@ pub use keyring::{Keyring, Scope};
 pub use parts::{KeyPart, SecretPart, Uses};
 pub use passphrase::{Passphrase, UnlockError};
 pub use policy::{CLOCK_SKEW, EXPIRES_SOON, Liveness, Policy};
-pub use receive::{ReceiveError, VerifiedImage, receive};
+pub use receive::{ReceiveError, VerifiedImage, receive, receive_indexed};
 pub use renewal::News;
 pub use revocation::Revocation;
 pub use secret::{KeyMaterial, SecretKey};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 
-use aci::archive::{ArchiveError, InspectedImage, inspect};
+use aci::archive::{ArchiveError, IndexSeal, InspectedImage, inspect, inspect_indexed};
 use aci::{Limits, Refusal, Refuse};
 
 use crate::error::VerifyError;
@@ -26,12 +26,18 @@ pub struct VerifiedImage {
     inspected: InspectedImage,
     signature: GoodSignature,
     further: Vec<GoodSignature>,
+    index: Option<IndexSeal>,
 }
 
 impl VerifiedImage {
     /// What is in the image.
     pub fn inspected(&self) -> &InspectedImage {
         &self.inspected
+    }
+
+    /// Size and digest of the index that was written on the way, where one was wanted.
+    pub fn index(&self) -> Option<&IndexSeal> {
+        self.index.as_ref()
     }
 
     /// Who signed it, and when: the first of the good signatures.
@@ -126,6 +132,39 @@ pub fn receive(
     policy: &Policy,
     limits: &Limits,
 ) -> Result<VerifiedImage, ReceiveError> {
+    let inspection = |chunks: Chunks<'_>| Ok((inspect(chunks, limits)?, None));
+    flow(file, sink, inspection, signature, keyring, policy, limits)
+}
+
+/// The same, and writes the archive's [index](aci::archive::inspect_indexed) on the way: it
+/// counts under the same condition as what is written to `sink`.
+pub fn receive_indexed(
+    file: impl Read,
+    sink: impl Write,
+    index: impl Write + Send,
+    signature: &[u8],
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<VerifiedImage, ReceiveError> {
+    let inspection = |chunks: Chunks<'_>| {
+        let (inspected, seal) = inspect_indexed(chunks, limits, index)?;
+        Ok((inspected, Some(seal)))
+    };
+    flow(file, sink, inspection, signature, keyring, policy, limits)
+}
+
+type Inspection = Result<(InspectedImage, Option<IndexSeal>), ArchiveError>;
+
+fn flow(
+    file: impl Read,
+    sink: impl Write,
+    inspection: impl FnOnce(Chunks<'_>) -> Inspection + Send,
+    signature: &[u8],
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<VerifiedImage, ReceiveError> {
     let verification = Verification::begin(signature, None, keyring, policy, limits)?;
     let (full, waiting) = mpsc::sync_channel(WAITING);
     let (emptied, spare) = mpsc::channel();
@@ -134,7 +173,7 @@ pub fn receive(
         let chunks = Chunks { waiting, emptied, seen: &seen, chunk: Vec::new(), at: 0 };
         let inspection = thread::Builder::new()
             .name("inspect".into())
-            .spawn_scoped(scope, move || inspect(chunks, limits))
+            .spawn_scoped(scope, move || inspection(chunks))
             .map_err(ReceiveError::Read)?;
         let pump = Pump { verification, full: Some(full), spare, seen: &seen, total: 0 };
         let pumped = pump.run(file, sink);
@@ -146,12 +185,12 @@ pub fn receive(
 
 fn conclude(
     pumped: Result<Pumped, ReceiveError>,
-    inspected: Result<InspectedImage, ArchiveError>,
+    inspected: Inspection,
     keyring: &Keyring,
 ) -> Result<VerifiedImage, ReceiveError> {
     // A file that could not be read looks cut off to the inspection, so this comes first.
     let Pumped { verification, total, to_the_end } = pumped?;
-    let inspected = match inspected {
+    let (inspected, index) = match inspected {
         Ok(inspected) => inspected,
         Err(fault) => {
             if to_the_end {
@@ -167,7 +206,7 @@ fn conclude(
         return Err(ReceiveError::Read(fault));
     }
     let (signature, further) = good.speaking_for(&inspected.manifest().name, keyring)?;
-    Ok(VerifiedImage { inspected, signature, further })
+    Ok(VerifiedImage { inspected, signature, further, index })
 }
 
 /// The reading side: file, digest, sink, channel.

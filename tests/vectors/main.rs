@@ -16,7 +16,7 @@ mod translate;
 
 use std::process::ExitCode;
 
-use harness::{Case, Outcome, Runner};
+use harness::{Case, Outcome, Refused, Runner};
 use serde_json::Value;
 
 fn main() -> ExitCode {
@@ -28,6 +28,9 @@ fn concerns(suite: &str) -> bool {
 }
 
 fn run(_suite: &str, case: &Case) -> Option<Outcome> {
+    if !case.input["steps"].is_array() {
+        return Some(Err(Refused::new("no-steps", "a scenario has steps")));
+    }
     Some(Ok(Value::from(scenario::run(&case.input))))
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::compression::has_checksum;
 use super::encrypted::is_encrypted;
+use super::gzip::{AccessPoint, GzipMembers, Position};
 use super::hashed::HashedReader;
 use super::{ArchiveError, Compression, Limited};
 use crate::limits::Limits;
@@ -103,14 +104,27 @@ impl<R: Read> Read for MeteredFile<R> {
     }
 }
 
+impl<R: Read> Position for HashedReader<MeteredFile<R>> {
+    fn position(&self) -> u64 {
+        self.source().count.get() - self.ready().len() as u64
+    }
+}
+
 /// The file from its first byte on. It is hashed, but where it is the archive itself, which
 /// has a hash of its own.
 type Source<R> = HashedReader<MeteredFile<R>>;
 
+/// Whether the file's own hash is computed on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hashing {
+    Wanted,
+    NotWanted,
+}
+
 /// The archive inside a file, whatever its compression.
 pub(super) enum Decompressor<R: Read> {
     Plain(Box<Source<R>>),
-    Gzip(Box<flate2::bufread::MultiGzDecoder<Source<R>>>),
+    Gzip(Box<GzipMembers<Source<R>>>),
     Bzip2(Box<bzip2::bufread::MultiBzDecoder<Source<R>>>),
     Xz(Box<liblzma::bufread::XzDecoder<Source<R>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Source<R>>>),
@@ -119,6 +133,14 @@ pub(super) enum Decompressor<R: Read> {
 impl<R: Read> Decompressor<R> {
     /// Looks at the first bytes and chooses.
     pub(super) fn new(file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
+        Self::begin(file, Hashing::Wanted)
+    }
+
+    /// The same for who does not ask for the file's hash: [`Self::finish`] gives none then.
+    pub(super) fn begin(
+        file: MeteredFile<R>,
+        hashing: Hashing,
+    ) -> Result<(Self, Compression), ArchiveError> {
         let mut file = HashedReader::begin(file, Compression::DETECT_BYTES)
             .map_err(|error| from_io(error, Compression::None))?;
         let start = file.ready();
@@ -133,11 +155,13 @@ impl<R: Read> Decompressor<R> {
             if start.get(..Compression::DETECT_BYTES).is_some_and(has_checksum) {
                 return Err(ArchiveError::Ambiguous(compression));
             }
-            file.hash()?;
+            if hashing == Hashing::Wanted {
+                file.hash()?;
+            }
         }
         let decompressor = match compression {
             Compression::None => Self::Plain(Box::new(file)),
-            Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(file))),
+            Compression::Gzip => Self::Gzip(Box::new(GzipMembers::new(file))),
             Compression::Bzip2 => Self::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(file))),
             Compression::Xz => {
                 let stream = liblzma::stream::Stream::new_stream_decoder(
@@ -156,12 +180,20 @@ impl<R: Read> Decompressor<R> {
         Ok((decompressor, compression))
     }
 
+    /// The places where reading can begin that were passed since this was last asked.
+    pub(super) fn take_points(&mut self) -> Vec<AccessPoint> {
+        match self {
+            Self::Gzip(decoder) => decoder.take_points(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Reads what may follow the compressed stream, and refuses anything that does; then
     /// gives the bytes of the file and its SHA-512, where it is not that of the archive.
     pub(super) fn finish(self) -> Result<(u64, Option<[u8; 64]>), ArchiveError> {
         let mut file = match self {
             Self::Plain(file) => *file,
-            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Gzip(decoder) => decoder.into_inner()?,
             Self::Bzip2(decoder) => decoder.into_inner(),
             Self::Xz(decoder) => decoder.into_inner(),
             Self::Zstd(decoder) => decoder.finish(),

@@ -62,6 +62,16 @@ impl<R: Read> HashedReader<R> {
         Ok(())
     }
 
+    /// Where the bytes come from.
+    pub(super) fn source(&self) -> &R {
+        &self.source
+    }
+
+    /// The same, to be told something.
+    pub(super) fn source_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
     /// What was taken from the source and not read.
     pub(super) fn ready(&self) -> &[u8] {
         &self.chunk[self.at..self.filled]

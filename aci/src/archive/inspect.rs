@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::decompress::{Deadline, Decompressor, MeteredFile, from_io, through_io};
 use super::entry::{Entry, EntryKind};
+use super::gzip::AccessPoint;
 use super::hashed::HashedReader;
 use super::layout::{Layout, Place};
 use super::read::TarReader;
@@ -143,6 +144,17 @@ impl<R: Read> ImageReader<R> {
     pub(super) fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
         let got = self.tar.read_content(buffer);
         got.map_err(|error| self.cause(error))
+    }
+
+    /// Where in the archive the content of the entry last returned begins, before any of it
+    /// is read.
+    pub(super) fn offset(&self) -> u64 {
+        self.tar.bytes_read()
+    }
+
+    /// The places where reading can begin that were passed since this was last asked.
+    pub(super) fn take_points(&mut self) -> Vec<AccessPoint> {
+        self.tar.inner_mut().source_mut().archive.take_points()
     }
 
     fn read_manifest(&mut self, entry: &Entry) -> Result<(), ArchiveError> {

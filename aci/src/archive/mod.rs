@@ -13,16 +13,20 @@ mod directories;
 mod encrypted;
 mod entry;
 mod error;
+mod gzip;
 mod hashed;
 mod header;
+mod index;
 mod inspect;
 mod layout;
 mod names;
 mod owner;
+mod parts;
 mod read;
 mod record;
 mod rewrite;
 mod seen;
+mod tree;
 mod unpack;
 mod validate;
 mod write;
@@ -38,12 +42,16 @@ pub use container::{ContainerReader, ContainerWriter};
 pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
+pub use gzip::AccessPoint;
+pub use index::{ContentAt, IndexEntry, IndexReader, IndexRecord, IndexSeal, inspect_indexed};
 pub use inspect::{Content, InspectedImage, inspect, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
+pub use parts::ArchiveParts;
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
+pub use tree::{FileContent, TreeBuilder};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
 pub use validate::{
     ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest,
     validate_pod_manifest,
 };
-pub use write::{ArchiveWriter, WriteOptions, Written, write};
+pub use write::{ArchiveWriter, WriteOptions, Written, compress_archive, write};

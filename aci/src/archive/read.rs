@@ -291,6 +291,10 @@ impl<R: Read> TarReader<R> {
         self.at
     }
 
+    pub(super) fn inner_mut(&mut self) -> &mut R {
+        &mut self.archive
+    }
+
     pub(super) fn into_inner(self) -> R {
         self.archive
     }

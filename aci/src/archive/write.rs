@@ -117,6 +117,26 @@ where
     })
 }
 
+/// Compresses an archive as [`write()`] would have, if it had written these entries: where it
+/// has, this gives the very same file.
+pub fn compress_archive<W: Write + Send>(
+    mut archive: impl Read,
+    out: &mut W,
+    options: &WriteOptions,
+) -> io::Result<Written> {
+    write_stream(out, options, None, |writer| {
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match archive.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(got) => writer.raw(&buffer[..got])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    })
+}
+
 /// The same for whoever gives the end of the archive too, and chooses how hard to compress.
 pub(super) fn write_stream<W, E>(
     out: &mut W,

@@ -98,7 +98,7 @@ pub enum PodError {
         app: String,
         /// What went wrong.
         #[source]
-        source: RenderError,
+        source: Box<RenderError>,
     },
     /// The app, or one of its volumes.
     #[error(transparent)]

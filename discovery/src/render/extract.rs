@@ -6,7 +6,8 @@ use std::path::Path;
 use aci::Limits;
 use aci::archive::{UnpackOptions, Unpacked, unpack};
 
-use super::{RenderError, Shape, place, stage_beside};
+use super::target::{place, stage_beside};
+use super::{RenderError, Shape};
 
 /// Unpacks an image file into `target`, which must not exist or be an empty folder.
 ///

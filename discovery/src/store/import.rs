@@ -1,17 +1,19 @@
 //! The way into the store.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use aci::Limits;
+use aci::archive::{IndexSeal, inspect_indexed};
 use aci::stage::{self, Existing, Hold, StagedFolder};
 use jiff::Timestamp;
-use keys::VerifiedImage;
+use keys::{Keyring, Policy, ReceiveError, VerifiedImage};
 
 use super::partial::Partial;
-use super::{IMAGE_FILE, MANIFEST_FILE, Origin, RECORD_FILE, Record, SIGNATURE_FILE};
-use super::{Store, StoreError};
+use super::{IMAGE_FILE, INDEX_FILE, MANIFEST_FILE, RECORD_FILE, SIGNATURE_FILE};
+use super::{Origin, Record, Store, StoreError};
 
 /// An image file on its way into the store: written to while it is verified, then
 /// committed. Dropped, it never was.
@@ -91,6 +93,26 @@ impl Incoming {
         self.already = bytes;
     }
 
+    /// Receives an image as [`keys::receive()`] does, writes it here, and its index beside it:
+    /// all in one pass.
+    pub fn receive(
+        &mut self,
+        file: impl Read,
+        signature: &[u8],
+        keyring: &Keyring,
+        policy: &Policy,
+        limits: &Limits,
+    ) -> Result<VerifiedImage, ReceiveError> {
+        let index = self.new_file(INDEX_FILE).map_err(ReceiveError::Write)?;
+        let mut index = BufWriter::new(index);
+        let sink = &mut *self;
+        let verified =
+            keys::receive_indexed(file, sink, &mut index, signature, keyring, policy, limits)?;
+        let index = index.into_inner().map_err(|error| ReceiveError::Write(error.into_error()))?;
+        index.sync_all().map_err(ReceiveError::Write)?;
+        Ok(verified)
+    }
+
     /// Puts the image that was written here into the store, whole or not at all.
     /// `verified` must come from the very bytes that were written. An image that
     /// is there already stays as it is.
@@ -101,11 +123,15 @@ impl Incoming {
         origin: Origin,
         now: SystemTime,
     ) -> Result<Imported, StoreError> {
-        let record = record_of(verified, origin, now)?;
         self.file.sync_all().map_err(StoreError::io("sync", self.folder.path()))?;
         if let Some(partial) = self.partial.take() {
             partial.finish(&self.folder.path().join(IMAGE_FILE))?;
         }
+        let index = match verified.index() {
+            Some(seal) => *seal,
+            None => self.make_index(verified)?,
+        };
+        let record = record_of(verified, index, origin, now)?;
         self.write(SIGNATURE_FILE, signature)?;
         self.write(MANIFEST_FILE, verified.inspected().manifest_bytes())?;
         let mut text = serde_json::to_vec_pretty(&record)
@@ -126,14 +152,54 @@ impl Incoming {
         Ok(Imported { record, new: true })
     }
 
+    fn new_file(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).open(self.folder.path().join(name))
+    }
+
+    /// Reads what was written here once more, for whoever received it without an index.
+    fn make_index(&self, verified: &VerifiedImage) -> Result<IndexSeal, StoreError> {
+        let path = self.folder.path().join(INDEX_FILE);
+        let fault = || StoreError::io("write", &path);
+        let file = File::open(self.folder.path().join(IMAGE_FILE)).map_err(fault())?;
+        let mut index = BufWriter::new(self.new_file(INDEX_FILE).map_err(fault())?);
+        let (found, seal) = inspect_indexed(file, &judged(), &mut index)
+            .map_err(io::Error::other)
+            .map_err(fault())?;
+        if found.image_id() != verified.inspected().image_id() {
+            return Err(fault()(io::Error::other("what was written is another image")));
+        }
+        let index = index.into_inner().map_err(|error| fault()(error.into_error()))?;
+        index.sync_all().map_err(fault())?;
+        Ok(seal)
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.folder.path().join(name);
         stage::write(&path, bytes, 0o644, Existing::Refuse).map_err(StoreError::io("write", &path))
     }
 }
 
-fn record_of(
+/// For an image whose limits were judged when it came in.
+pub(crate) fn judged() -> Limits {
+    Limits {
+        file_bytes: u64::MAX,
+        tar_bytes: u64::MAX,
+        ratio_floor: u64::MAX,
+        entries: u64::MAX,
+        manifest_bytes: u64::MAX,
+        header_bytes: u64::from(u32::MAX),
+        path_bytes: usize::MAX,
+        path_depth: usize::MAX,
+        name_bytes: usize::MAX,
+        xattr_bytes: usize::MAX,
+        ..Limits::default()
+    }
+}
+
+pub(super) fn record_of(
     verified: &VerifiedImage,
+    index: IndexSeal,
     origin: Origin,
     now: SystemTime,
 ) -> Result<Record, StoreError> {
@@ -156,5 +222,6 @@ fn record_of(
         signed_at: time(signature.created())?,
         imported_at: time(now)?,
         origin,
+        index: Some(index),
     })
 }

@@ -99,7 +99,7 @@ fn absent(wanted: &Wanted, similar: Vec<String>) -> StoreError {
 }
 
 /// Which of two images of one name is meant when nothing more is said.
-fn preference(a: &Record, b: &Record) -> Ordering {
+pub(crate) fn preference(a: &Record, b: &Record) -> Ordering {
     let (a_fits, a_exact) = platform(&a.labels);
     let (b_fits, b_exact) = platform(&b.labels);
     a_fits

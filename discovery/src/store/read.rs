@@ -2,12 +2,17 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aci::stage::{Hold, Lock};
 use aci::{ImageId, ImageManifest};
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
-use super::{IMAGE_FILE, MANIFEST_FILE, RECORD_FILE, Record, SIGNATURE_FILE, Store, StoreError};
+use super::fold::{ImageFile, is_folded};
+use super::{IMAGE_FILE, MANIFEST_FILE, RECORD_FILE, SIGNATURE_FILE, USED_FILE};
+use super::{Record, Store, StoreError};
 
 /// A stored image, open for reading. While it lives, nobody can remove it.
 #[derive(Debug)]
@@ -16,7 +21,7 @@ pub struct StoredImage {
     manifest: ImageManifest,
     manifest_bytes: Vec<u8>,
     signature: Vec<u8>,
-    file: File,
+    store: Store,
     _lock: Lock,
 }
 
@@ -41,9 +46,37 @@ impl StoredImage {
         &self.signature
     }
 
-    /// The image file as its author made it, at its beginning where nothing was read yet.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// The image file as its author made it, from its beginning. Of a folded image, what was
+    /// read counts only when the end was reached: see [`ImageFile`].
+    pub fn file(&self) -> Result<ImageFile, StoreError> {
+        ImageFile::open(&self.store, &self.record)
+            .map_err(|error| damaged(&self.record.image_id, &self.path(), &error))
+    }
+
+    /// The image file to read parts of; an error where the image is folded.
+    pub(crate) fn parts(&self) -> Result<Arc<File>, StoreError> {
+        let file = File::open(self.path());
+        file.map(Arc::new).map_err(|error| damaged(&self.record.image_id, &self.path(), &error))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.store.image_folder(&self.record.image_id).join(IMAGE_FILE)
+    }
+
+    /// The store it is in.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Remembers that the image is used now, where the caller may write in the store.
+    pub fn mark_used(&self) {
+        let path = self.store.image_folder(&self.record.image_id).join(USED_FILE);
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        // A store of somebody else's is read without leaving a trace.
+        let _ = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644))
+            .and_then(|_| rustix::fs::utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW));
     }
 }
 
@@ -128,18 +161,32 @@ impl Store {
         let manifest = ImageManifest::from_json(&manifest_bytes)
             .map_err(|error| damaged(id, &folder.join(MANIFEST_FILE), &error))?;
         let signature = read(SIGNATURE_FILE)?;
-        let path = folder.join(IMAGE_FILE);
-        let file = File::open(&path).map_err(|error| damaged(id, &path, &error))?;
-        Ok(Some(StoredImage { record, manifest, manifest_bytes, signature, file, _lock: lock }))
+        if !folder.join(IMAGE_FILE).is_file() && !is_folded(self, id) {
+            let absent = io::Error::from(io::ErrorKind::NotFound);
+            return Err(damaged(id, &folder.join(IMAGE_FILE), &absent));
+        }
+        let store = self.clone();
+        let stored =
+            StoredImage { record, manifest, manifest_bytes, signature, store, _lock: lock };
+        Ok(Some(stored))
+    }
+
+    /// When an image was last used: rendered, run, or exported; else when it was imported.
+    pub fn last_used(&self, record: &Record) -> Timestamp {
+        let used = fs::metadata(self.image_folder(&record.image_id).join(USED_FILE))
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|time| Timestamp::try_from(time).ok());
+        used.map_or(record.imported_at, |used| used.max(record.imported_at))
     }
 }
 
-fn damaged(id: &ImageId, path: &Path, error: &dyn std::error::Error) -> StoreError {
+pub(super) fn damaged(id: &ImageId, path: &Path, error: &dyn std::error::Error) -> StoreError {
     StoreError::Damaged { id: id.clone(), path: path.to_owned(), what: error.to_string() }
 }
 
 /// The names in a folder that are text; none where there is no folder.
-fn entries(folder: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<String>, StoreError> {
     let read = match fs::read_dir(folder) {
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>

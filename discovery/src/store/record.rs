@@ -1,6 +1,6 @@
 //! `record.json`: what the import of one image has checked, and where it came from.
 
-use aci::archive::Compression;
+use aci::archive::{Compression, IndexSeal};
 use aci::{FileDigest, ImageId, Labels, Name, Reference};
 use jiff::Timestamp;
 use keys::Fingerprint;
@@ -27,6 +27,8 @@ pub enum Origin {
         /// Its path.
         path: String,
     },
+    /// Its record was lost, and was made again from the image.
+    Rebuilt,
 }
 
 /// One stored image:
@@ -37,7 +39,8 @@ pub enum Origin {
 ///   "labels": [{"name": "version", "value": "1.0.0"}],
 ///   "compression": "gzip", "fileDigest": "sha512-09ab…", "fileBytes": 52100, "tarBytes": 133120,
 ///   "signer": "5c3e…", "signedAt": "2025-01-31T09:30:00Z", "importedAt": "2025-02-01T10:00:00Z",
-///   "origin": {"kind": "url", "url": "https://example.com/hello.aci"}
+///   "origin": {"kind": "url", "url": "https://example.com/hello.aci"},
+///   "index": {"digest": "sha256-77c0…", "bytes": 310, "entries": 3}
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,10 @@ pub struct Record {
     pub imported_at: Timestamp,
     /// Where it came from.
     pub origin: Origin,
+    /// Size and digest of the index beside the image. Images that an older release imported
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexSeal>,
 }
 
 impl Record {

@@ -32,6 +32,10 @@ impl Damage {
         match self {
             Self::Store(error) => error.kind(),
             Self::Image { source, .. } => match **source {
+                // A folded image that is not what was signed.
+                ReceiveError::Read(ref error) if error.kind() == io::ErrorKind::InvalidData => {
+                    Kind::Refused
+                }
                 ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
                 _ => Kind::Refused,
             },
@@ -66,7 +70,7 @@ pub fn verify(
         .ok_or_else(|| StoreError::Absent { wanted: wanted(), similar: Vec::new() })?;
     let Trust { keyring, policy } = trust;
     let verified =
-        keys::receive(stored.file(), io::sink(), stored.signature(), keyring, policy, limits)
+        keys::receive(stored.file()?, io::sink(), stored.signature(), keyring, policy, limits)
             .map_err(|source| Damage::Image { id: id.clone(), source: Box::new(source) })?;
     let image = verified.inspected();
     let damaged = |file: &str, what: String| {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use discovery::store::Wanted;
 use serde_json::json;
 
-use super::super::client::wanted;
+use super::super::client::{failure, wanted};
 use super::super::files::in_json;
 use super::{Context, Failure, open};
 
@@ -47,10 +47,12 @@ impl Args {
         }
         let mut staged = StagedFile::new_in(folder, 0o644).with_context(|| cannot(&self.file))?;
         let bar = context.progress("exporting", Some(image.record().file_bytes));
-        io::copy(&mut bar.wrap_read(image.file()), &mut staged)
+        let file = image.file().map_err(failure)?;
+        io::copy(&mut bar.wrap_read(file), &mut staged)
             .and_then(|_| staged.flush())
             .with_context(|| cannot(&self.file))?;
         bar.finish_and_clear();
+        image.mark_used();
         // The signature first: an image is never seen without it.
         stage::write(&signature, image.signature(), 0o644, existing)
             .with_context(|| cannot(&signature))?;

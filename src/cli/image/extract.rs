@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use discovery::render::Files;
+use discovery::render::{Files, Link};
 use discovery::store::Wanted;
 
 use super::super::client::wanted;
@@ -28,6 +28,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        make(context, &self.image, &self.folder, Files::All, self.rootfs_only)
+        make(context, &self.image, &self.folder, Files::All, self.rootfs_only, Link::Copy)
     }
 }

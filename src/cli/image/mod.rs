@@ -3,11 +3,15 @@
 pub(super) mod bundle;
 mod export;
 mod extract;
+mod fold;
+mod fsck;
+mod gc;
 mod list;
 mod manifest;
 pub(super) mod render;
 mod rm;
 mod show;
+mod unmount;
 mod verify;
 
 use clap::Subcommand;
@@ -36,8 +40,12 @@ enum Command {
     Extract(extract::Args),
     Render(render::Args),
     Bundle(bundle::Args),
+    Unmount(unmount::Args),
     Verify(verify::Args),
+    Fsck(fsck::Args),
     Rm(rm::Args),
+    Gc(gc::Args),
+    Fold(fold::Args),
 }
 
 impl Args {
@@ -50,8 +58,12 @@ impl Args {
             Command::Extract(args) => args.run(context),
             Command::Render(args) => args.run(context),
             Command::Bundle(args) => args.run(context),
+            Command::Unmount(args) => args.run(context),
             Command::Verify(args) => args.run(context),
+            Command::Fsck(args) => args.run(context),
             Command::Rm(args) => args.run(context),
+            Command::Gc(args) => args.run(context),
+            Command::Fold(args) => args.run(context),
         }
     }
 }
@@ -68,4 +80,9 @@ pub(super) fn open(context: &Context, wanted: &Wanted) -> Result<StoredImage, Fa
             similar: Vec::new(),
         })),
     }
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> indicatif::BinaryBytes {
+    indicatif::BinaryBytes(bytes)
 }

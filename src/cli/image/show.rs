@@ -20,15 +20,17 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let image = open(context, &self.image)?;
         let record = image.record();
+        let last_used = context.store()?.last_used(record);
         let origin = match &record.origin {
             Origin::Discovery { reference, url } => format!("{url}, found as {reference}"),
             Origin::Url { url } => url.clone(),
             Origin::File { path } => path.clone(),
+            Origin::Rebuilt => "a record that was made again".to_owned(),
         };
         let text = format!(
             "name:        {}\nlabels:      {}\nimage ID:    {}\nfile digest: {}\n\
              file:        {} bytes, {}\narchive:     {} bytes\nsigned by:   {}\n\
-             signed at:   {}\nimported at: {}\nfrom:        {origin}",
+             signed at:   {}\nimported at: {}\nlast used:   {last_used:.0}\nfrom:        {origin}",
             record.name,
             discovery::printable_line(&record.labels.to_string()),
             record.image_id,
@@ -40,6 +42,8 @@ impl Args {
             record.signed_at,
             record.imported_at,
         );
-        Ok(context.print(record, text)?)
+        let mut value = serde_json::to_value(record).map_err(anyhow::Error::from)?;
+        value["lastUsed"] = serde_json::json!(last_used);
+        Ok(context.print(&value, text)?)
     }
 }

@@ -1,0 +1,477 @@
+//! A folder that is filled with the entries of images, and nothing else that is outside of it.
+//!
+//! Paths were checked by the layout rules as they came. As a second wall, every
+//! path is resolved by the kernel below the target folder without following any
+//! symlink (`openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, or one
+//! directory after another with `O_NOFOLLOW` where the kernel lacks it).
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use super::ArchiveError;
+use super::attribute_ids::move_attribute_ids;
+use super::directories::Directories;
+use super::entry::{Entry, EntryKind, PathBytes};
+use super::owner::Ownership;
+use super::record::Record;
+use super::unpack::{LeftOut, UnpackOptions};
+
+/// Gives the content of a file piece by piece; 0 at its end.
+pub type FileContent<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>;
+
+/// What lies in a folder already is not the image's, and could lead elsewhere.
+fn refuse_full(folder: &OwnedFd) -> io::Result<()> {
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+    }
+    Ok(())
+}
+
+/// Fills an empty folder: `rootfs/…` entry by entry, `manifest` at the end.
+///
+/// Entries may come in any order, but a hard link after its target. Folders get their mode,
+/// owner and time at the end. On an error the folder holds a part of the whole; stage it.
+/// Nothing is synced.
+pub struct TreeBuilder<'a> {
+    root: OwnedFd,
+    /// The folder the last entry was put in: most entries share it with their neighbour.
+    parent: (Vec<u8>, OwnedFd),
+    options: &'a UnpackOptions<'a>,
+    restore: bool,
+    /// The caller's user and group.
+    caller: (u32, u32),
+    directories: Directories,
+    record: Option<Record>,
+    left_out: LeftOut,
+    buffer: Vec<u8>,
+}
+
+impl<'a> TreeBuilder<'a> {
+    /// Fills `target`, an existing empty folder.
+    pub fn new(target: &Path, options: &'a UnpackOptions<'a>) -> Result<Self, ArchiveError> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = rustix::fs::open(target, flags, Mode::empty()).map_err(io::Error::from)?;
+        refuse_full(&root)?;
+        Ok(Self {
+            parent: (Vec::new(), root.try_clone()?),
+            directories: Directories::new(&root)?,
+            record: (options.ownership == Ownership::Record)
+                .then(|| Record::new(&root))
+                .transpose()?,
+            root,
+            options,
+            restore: matches!(options.ownership, Ownership::Restore | Ownership::Mapped(_)),
+            caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+            left_out: LeftOut::default(),
+            buffer: vec![0; 256 << 10],
+        })
+    }
+
+    /// Places an entry, whose content is asked for where it is a regular file.
+    pub fn place(&mut self, entry: &Entry, content: FileContent<'_>) -> Result<(), ArchiveError> {
+        if self.excluded(&entry.path, entry.kind == EntryKind::Directory) {
+            self.left_out.excluded += 1;
+            return Ok(());
+        }
+        let name = self.enter_parent(&entry.path).map_err(|e| at(&entry.path, e))?.to_vec();
+        let placed = match &entry.kind {
+            EntryKind::File { .. } => return self.file(entry, &name, content),
+            EntryKind::HardLink { target } if self.excluded(target, false) => {
+                let (path, target) = (entry.path.clone(), target.clone());
+                return Err(ArchiveError::ExcludedTarget { path, target });
+            }
+            EntryKind::Directory => {
+                self.directory(&name).and_then(|()| self.directories.push(entry))
+            }
+            EntryKind::Symlink { target } => self.symlink(entry, &name, target),
+            EntryKind::HardLink { target } => self.hard_link(entry, &name, target),
+            EntryKind::Fifo => self.node(entry, &name, FileType::Fifo, (0, 0)),
+            EntryKind::Character { device } => {
+                self.node(entry, &name, FileType::CharacterDevice, *device)
+            }
+            EntryKind::Block { device } => self.node(entry, &name, FileType::BlockDevice, *device),
+        };
+        placed.map_err(|error| at(&entry.path, error))
+    }
+
+    /// Places a regular file that shares its blocks with `source`. `false`, and nothing is
+    /// placed, where the file system cannot do that.
+    pub fn place_clone(&mut self, entry: &Entry, source: &File) -> Result<bool, ArchiveError> {
+        let fault = |error| at(&entry.path, error);
+        let name = self.enter_parent(&entry.path).map_err(fault)?.to_vec();
+        let file = self.new_file(entry, &name)?;
+        match rustix::fs::ioctl_ficlone(&file, source) {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => {
+                rustix::fs::unlinkat(&self.parent.1, name.as_slice(), AtFlags::empty())
+                    .map_err(|error| fault(error.into()))?;
+                return Ok(false);
+            }
+            Err(error) => return Err(fault(error.into())),
+        }
+        self.properties(&file, entry).map_err(fault)?;
+        Ok(true)
+    }
+
+    /// Places a regular file as another name of the file `source`, which has to be [dressed]
+    /// as the entry says. `false`, and nothing is placed, where it cannot have another name here.
+    ///
+    /// [dressed]: Self::dress
+    pub fn place_link(&mut self, entry: &Entry, source: &Path) -> Result<bool, ArchiveError> {
+        let fault = |error| at(&entry.path, error);
+        let name = self.enter_parent(&entry.path).map_err(fault)?.to_vec();
+        match rustix::fs::linkat(CWD, source, &self.parent.1, name.as_slice(), AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(fault(error.into())),
+        }
+    }
+
+    /// Gives an open file the owner, mode, attributes and time of an entry.
+    pub fn dress(&mut self, file: &File, entry: &Entry) -> Result<(), ArchiveError> {
+        self.properties(file, entry).map_err(|error| at(&entry.path, error))
+    }
+
+    /// Whether an entry's file will have all that the entry says, so that it may share an inode
+    /// with others of which the same is said.
+    pub fn is_exact(&self, entry: &Entry) -> bool {
+        let readable = self.restore || entry.mode & 0o400 != 0;
+        entry.xattrs.is_empty() && readable && (self.restore || entry.mode & 0o6000 == 0)
+    }
+
+    fn excluded(&self, path: &PathBytes, directory: bool) -> bool {
+        let inside = path.0.strip_prefix(b"rootfs/");
+        inside.is_some_and(|path| self.options.exclude.is_some_and(|out| out(path, directory)))
+    }
+
+    /// Opens the folder an entry belongs in, making it where the image has no entry
+    /// for it, and gives the entry's own name.
+    fn enter_parent<'p>(&mut self, path: &'p PathBytes) -> io::Result<&'p [u8]> {
+        let (parent, name) = match path.0.iter().rposition(|&b| b == b'/') {
+            Some(slash) => (&path.0[..slash], &path.0[slash + 1..]),
+            None => (&[][..], path.0.as_slice()),
+        };
+        if parent != self.parent.0 {
+            let missing = Missing::Make { owner: self.root_owner() };
+            self.parent = (parent.to_vec(), open_folder(&self.root, parent, missing)?);
+        }
+        Ok(name)
+    }
+
+    fn new_file(&self, entry: &Entry, name: &[u8]) -> Result<File, ArchiveError> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = rustix::fs::openat(&self.parent.1, name, flags, Mode::RUSR | Mode::WUSR);
+        Ok(File::from(open.map_err(|error| at(&entry.path, error.into()))?))
+    }
+
+    fn file(
+        &mut self,
+        entry: &Entry,
+        name: &[u8],
+        content: FileContent<'_>,
+    ) -> Result<(), ArchiveError> {
+        let mut file = self.new_file(entry, name)?;
+        loop {
+            let got = content(&mut self.buffer)?;
+            if got == 0 {
+                break;
+            }
+            file.write_all(&self.buffer[..got]).map_err(|error| at(&entry.path, error))?;
+        }
+        self.properties(&file, entry).map_err(|error| at(&entry.path, error))
+    }
+
+    fn directory(&mut self, name: &[u8]) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.parent.1, name, Mode::RWXU) {
+            // A path below it came first; the layout rules have seen to it that it is a folder.
+            Err(Errno::EXIST) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn symlink(&mut self, entry: &Entry, name: &[u8], target: &PathBytes) -> io::Result<()> {
+        rustix::fs::symlinkat(target.0.as_slice(), &self.parent.1, name)?;
+        self.properties_by_name(entry, name)
+    }
+
+    fn hard_link(&mut self, entry: &Entry, name: &[u8], target: &PathBytes) -> io::Result<()> {
+        let (folder, file) = match target.0.iter().rposition(|&b| b == b'/') {
+            Some(slash) => (&target.0[..slash], &target.0[slash + 1..]),
+            None => (&[][..], target.0.as_slice()),
+        };
+        let folder = open_folder(&self.root, folder, Missing::Refuse)?;
+        match rustix::fs::linkat(&folder, file, &self.parent.1, name, AtFlags::empty()) {
+            // The target is a device file that was left out: so is its other name.
+            Err(Errno::NOENT) if !self.restore => {
+                self.left_out.devices += 1;
+                self.note(entry, &[])
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn node(
+        &mut self,
+        entry: &Entry,
+        name: &[u8],
+        kind: FileType,
+        device: (u32, u32),
+    ) -> io::Result<()> {
+        if kind != FileType::Fifo && !self.restore {
+            self.left_out.devices += 1;
+            let xattrs: Vec<_> = entry.xattrs.iter().collect();
+            return self.note(entry, &xattrs);
+        }
+        let device = rustix::fs::makedev(device.0, device.1);
+        let allowed = if self.restore { 0o7777 } else { 0o1777 };
+        let mode = Mode::from_raw_mode(entry.mode & allowed);
+        if entry.mode & 0o6000 != 0 && !self.restore {
+            self.left_out.set_id += 1;
+        }
+        rustix::fs::mknodat(&self.parent.1, name, kind, Mode::RUSR | Mode::WUSR, device)?;
+        self.properties_by_name(entry, name)?;
+        // The umask takes from a mode, and another owner. Nothing else can be in its place: only
+        // the caller may write in this folder until all is unpacked.
+        Ok(rustix::fs::chmodat(&self.parent.1, name, mode, AtFlags::empty())?)
+    }
+
+    /// Owner, attributes and time of what cannot be opened: links, pipes and devices.
+    fn properties_by_name(&mut self, entry: &Entry, name: &[u8]) -> io::Result<()> {
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        if let Some((uid, gid)) = self.owner(entry)? {
+            rustix::fs::chownat(&self.parent.1, name, Some(uid), Some(gid), nofollow)
+                .map_err(|error| no_owner(error, uid, gid))?;
+        }
+        let mut path = format!("/proc/self/fd/{}/", self.parent.1.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        self.attributes(entry, entry.mode, |name, value| {
+            rustix::fs::lsetxattr(path.as_slice(), name, value, XattrFlags::empty())
+        })?;
+        Ok(rustix::fs::utimensat(&self.parent.1, name, &times(entry), nofollow)?)
+    }
+
+    /// Owner, then mode, then attributes, then time: each undoes a part of the one after it.
+    fn properties(&mut self, file: impl AsFd, entry: &Entry) -> io::Result<()> {
+        let mut mode = entry.mode & 0o7777;
+        if let Some((uid, gid)) = self.owner(entry)? {
+            rustix::fs::fchown(&file, Some(uid), Some(gid))
+                .map_err(|error| no_owner(error, uid, gid))?;
+        } else if mode & 0o6000 != 0 {
+            mode &= 0o1777;
+            self.left_out.set_id += 1;
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        self.attributes(entry, mode, |name, value| {
+            rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())
+        })?;
+        Ok(rustix::fs::futimens(&file, &times(entry))?)
+    }
+
+    /// Sets the extended attributes, and writes down what is not as the image has it.
+    fn attributes(
+        &mut self,
+        entry: &Entry,
+        mode: u32,
+        set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>,
+    ) -> io::Result<()> {
+        let mut lost = Vec::new();
+        for xattr in &entry.xattrs {
+            let (name, value) = xattr;
+            let value = self.may_have(name).then(|| match &self.options.ownership {
+                Ownership::Mapped(map) => {
+                    move_attribute_ids(name, value, |id| map.uid(id), |id| map.gid(id))
+                }
+                _ => Some(Cow::Borrowed(value.as_slice())),
+            });
+            let done = match value.flatten() {
+                Some(value) => set(name, &value),
+                None => Err(Errno::PERM),
+            };
+            match done {
+                // Not allowed, or not possible on this file system: of ext4, 64 KiB are too much.
+                Err(
+                    Errno::OPNOTSUPP
+                    | Errno::PERM
+                    | Errno::ACCESS
+                    | Errno::RANGE
+                    | Errno::TOOBIG
+                    | Errno::NAMETOOLONG,
+                ) => lost.push(xattr),
+                Err(Errno::NOSPC) if self.has_room() => lost.push(xattr),
+                Err(error) => {
+                    let name = PathBytes(name.clone());
+                    let error = io::Error::from(error);
+                    let text = format!("its extended attribute {name} cannot be set: {error}");
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                Ok(()) => {}
+            }
+        }
+        self.left_out.xattrs += lost.len() as u64;
+        let same_owner = self.restore || self.caller == (entry.uid, entry.gid);
+        if !lost.is_empty() || !same_owner || mode != entry.mode & 0o7777 {
+            self.note(entry, &lost)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an attribute is one that files may have here.
+    fn may_have(&self, name: &[u8]) -> bool {
+        let begins = |start: &[u8]| name.starts_with(start);
+        // An overlay above this tree would take such a mark for its own, and show another folder
+        // in the place of this one.
+        let overlay = begins(b"trusted.overlay.") || begins(b"user.overlay.");
+        // A caller who is root could set them, and give away the rights they mean.
+        let privileged = begins(b"security.") || begins(b"trusted.");
+        !overlay && (self.restore || !privileged)
+    }
+
+    /// Whether a full disk is not what is wrong.
+    fn has_room(&self) -> bool {
+        rustix::fs::fstatvfs(&self.root).is_ok_and(|found| found.f_bavail > 256)
+    }
+
+    /// Whose the folders are that no entry is about: the image's root's.
+    fn root_owner(&self) -> FolderOwner {
+        match &self.options.ownership {
+            Ownership::Caller | Ownership::Record => FolderOwner::Caller,
+            Ownership::Restore => FolderOwner::Is(Uid::ROOT, Gid::ROOT),
+            Ownership::Mapped(map) => match (map.uid(0), map.gid(0)) {
+                (Some(uid), Some(gid)) => FolderOwner::Is(Uid::from_raw(uid), Gid::from_raw(gid)),
+                _ => FolderOwner::InNoRange,
+            },
+        }
+    }
+
+    fn note(&mut self, entry: &Entry, xattrs: &[&(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+        self.record.as_mut().map_or(Ok(()), |record| record.note(entry, xattrs))
+    }
+
+    /// Whom an entry is to belong to; nobody in particular where all is the caller's.
+    fn owner(&self, entry: &Entry) -> io::Result<Option<(Uid, Gid)>> {
+        let (uid, gid) = match &self.options.ownership {
+            Ownership::Caller | Ownership::Record => return Ok(None),
+            Ownership::Restore => (Some(entry.uid), Some(entry.gid)),
+            Ownership::Mapped(map) => (map.uid(entry.uid), map.gid(entry.gid)),
+        };
+        let (Some(uid), Some(gid)) = (uid, gid) else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no range of the owner map holds its owner {}:{}", entry.uid, entry.gid),
+            ));
+        };
+        Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
+    }
+
+    /// Gives the folders what they wait for, adds `manifest`, and says what is not as the
+    /// entries have it.
+    pub fn finish(mut self, manifest: &[u8]) -> Result<LeftOut, ArchiveError> {
+        // What is below a folder first: its mode may shut it off, and its owner may be somebody
+        // who would change what is not done yet.
+        for entry in self.directories.deepest_first()? {
+            let entry = entry?;
+            let folder = open_folder(&self.root, &entry.path.0, Missing::Refuse);
+            let folder = folder.map_err(|error| at(&entry.path, error))?;
+            self.properties(folder, &entry).map_err(|error| at(&entry.path, error))?;
+        }
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        let file = rustix::fs::openat(&self.root, "manifest", flags, mode);
+        let mut file = File::from(file.map_err(io::Error::from)?);
+        file.write_all(manifest)?;
+        rustix::fs::fchmod(&file, mode).map_err(io::Error::from)?;
+        self.record.map_or(Ok(()), Record::finish)?;
+        Ok(self.left_out)
+    }
+}
+
+fn at(path: &PathBytes, error: io::Error) -> ArchiveError {
+    ArchiveError::Io(io::Error::new(error.kind(), format!("unpacking {path}: {error}")))
+}
+
+fn no_owner(error: Errno, uid: Uid, gid: Gid) -> io::Error {
+    let (uid, gid) = (uid.as_raw(), gid.as_raw());
+    let text = format!("it cannot be given to its owner {uid}:{gid}: {}", io::Error::from(error));
+    io::Error::new(io::Error::from(error).kind(), text)
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let time = Timespec { tv_sec: entry.mtime, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// It is made, and given to this owner.
+    Make {
+        owner: FolderOwner,
+    },
+    Refuse,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FolderOwner {
+    Caller,
+    Is(Uid, Gid),
+    InNoRange,
+}
+
+/// Opens a folder below `root` without following any symlink on the way.
+fn open_folder(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
+    if path.is_empty() {
+        return root.try_clone();
+    }
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+        Ok(folder) => Ok(folder),
+        Err(Errno::NOSYS | Errno::PERM) => walk(root, path, missing),
+        Err(Errno::NOENT) if missing != Missing::Refuse => walk(root, path, missing),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same, one segment after another.
+fn walk(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut folder = root.try_clone()?;
+    for segment in path.split(|&b| b == b'/') {
+        if segment == b".." || segment == b"." || segment.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let made = match missing {
+            Missing::Refuse => None,
+            Missing::Make { owner } => match rustix::fs::mkdirat(&folder, segment, Mode::RWXU) {
+                Ok(()) => Some(owner),
+                Err(Errno::EXIST) => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        folder = rustix::fs::openat(&folder, segment, flags, Mode::empty())?;
+        if let Some(owner) = made {
+            match owner {
+                FolderOwner::Caller => {}
+                FolderOwner::Is(uid, gid) => rustix::fs::fchown(&folder, Some(uid), Some(gid))
+                    .map_err(|error| no_owner(error, uid, gid))?,
+                FolderOwner::InNoRange => {
+                    let text = "no range of the owner map holds 0:0, whose its folder is";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                }
+            }
+            // Neither the umask nor a set-group-ID bit of the folder above may decide it.
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o755))?;
+        }
+    }
+    Ok(folder)
+}

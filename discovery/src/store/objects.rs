@@ -1,0 +1,274 @@
+//! The contents of files, each once however many images have it.
+//!
+//! An object is named by the SHA-256 of its content. Beside it there may be names with the
+//! properties of an inode, `DIGITS.MODE.UID.GID.MTIME`: such a file can be hard-linked into a
+//! tree. The first of them is the object itself under another name; further ones are copies.
+//!
+//! New objects are written under `staging/`, synced together, and renamed into place. The folder
+//! is for the caller alone, since what an image has may have set-user-ID bits. Whoever uses
+//! objects holds the lock `objects` shared; whoever removes some holds it alone.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use aci::archive::{Entry, TreeBuilder};
+use aci::stage::{self, Hold, Lock, StagedFolder};
+use aci::{ContentDigest, ContentHash};
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
+use super::{Store, StoreError};
+
+/// The lock of all objects and trees.
+pub(crate) const OBJECTS_LOCK: &str = "objects";
+
+/// Bytes that are hashed or copied at a time.
+const CHUNK: usize = 256 << 10;
+
+impl Store {
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.root().join("objects")
+    }
+
+    /// Where an object of this name is, or would be.
+    pub(crate) fn object(&self, name: &str) -> PathBuf {
+        self.objects().join(&name[..2]).join(name)
+    }
+}
+
+/// Makes a folder that is the caller's alone.
+pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    stage::create_folders(stage::folder_of(folder))?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// The object store while it is used: what is there, and what is added.
+pub(crate) struct Objects {
+    store: Store,
+    /// What is added has its place here until [`Objects::commit`].
+    staged: Option<StagedFolder>,
+    added: HashSet<String>,
+    _lock: Lock,
+}
+
+impl Objects {
+    /// Begins to use the objects of a store. `None` where the caller may not write to it.
+    pub(crate) fn begin(store: &Store) -> Result<Option<Self>, StoreError> {
+        let folder = store.objects();
+        match create_private(&folder) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                return Ok(None);
+            }
+            other => other.map_err(StoreError::io("create", &folder))?,
+        }
+        if rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_err() {
+            return Ok(None);
+        }
+        let lock = store.named_lock(OBJECTS_LOCK, Hold::Shared)?;
+        let (store, added) = (store.clone(), HashSet::new());
+        Ok(Some(Self { store, staged: None, added, _lock: lock }))
+    }
+
+    /// Whether there is an object of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.added.contains(name) || self.store.object(name).exists()
+    }
+
+    /// Where the object of this name is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        match &self.staged {
+            Some(staged) if self.added.contains(name) => staged.path().join(name),
+            _ => self.store.object(name),
+        }
+    }
+
+    /// A new object to write to. It counts when it is [`keep`](Self::keep)ed.
+    pub(crate) fn create(&mut self, name: &str) -> Result<File, StoreError> {
+        let path = self.staged_path(name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        options.open(&path).map_err(StoreError::io("create", &path))
+    }
+
+    fn staged_path(&mut self, name: &str) -> Result<PathBuf, StoreError> {
+        if self.staged.is_none() {
+            self.staged = Some(self.store.staged_folder()?);
+        }
+        Ok(self.staged.as_ref().map_or_else(PathBuf::new, |staged| staged.path().join(name)))
+    }
+
+    /// Takes a created object in: whoever wrote it has compared its digest.
+    pub(crate) fn keep(&mut self, name: &str) {
+        self.added.insert(name.to_owned());
+    }
+
+    /// An object with the properties of an entry, to be linked to.
+    pub(crate) fn dressed(
+        &mut self,
+        digest: &ContentDigest,
+        entry: &Entry,
+        tree: &mut TreeBuilder<'_>,
+    ) -> Result<PathBuf, StoreError> {
+        let plain = digest.digits();
+        let name = dressed_name(&plain, entry);
+        if self.has(&name) {
+            return Ok(self.path(&name));
+        }
+        let source = self.path(&plain);
+        let target = self.staged_path(&name)?;
+        let fault = || StoreError::io("make", &target);
+        let file = File::open(&source).map_err(StoreError::io("open", &source))?;
+        // Of two processes that dress it one comes second, and finds two names.
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(io::Error::from)
+            .map_err(StoreError::io("lock", &source))?;
+        let undressed = file.metadata().map_err(StoreError::io("look at", &source))?.nlink() == 1;
+        let dress = |tree: &mut TreeBuilder<'_>, file: &File| {
+            tree.dress(file, entry).map_err(io::Error::other).map_err(fault())
+        };
+        if undressed {
+            dress(tree, &file)?;
+            fs::hard_link(&source, &target).map_err(fault())?;
+        } else {
+            let mut copy = self.create(&name)?;
+            io::copy(&mut &file, &mut copy).map_err(fault())?;
+            dress(tree, &copy)?;
+        }
+        self.keep(&name);
+        Ok(self.path(&name))
+    }
+
+    /// Syncs what was added and gives it its names. What another process was faster with stays.
+    pub(crate) fn commit(mut self) -> Result<u64, StoreError> {
+        let Some(staged) = self.staged.take() else { return Ok(0) };
+        let objects = self.store.objects();
+        staged.sync_tree().map_err(StoreError::io("sync", &objects))?;
+        let mut folders = HashSet::new();
+        let mut names: Vec<&String> = self.added.iter().collect();
+        names.sort();
+        for name in &names {
+            let target = self.store.object(name);
+            let folder = stage::folder_of(&target).to_owned();
+            let fault = StoreError::io("create", &target);
+            if !folders.contains(&folder) {
+                match DirBuilder::new().mode(0o700).create(&folder) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(StoreError::io("create", &folder)(error));
+                    }
+                    _ => folders.insert(folder),
+                };
+            }
+            let source = staged.path().join(name.as_str());
+            match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(fault(error.into())),
+            }
+        }
+        Ok(names.len() as u64)
+    }
+}
+
+/// The name of an object with an entry's properties.
+fn dressed_name(digits: &str, entry: &Entry) -> String {
+    let (uid, gid) = if rustix::process::geteuid().is_root() {
+        (entry.uid, entry.gid)
+    } else {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    };
+    format!("{digits}.{:04o}.{uid}.{gid}.{}", entry.mode & 0o7777, entry.mtime)
+}
+
+/// What the name of an object says of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ObjectName {
+    pub(crate) digest: ContentDigest,
+    /// Mode, owner, group and time, where they are a part of the name.
+    pub(crate) properties: Option<(u32, u32, u32, i64)>,
+}
+
+impl ObjectName {
+    /// Reads a name; `None` where it is none of ours.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('.');
+        let digest = ContentDigest::from_digits(parts.next()?).ok()?;
+        let parts: Vec<&str> = parts.collect();
+        let properties = match parts[..] {
+            [] => None,
+            [mode, uid, gid, mtime] => Some((
+                u32::from_str_radix(mode, 8).ok()?,
+                uid.parse().ok()?,
+                gid.parse().ok()?,
+                mtime.parse().ok()?,
+            )),
+            _ => return None,
+        };
+        Some(Self { digest, properties })
+    }
+
+    /// What is wrong with the file of this name.
+    pub(crate) fn fault(&self, path: &Path) -> io::Result<Option<String>> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(Some("it is no regular file".to_owned()));
+        }
+        let found = digest_of(&file)?;
+        if found != self.digest {
+            return Ok(Some(format!("its digest is {found}")));
+        }
+        let is = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid(), metadata.mtime());
+        match self.properties {
+            Some(said) if said != is => Ok(Some("its mode, owner or time was changed".to_owned())),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The digest of a file's content, from where it stands to its end.
+pub(crate) fn digest_of(mut file: impl Read) -> io::Result<ContentDigest> {
+    let mut hash = ContentHash::default();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hash.finish()),
+            Ok(got) => hash.update(&buffer[..got]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes what is read through it to an object, too.
+pub(crate) fn tee(object: Option<&mut File>, bytes: &[u8]) -> io::Result<()> {
+    object.map_or(Ok(()), |object| object.write_all(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_names_read_back_and_nothing_else_does() {
+        let digits = "a1".repeat(32);
+        let plain = ObjectName::parse(&digits).unwrap();
+        assert_eq!((plain.digest.digits(), plain.properties), (digits.clone(), None));
+        let dressed = ObjectName::parse(&format!("{digits}.4755.0.7.-3")).unwrap();
+        assert_eq!(dressed.properties, Some((0o4755, 0, 7, -3)));
+        for bad in ["", "a1", &format!("{digits}."), &format!("{digits}.1.2.3"), &digits[..63]] {
+            assert_eq!(ObjectName::parse(bad), None, "{bad}");
+        }
+    }
+}
