@@ -5,7 +5,6 @@ use aci::{Refusal, Refuse};
 use crate::config::ConfigError;
 use crate::fetch::FetchError;
 use crate::http::HttpError;
-use crate::mirror::MirrorError;
 use crate::published::PublishedError;
 use crate::push::PushError;
 use crate::refresh::RefreshError;
@@ -57,9 +56,6 @@ pub enum Error {
     /// The keys a domain publishes.
     #[error(transparent)]
     Published(#[from] PublishedError),
-    /// Writing a mirror.
-    #[error(transparent)]
-    Mirror(#[from] MirrorError),
     /// Carrying images in a file.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -80,7 +76,6 @@ impl Error {
             Self::Damage(error) => error.kind(),
             Self::Push(error) => error.kind(),
             Self::Published(error) => error.kind(),
-            Self::Mirror(error) => error.kind(),
             Self::Transfer(error) => error.kind(),
             Self::Refresh(error) => error.kind(),
         }
@@ -98,7 +93,6 @@ impl Refuse for Error {
             Self::Damage(error) => error.refusal(),
             Self::Push(error) => error.refusal(),
             Self::Published(error) => error.refusal(),
-            Self::Mirror(error) => error.refusal(),
             Self::Transfer(error) => error.refusal(),
             Self::Refresh(error) => error.refusal(),
         }

@@ -10,7 +10,6 @@ pub mod explain;
 pub mod fetch;
 pub mod html;
 pub mod http;
-pub mod mirror;
 pub mod observer;
 pub mod pod;
 pub mod published;
