@@ -25,7 +25,7 @@ fn world() -> World {
     world.gantry("pack top -o top.aci").ok();
     world.gantry("sign top.aci --key author.key").ok();
     for file in ["base", "top"] {
-        world.gantry(&format!("fetch {file}.aci")).ok();
+        world.gantry(&format!("fetch --pull new {file}.aci")).ok();
     }
     world
 }
