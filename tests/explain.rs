@@ -1,7 +1,5 @@
 //! `gantry explain`: the decisions about an image, for and against it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 mod support;
 
 use support::world::World;
