@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aci::{ImageId, Limits, Reference, Refusal, Refuse};
 
 use crate::error::{Kind, refusal};
-use crate::store::{Store, StoreError, StoredImage, Wanted};
+use crate::store::{Record, Store, StoreError, StoredImage, candidate};
 
 /// Why images cannot go anywhere.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,9 @@ pub(crate) fn with_dependencies(
     roots: &[ImageId],
     limits: &Limits,
 ) -> Result<Vec<StoredImage>, ClosureError> {
-    let mut closure = Closure { store, limits, seen: HashSet::new(), images: Vec::new() };
+    let records = store.list()?.images;
+    let mut closure =
+        Closure { store, records: &records, limits, seen: HashSet::new(), images: Vec::new() };
     for root in roots {
         closure.add(root, 0)?;
     }
@@ -81,6 +83,7 @@ pub(crate) fn with_dependencies(
 
 struct Closure<'a> {
     store: &'a Store,
+    records: &'a [Record],
     limits: &'a Limits,
     seen: HashSet<ImageId>,
     images: Vec<StoredImage>,
@@ -100,15 +103,16 @@ impl Closure<'_> {
         let absent = || StoreError::Absent { wanted: id.to_string(), similar: Vec::new() };
         let image = self.store.open_image(id)?.ok_or_else(absent)?;
         for dependency in &image.manifest().dependencies {
-            let reference =
-                Reference::new(dependency.image_name.clone(), dependency.labels.clone());
             let found = match &dependency.image_id {
                 Some(id) => self.store.record(id)?.map(|record| record.image_id),
-                None => self.store.find(&Wanted::Reference(reference.clone())).ok(),
+                None => candidate(self.records, dependency).cloned(),
             };
-            let needed = || ClosureError::Dependency {
-                of: image.record().reference().to_string(),
-                wanted: reference.to_string(),
+            let needed = || {
+                let (name, labels) = (dependency.image_name.clone(), dependency.labels.clone());
+                ClosureError::Dependency {
+                    of: image.record().reference().to_string(),
+                    wanted: Reference::new(name, labels).to_string(),
+                }
             };
             self.add(&found.ok_or_else(needed)?, depth + 1)?;
         }

@@ -35,7 +35,6 @@ use target::{at, commit, place, stage_beside};
 
 pub use error::RenderError;
 pub use extract::extract;
-pub(crate) use gather::candidate;
 pub use overlay::{Overlay, overlay, unmount};
 
 /// Which files of an image are wanted.

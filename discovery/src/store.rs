@@ -68,7 +68,7 @@ pub use verify::{Damage, verify};
 
 pub(crate) use import::judged;
 pub(crate) use index::ImageIndex;
-pub(crate) use lookup::preference;
+pub(crate) use lookup::{candidate, preference};
 pub(crate) use objects::{Objects, digest_of, tee};
 pub(crate) use trees::Tree;
 

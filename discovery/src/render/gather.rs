@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use aci::manifest::Dependency;
 use aci::plan::PlanImage;
-use aci::{ImageId, ImageManifest, Limits};
+use aci::{ImageManifest, Limits};
 
 use super::RenderError;
-use crate::store::{ImageIndex, Record, Store, StoreError, StoredImage, preference};
+use crate::store::{ImageIndex, Store, StoreError, StoredImage, candidate, preference};
 
 /// An image and its dependencies.
 pub(super) struct Gathered<'a> {
@@ -82,7 +81,6 @@ fn dependencies(
         return Ok(Vec::new());
     }
     let records = store.list()?.images;
-    let records: Vec<&Record> = records.iter().collect();
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     let mut looked_at = 0;
@@ -103,22 +101,4 @@ fn dependencies(
     }
     found.sort_by(|one, other| preference(other.record(), one.record()));
     Ok(found)
-}
-
-/// The image that a dependency means: of those that fit the one that is pinned, else the
-/// preferred one.
-pub(crate) fn candidate<'r>(
-    records: &[&'r Record],
-    dependency: &Dependency,
-) -> Option<&'r ImageId> {
-    let fits = |record: &&'r Record| {
-        record.name.as_str() == dependency.image_name.as_str()
-            && dependency.labels.first_mismatch(&record.labels).is_none()
-    };
-    let best = records.iter().copied().filter(fits).max_by(|one, other| preference(one, other));
-    let pinned = dependency.image_id.as_ref();
-    let pinned =
-        records.iter().copied().filter(fits).find(|record| Some(&record.image_id) == pinned);
-    // With a pin, the preferred one is told in the refusal only where the pinned one is absent.
-    pinned.or(best).map(|record| &record.image_id)
 }

@@ -17,8 +17,7 @@ use super::fold::is_folded;
 use super::index::each_record;
 use super::objects::{OBJECTS_LOCK, ObjectName};
 use super::read::entries;
-use super::{INDEX_FILE, MANIFEST_FILE, Record, Store, StoreError, preference};
-use crate::render::candidate;
+use super::{INDEX_FILE, MANIFEST_FILE, Record, Store, StoreError, candidate, preference};
 
 /// Which images go.
 #[derive(Debug, Clone)]
@@ -181,11 +180,11 @@ struct Needs<'a>(HashMap<&'a ImageId, HashSet<&'a ImageId>>);
 
 impl<'a> Needs<'a> {
     fn of(all: &'a [Candidate]) -> Self {
-        let records: Vec<&Record> = all.iter().map(|one| &one.record).collect();
+        let records = || all.iter().map(|one| &one.record);
         let needs = |one: &'a Candidate| {
             let id = &one.record.image_id;
             let dependencies = one.manifest.iter().flat_map(|manifest| &manifest.dependencies);
-            let needed = dependencies.flat_map(|dependency| candidate(&records, dependency));
+            let needed = dependencies.flat_map(|dependency| candidate(records(), dependency));
             (id, needed.filter(|needed| *needed != id).collect())
         };
         Self(all.iter().map(needs).collect())

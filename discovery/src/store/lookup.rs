@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use aci::{DigestError, ImageId, ImageIdPrefix, Labels, Reference, ReferenceError, host_platform};
+use aci::manifest::Dependency;
+use aci::{
+    DigestError, ImageId, ImageIdPrefix, Labels, Name, Reference, ReferenceError, host_platform,
+};
 
 use super::{Record, Store, StoreError};
 
@@ -78,11 +81,7 @@ impl Store {
                 let mut images = self.list()?.images;
                 images.retain(|record| record.name == *reference.name());
                 let labels = reference.labels();
-                let best = images
-                    .iter()
-                    .filter(|record| labels.first_mismatch(&record.labels).is_none())
-                    .max_by(|a, b| preference(a, b));
-                match best {
+                match best(images.iter().filter(|record| fits(record, reference.name(), labels))) {
                     Some(record) => Ok(record.image_id.clone()),
                     None => Err(absent(
                         wanted,
@@ -96,6 +95,32 @@ impl Store {
 
 fn absent(wanted: &Wanted, similar: Vec<String>) -> StoreError {
     StoreError::Absent { wanted: wanted.to_string(), similar }
+}
+
+/// The image that a dependency means: of those that fit the one that is pinned, else the
+/// preferred one.
+pub(crate) fn candidate<'r>(
+    records: impl IntoIterator<Item = &'r Record>,
+    dependency: &Dependency,
+) -> Option<&'r ImageId> {
+    let fitting: Vec<&Record> = records
+        .into_iter()
+        .filter(|record| fits(record, &dependency.image_name, &dependency.labels))
+        .collect();
+    let pinned = dependency.image_id.as_ref();
+    let pinned = fitting.iter().copied().find(|record| Some(&record.image_id) == pinned);
+    // With a pin, the preferred one is told in the refusal only where the pinned one is absent.
+    pinned.or_else(|| best(fitting)).map(|record| &record.image_id)
+}
+
+/// Whether an image has this name, and all of these labels with the same value.
+fn fits(record: &Record, name: &Name, labels: &Labels) -> bool {
+    record.name == *name && labels.first_mismatch(&record.labels).is_none()
+}
+
+/// The one that is meant when nothing more is said.
+fn best<'r>(records: impl IntoIterator<Item = &'r Record>) -> Option<&'r Record> {
+    records.into_iter().max_by(|a, b| preference(a, b))
 }
 
 /// Which of two images of one name is meant when nothing more is said.
