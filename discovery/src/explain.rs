@@ -7,9 +7,12 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
-use aci::{Name, Reference, Refuse, host_platform};
+use aci::archive::InspectedImage;
+use aci::{Limits, Name, Reference, Refuse, host_platform};
 use jiff::Timestamp;
-use keys::{Assessment, Scope, TrustEntry, TrustPolicies, TrustStore, Verdict};
+use keys::{
+    Assessment, ReceiveError, Scope, TrustEntry, TrustPolicies, TrustStore, Verdict, VerifiedImage,
+};
 use serde::Serialize;
 
 use crate::Client;
@@ -301,9 +304,7 @@ impl Explain<'_> {
         match keyring.check_signer(signature, name, policy, limits) {
             Ok(()) => (Outcome::Yes, steps),
             Err(error) => {
-                let refusal = error.refusal();
-                steps.push(Step::no(format!("rule: {}", refusal.rule)));
-                steps.push(Step::note(format!("next: {}", refusal.next)));
+                steps.extend(rule_and_next(&error));
                 draft.kind.get_or_insert(Kind::Refused);
                 (Outcome::No, steps)
             }
@@ -312,12 +313,14 @@ impl Explain<'_> {
 
     fn file(&self, path: &Path, draft: &mut Draft) {
         let limits = &self.client.limits;
-        let inspected = File::open(path)
-            .map_err(|error| (Kind::NotFound, error.to_string()))
-            .and_then(|file| {
-                aci::archive::inspect(file, limits)
-                    .map_err(|error| (Kind::Refused, error.to_string()))
-            });
+        let beside = signature_path(path);
+        let signature = read_small(&beside, limits.signature_bytes);
+        let received = signature.as_ref().ok().map(|signature| self.receive(path, signature));
+        let inspected = match &received {
+            Some(Ok(verified)) => Ok(verified.inspected().clone()),
+            // What an image says it is that was refused: it is read for that alone.
+            _ => inspect(path, limits),
+        };
         let image = match inspected {
             Ok(image) => image,
             Err((kind, why)) => {
@@ -331,39 +334,42 @@ impl Explain<'_> {
             image.image_id()
         )));
         draft.add(self.policy(name));
-        let beside = signature_path(path);
-        match read_small(&beside, limits.signature_bytes) {
-            Ok(signature) => self.whole(path, &beside, &signature, name, draft),
+        let (signature, received) = match (signature, received) {
+            (Ok(signature), Some(received)) => (signature, received),
+            (signature, _) => {
+                let why = signature.err().map_or_else(String::new, |error| error.to_string());
+                let what = format!("the signature is looked for at {}: {why}", beside.display());
+                return draft.fail(Kind::NotFound, Step::no(what));
+            }
+        };
+        let mut steps = self.assess(path, &signature, name);
+        let what = format!("the signatures of {}", beside.display());
+        match received {
+            Ok(_) => draft.add(Step::new(Outcome::Yes, what, steps)),
             Err(error) => {
-                let what = format!("the signature is looked for at {}: {error}", beside.display());
-                draft.fail(Kind::NotFound, Step::no(what));
+                steps.extend(rule_and_next(&error));
+                draft.fail(Kind::Refused, Step::new(Outcome::No, what, steps));
             }
         }
     }
 
-    /// A file and its signature, both there.
-    fn whole(&self, path: &Path, beside: &Path, signature: &[u8], name: &Name, draft: &mut Draft) {
+    /// Verifies a file as an import would, and keeps nothing of it.
+    fn receive(&self, path: &Path, signature: &[u8]) -> Result<VerifiedImage, ReceiveError> {
+        let Trust { keyring, policy } = self.trust;
+        let file = File::open(path).map_err(ReceiveError::Read)?;
+        keys::receive(file, std::io::sink(), signature, keyring, policy, &self.client.limits)
+    }
+
+    /// Each signature of a file by itself.
+    fn assess(&self, path: &Path, signature: &[u8], name: &Name) -> Vec<Step> {
         let Trust { keyring, policy } = self.trust;
         let limits = &self.client.limits;
         let assessed = File::open(path)
             .map_err(keys::VerifyError::Read)
             .and_then(|file| keys::assess(file, signature, Some(name), keyring, policy, limits));
-        let what = format!("the signatures of {}", beside.display());
-        let received = File::open(path).map_err(keys::ReceiveError::Read).and_then(|file| {
-            keys::receive(file, std::io::sink(), signature, keyring, policy, limits)
-        });
-        let mut steps: Vec<Step> = match &assessed {
+        match assessed {
             Ok(all) => all.iter().map(signer).collect(),
             Err(error) => vec![Step::no(error.to_string())],
-        };
-        match received {
-            Ok(_) => draft.add(Step::new(Outcome::Yes, what, steps)),
-            Err(error) => {
-                let refusal = error.refusal();
-                steps.push(Step::no(format!("rule: {}", refusal.rule)));
-                steps.push(Step::note(format!("next: {}", refusal.next)));
-                draft.fail(Kind::Refused, Step::new(Outcome::No, what, steps));
-            }
         }
     }
 
@@ -386,6 +392,17 @@ impl Explain<'_> {
             record.image_id
         )));
     }
+}
+
+fn inspect(path: &Path, limits: &Limits) -> Result<InspectedImage, (Kind, String)> {
+    let file = File::open(path).map_err(|error| (Kind::NotFound, error.to_string()))?;
+    aci::archive::inspect(file, limits).map_err(|error| (Kind::Refused, error.to_string()))
+}
+
+/// What a refusal rests on, and what helps.
+fn rule_and_next(error: &impl Refuse) -> [Step; 2] {
+    let refusal = error.refusal();
+    [Step::no(format!("rule: {}", refusal.rule)), Step::note(format!("next: {}", refusal.next))]
 }
 
 /// A file of the trusted keys that concerns a name.

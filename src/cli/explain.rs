@@ -3,6 +3,7 @@
 use discovery::explain::Explain;
 use discovery::fetch::Source;
 
+use super::client::wait;
 use super::{Context, Failure, Kind};
 
 /// Explain, rule by rule, whether an image would be trusted: pages, endpoints, keys, policies
@@ -30,8 +31,8 @@ impl Args {
             trust: &trust,
             trusted: &context.trust_store(),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let explanation = runtime.block_on(explain.source(&self.source));
+        let asking = async { Ok::<_, discovery::Error>(explain.source(&self.source).await) };
+        let explanation = wait(asking)?;
         context.print(&explanation, explanation.tree.to_string().trim_end())?;
         match explanation.kind {
             None => Ok(()),
