@@ -35,6 +35,15 @@ pub(super) fn absent(error: anyhow::Error) -> Failure {
     Failure::new(if absent { Kind::NotFound } else { Kind::Failed }, error)
 }
 
+/// Why a file was not written; one that is there already is replaced by `--overwrite` alone.
+pub(super) fn cannot_write(path: &Path, error: io::Error) -> Failure {
+    let path = path.display();
+    Failure::from(match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow!("{path} exists: --overwrite replaces it"),
+        _ => anyhow::Error::new(error).context(format!("cannot write {path}")),
+    })
+}
+
 /// A path for `--json`, whose texts are Unicode: bytes that are not are shown as `\u{fffd}`.
 pub(super) fn in_json(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()

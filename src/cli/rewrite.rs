@@ -11,7 +11,7 @@ use aci::{ImageId, Limits};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::files::{in_json, signature_beside};
+use super::files::{self, in_json, signature_beside};
 use super::limits::LimitArgs;
 use super::open::OpenArgs;
 use super::{Context, Failure, Kind};
@@ -232,13 +232,7 @@ impl Rewrite<'_> {
     }
 
     fn cannot_write(&self, error: io::Error) -> Failure {
-        let output = self.output.display();
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Failure::new(Kind::Failed, anyhow!("{output} exists: --overwrite replaces it"))
-            }
-            _ => Failure::from(anyhow::Error::new(error).context(format!("cannot write {output}"))),
-        }
+        files::cannot_write(self.output, error)
     }
 }
 

@@ -1,17 +1,17 @@
 //! `gantry bundle export`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use aci::Limits;
 use aci::stage::{self, Existing, StagedFile};
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use discovery::store::Wanted;
 use discovery::transfer;
 
 use super::super::client::{failure, wanted};
-use super::super::files::in_json;
-use super::super::{Context, Failure, Kind};
+use super::super::files::{cannot_write, in_json};
+use super::super::{Context, Failure};
 
 /// Write images of the store into one file, with signatures, signers' keys and dependencies
 ///
@@ -37,8 +37,7 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let shown = self.output.display();
         if !self.overwrite && self.output.symlink_metadata().is_ok() {
-            let exists = anyhow!("{shown} exists: --overwrite replaces it");
-            return Err(Failure::new(Kind::Failed, exists));
+            return Err(cannot_write(&self.output, io::ErrorKind::AlreadyExists.into()));
         }
         let (store, trust) = (context.store()?, context.trust()?);
         let mut roots = Vec::new();

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use aci::ImageId;
-use discovery::store::{Folded, Wanted, fold};
+use discovery::store::{Folded, fold};
 use serde_json::json;
 
-use super::super::client::{failure, wanted};
-use super::{Context, Failure, size};
+use super::super::client::failure;
+use super::{Chosen, Context, Failure, size};
 
 /// Keep files that the store has as objects no second time in their images' archives
 ///
@@ -20,25 +19,15 @@ use super::{Context, Failure, size};
   gantry image fold example.com/team/hello
   gantry image fold --all --json")]
 pub(crate) struct Args {
-    /// The images: the beginnings of image IDs, or NAME[:VERSION][,LABEL=VALUE…]
-    #[arg(value_name = "ID|NAME", value_parser = wanted, required_unless_present = "all")]
-    images: Vec<Wanted>,
-    /// Every image in the store
-    #[arg(long, conflicts_with = "images")]
-    all: bool,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.store()?;
-        let ids: Vec<ImageId> = if self.all {
-            store.ids().map_err(failure)?
-        } else {
-            let found: Result<_, _> = self.images.iter().map(|image| store.find(image)).collect();
-            found.map_err(failure)?
-        };
         let (mut text, mut done) = (String::new(), Vec::new());
-        for id in ids {
+        for id in self.chosen.ids(&store)? {
             let folded = fold(&store, &id).map_err(failure)?;
             let what = match folded {
                 Folded::Done { freed } => {

@@ -14,10 +14,12 @@ mod show;
 mod unmount;
 mod verify;
 
+use aci::ImageId;
 use clap::Subcommand;
+use discovery::Store;
 use discovery::store::{StoredImage, Wanted};
 
-use super::client::failure;
+use super::client::{failure, wanted};
 use super::{Context, Failure};
 
 /// Look at, check, export and remove the images in the store
@@ -65,6 +67,27 @@ impl Args {
             Command::Gc(args) => args.run(context),
             Command::Fold(args) => args.run(context),
         }
+    }
+}
+
+/// Which images a command is about: those named, or all.
+#[derive(clap::Args)]
+struct Chosen {
+    /// The images: the beginnings of image IDs, or NAME[:VERSION][,LABEL=VALUE…]
+    #[arg(value_name = "ID|NAME", value_parser = wanted, required_unless_present = "all")]
+    images: Vec<Wanted>,
+    /// Every image in the store
+    #[arg(long, conflicts_with = "images")]
+    all: bool,
+}
+
+impl Chosen {
+    fn ids(&self, store: &Store) -> Result<Vec<ImageId>, Failure> {
+        if self.all {
+            return store.ids().map_err(failure);
+        }
+        let found: Result<_, _> = self.images.iter().map(|image| store.find(image)).collect();
+        found.map_err(failure)
     }
 }
 

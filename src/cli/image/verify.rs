@@ -1,12 +1,12 @@
 //! `gantry image verify`.
 
-use aci::{ImageId, Limits};
-use discovery::store::{self, Wanted};
+use aci::Limits;
+use discovery::store;
 use serde_json::json;
 
-use super::super::client::{failure, wanted};
+use super::super::client::failure;
 use super::super::{Failure, Kind};
-use super::Context;
+use super::{Chosen, Context};
 
 /// Read images in the store again and check them under today's trusted keys
 #[derive(clap::Args)]
@@ -14,25 +14,15 @@ use super::Context;
   gantry image verify example.com/team/hello
   gantry image verify --all")]
 pub(crate) struct Args {
-    /// The images: the beginnings of image IDs, or NAME[:VERSION][,LABEL=VALUE…]
-    #[arg(value_name = "ID|NAME", value_parser = wanted, required_unless_present = "all")]
-    images: Vec<Wanted>,
-    /// Every image in the store
-    #[arg(long, conflicts_with = "images")]
-    all: bool,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let (store, trust) = (context.store()?, context.trust()?);
-        let ids: Vec<ImageId> = if self.all {
-            store.ids().map_err(failure)?
-        } else {
-            let found: Result<_, _> = self.images.iter().map(|image| store.find(image)).collect();
-            found.map_err(failure)?
-        };
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for id in ids {
+        for id in self.chosen.ids(&store)? {
             match store::verify(&store, &id, &trust, &Limits::default()) {
                 Ok(signature) => {
                     for warning in signature.warnings() {

@@ -1,14 +1,13 @@
 //! `gantry key export`.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aci::stage::{self, Existing};
 use anyhow::anyhow;
 use keys::{Fingerprint, RevocationReason, SecretKey};
 use serde_json::json;
 
-use super::super::files::in_json;
+use super::super::files::{cannot_write, in_json};
 use super::amended::failure;
 use super::client::now;
 use super::place::{self, Place};
@@ -80,7 +79,7 @@ impl Args {
             0o600 => keys::write_secret(path, &bytes, existing),
             mode => stage::write(path, &bytes, mode, existing),
         };
-        written.map_err(|error| cannot(path, error))?;
+        written.map_err(|error| cannot_write(path, error))?;
         let value = json!({ "fingerprint": key.fingerprint(), "file": in_json(path) });
         let text = format!("{}: {} of {}", path.display(), self.form.word(), key.fingerprint());
         Ok(context.print(&value, text)?)
@@ -131,14 +130,4 @@ impl FormArgs {
             _ => "the public key",
         }
     }
-}
-
-fn cannot(path: &Path, error: io::Error) -> Failure {
-    let text = match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            anyhow!("{} exists: --overwrite replaces it", path.display())
-        }
-        _ => anyhow::Error::new(error).context(format!("cannot write {}", path.display())),
-    };
-    Failure::new(Kind::Failed, text)
 }
