@@ -5,25 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-5}
-here=$PWD
-target=$(cargo metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-work=$target/bench
-results=$here/bench/results/$(date -u +%Y-%m-%dT%H%M%SZ)-fetch
-
-if [[ -z ${GANTRY:-} ]]; then
-    cargo build --release --workspace --locked
-    GANTRY=$target/release/gantry
-fi
-
-mkdir -p "$work" "$results"
-exec 9>"$work/lock"
-flock 9
-if [[ ! -e $work/tree.txt ]]; then
-    rm -rf "$work/image"
-    python3 bench/tree.py "$work/image" >"$work/tree.new"
-    mv "$work/tree.new" "$work/tree.txt"
-fi
-cd "$work"
+source bench/common.sh fetch
+make_tree
 rm -rf fetch && mkdir -p fetch/www fetch/home
 nginx=
 finish() {
@@ -64,7 +47,8 @@ http {
     }
 }
 CONF
-PATH=$PATH:/usr/sbin nginx -p "$work/fetch" -c "$work/fetch/nginx.conf" &
+# Neither it nor the agent of gpg keeps the lock when this script dies.
+PATH=$PATH:/usr/sbin nginx -p "$work/fetch" -c "$work/fetch/nginx.conf" 9>&- &
 nginx=$!
 for _ in $(seq 50); do
     curl -s --cacert fetch/ca.pem --connect-to "$host:443:127.0.0.1:$port" "https://$host/" >/dev/null && break
@@ -82,7 +66,7 @@ gantry="$GANTRY --config fetch/config.toml --quiet"
 $gantry trust add --prefix "$host" fetch/key.pub >/dev/null
 export GNUPGHOME=$work/fetch/gpg
 mkdir -m 700 fetch/gpg
-gpg --quiet --batch --import fetch/key.pub
+gpg --quiet --batch --import fetch/key.pub 9>&-
 
 arguments=()
 add() {

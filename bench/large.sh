@@ -5,20 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 files=${FILES:-1000000}
-here=$PWD
-target=$(cargo metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-work=$target/bench
-results=$here/bench/results/$(date -u +%Y-%m-%dT%H%M%SZ)-large
-
-if [[ -z ${GANTRY:-} ]]; then
-    cargo build --release --workspace --locked
-    GANTRY=$target/release/gantry
-fi
-
-mkdir -p "$work" "$results"
-exec 9>"$work/lock"
-flock 9
-cd "$work"
+source bench/common.sh large
 trap 'rm -rf "$work"/large-*' EXIT
 rm -rf large-*
 

@@ -6,27 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-5}
-target=$(cargo metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-work=$target/bench
-results=$PWD/bench/results/$(date -u +%Y-%m-%dT%H%M%SZ)
-
-if [[ -z ${GANTRY:-} ]]; then
-    cargo build --release --workspace --locked
-    GANTRY=$target/release/gantry
-fi
-
-mkdir -p "$work" "$results"
-# A second run would take the first one's cores and files.
-exec 9>"$work/lock"
-flock 9
-if [[ ! -e $work/tree.txt ]]; then
-    rm -rf "$work/image"
-    python3 bench/tree.py "$work/image" >"$work/tree.new"
-    mv "$work/tree.new" "$work/tree.txt"
-fi
-cp "$work/tree.txt" "$results/tree.txt"
-cat "$work/tree.txt"
-cd "$work"
+source bench/common.sh ""
+make_tree
+cp tree.txt "$results/tree.txt"
+cat tree.txt
 
 names=()
 commands=()

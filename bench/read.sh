@@ -6,25 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-5}
 entries=${ENTRIES:-1000000}
-here=$PWD
-target=$(cargo metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-work=$target/bench
-results=$here/bench/results/$(date -u +%Y-%m-%dT%H%M%SZ)-read
-
-if [[ -z ${GANTRY:-} ]]; then
-    cargo build --release --workspace --locked
-    GANTRY=$target/release/gantry
-fi
-
-mkdir -p "$work" "$results"
-exec 9>"$work/lock"
-flock 9
-if [[ ! -e $work/tree.txt ]]; then
-    rm -rf "$work/image"
-    python3 bench/tree.py "$work/image" >"$work/tree.new"
-    mv "$work/tree.new" "$work/tree.txt"
-fi
-cd "$work"
+source bench/common.sh read
+make_tree
 trap 'rm -rf "$work"/read-*' EXIT
 
 for compression in gzip none; do

@@ -5,25 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-5}
-here=$PWD
-target=$(cargo metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-work=$target/bench
-results=$here/bench/results/$(date -u +%Y-%m-%dT%H%M%SZ)-store
-
-if [[ -z ${GANTRY:-} ]]; then
-    cargo build --release --workspace --locked
-    GANTRY=$target/release/gantry
-fi
-
-mkdir -p "$work" "$results"
-exec 9>"$work/lock"
-flock 9
-if [[ ! -e $work/tree.txt ]]; then
-    rm -rf "$work/image"
-    python3 bench/tree.py "$work/image" >"$work/tree.new"
-    mv "$work/tree.new" "$work/tree.txt"
-fi
-cd "$work"
+source bench/common.sh store
+make_tree
 trap 'umount store-over*/rootfs 2>/dev/null; rm -rf "$work"/store-*' EXIT
 rm -rf store-*
 export GANTRY_STORE=$work/store-store GANTRY_TRUST_DIR=$work/store-trust
