@@ -10,6 +10,8 @@ demo: ## Pack, sign, publish, find, verify and run a small program, then three a
 	@scripts/setup.sh build demo
 	@demo/demo.sh
 
+# Tests that try things at random try the same ones each time; `make fuzz` looks for others.
+test: export PROPTEST_RNG_SEED ?= 20261126
 test: ## Run every test, against the real tools
 	@scripts/setup.sh build test
 	cargo test --workspace --locked --no-fail-fast

@@ -59,7 +59,8 @@ fn modelled(images: &[Made]) -> Vec<ModelImage> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    // `PROPTEST_CASES=400000` tries more.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1000)))]
     #[test]
     fn plan_is_what_extracting_one_after_another_gives(images in images()) {
         let count = images.len();

@@ -66,9 +66,10 @@ fn extractions(images: &[ModelImage], number: usize, above: &[Vec<String>]) -> V
     let (firm, waiting): (Vec<Extraction>, Vec<Extraction>) =
         admitted.into_iter().partition(|one| !one.directory || names(&own, &one.path));
     all.extend(firm);
-    // A folder that is not on the image's own list stays for what is in it. Its entry changes
-    // what the folder is like, not what is in it, so it may come last.
-    let needed = |folder: &Extraction| all.iter().any(|one| is_below(&one.path, &folder.path));
+    // A folder that is not on the image's own list stays for what is in it by then. Its entry
+    // changes what the folder is like, not what is in it, so it may come last.
+    let there = extract(&all);
+    let needed = |folder: &Extraction| there.keys().any(|path| is_below(path, &folder.path));
     let needed: Vec<Extraction> = waiting.into_iter().filter(needed).collect();
     all.extend(needed);
     all

@@ -289,6 +289,16 @@ fn whitelist_keeps_an_unnamed_folder_for_a_dependency_that_was_met_before() {
 }
 
 #[test]
+fn whitelist_keeps_no_unnamed_folder_for_what_is_overridden() {
+    let images = [
+        image("t", &["a"], &["a/b/c", "a"], &[("rootfs/a/b", "d")]),
+        image("a", &["z"], &[], &[("rootfs/a", "f")]),
+        image("z", &[], &[], &[("rootfs/a/b/c", "d")]),
+    ];
+    assert_eq!(shown(&images), ["rootfs/a a"]);
+}
+
+#[test]
 fn whitelist_paths_have_one_form() {
     let files: Vec<(String, &str)> = (1..6).map(|n| (format!("rootfs/f{n}"), "f")).collect();
     let files: Vec<(&str, &str)> =
