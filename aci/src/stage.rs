@@ -154,7 +154,7 @@ impl Write for StagedFile {
 /// Brings a large file to the disk while it is still being written, on a thread of its
 /// own, so that the sync at the end has little left to wait for.
 #[derive(Debug, Default)]
-struct WriteBack {
+pub struct WriteBack {
     /// Bytes written since the last step.
     waiting: u64,
     thread: Option<(SyncSender<()>, JoinHandle<io::Result<()>>)>,
@@ -164,7 +164,8 @@ impl WriteBack {
     /// Bytes between two steps: a small file never begins one.
     const STEP: u64 = 32 << 20;
 
-    fn advance(&mut self, file: &File, written: usize) -> io::Result<()> {
+    /// So much more was written to the file, which is the same each time.
+    pub fn advance(&mut self, file: &File, written: usize) -> io::Result<()> {
         self.waiting += written as u64;
         if self.waiting < Self::STEP {
             return Ok(());
@@ -186,8 +187,9 @@ impl WriteBack {
         (wanted, thread)
     }
 
-    /// The kernel tells a failed write once: if a step here was told, nobody else will be.
-    fn finish(&mut self) -> io::Result<()> {
+    /// Waits for what was begun. The kernel tells a failed write once: if a step here was told,
+    /// nobody else will be.
+    pub fn finish(&mut self) -> io::Result<()> {
         let Some((wanted, thread)) = self.thread.take() else { return Ok(()) };
         drop(wanted);
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs died")))

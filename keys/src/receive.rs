@@ -7,12 +7,15 @@
 
 use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 
-use aci::archive::{ArchiveError, IndexSeal, InspectedImage, inspect, inspect_indexed};
-use aci::{Limits, Refusal, Refuse};
+use aci::archive::{
+    ArchiveError, IndexSeal, InspectedImage, inspect_hashed, inspect_hashed_indexed,
+};
+use aci::{FileDigest, Limits, Refusal, Refuse};
 
 use crate::error::VerifyError;
 use crate::keyring::Keyring;
@@ -132,7 +135,9 @@ pub fn receive(
     policy: &Policy,
     limits: &Limits,
 ) -> Result<VerifiedImage, ReceiveError> {
-    let inspection = |chunks: Chunks<'_>| Ok((inspect(chunks, limits)?, None));
+    let inspection = |chunks: Chunks<'_>, file_digest: &OnceLock<FileDigest>| {
+        Ok((inspect_hashed(chunks, file_digest, limits)?, None))
+    };
     flow(file, sink, inspection, signature, keyring, policy, limits)
 }
 
@@ -147,8 +152,8 @@ pub fn receive_indexed(
     policy: &Policy,
     limits: &Limits,
 ) -> Result<VerifiedImage, ReceiveError> {
-    let inspection = |chunks: Chunks<'_>| {
-        let (inspected, seal) = inspect_indexed(chunks, limits, index)?;
+    let inspection = |chunks: Chunks<'_>, file_digest: &OnceLock<FileDigest>| {
+        let (inspected, seal) = inspect_hashed_indexed(chunks, file_digest, limits, index)?;
         Ok((inspected, Some(seal)))
     };
     flow(file, sink, inspection, signature, keyring, policy, limits)
@@ -159,23 +164,25 @@ type Inspection = Result<(InspectedImage, Option<IndexSeal>), ArchiveError>;
 fn flow(
     file: impl Read,
     sink: impl Write,
-    inspection: impl FnOnce(Chunks<'_>) -> Inspection + Send,
+    inspection: impl FnOnce(Chunks<'_>, &OnceLock<FileDigest>) -> Inspection + Send,
     signature: &[u8],
     keyring: &Keyring,
     policy: &Policy,
     limits: &Limits,
 ) -> Result<VerifiedImage, ReceiveError> {
     let verification = Verification::begin(signature, None, keyring, policy, limits)?;
+    let verification = verification.hash_file().map_err(ReceiveError::Read)?;
     let (full, waiting) = mpsc::sync_channel(WAITING);
     let (emptied, spare) = mpsc::channel();
-    let seen = AtomicU64::new(0);
+    let (seen, file_digest) = (AtomicU64::new(0), OnceLock::new());
     let (pumped, inspected) = thread::scope(|scope| {
         let chunks = Chunks { waiting, emptied, seen: &seen, chunk: Vec::new(), at: 0 };
         let inspection = thread::Builder::new()
             .name("inspect".into())
-            .spawn_scoped(scope, move || inspection(chunks))
+            .spawn_scoped(scope, || inspection(chunks, &file_digest))
             .map_err(ReceiveError::Read)?;
-        let pump = Pump { verification, full: Some(full), spare, seen: &seen, total: 0 };
+        let (seen, file_digest) = (&seen, &file_digest);
+        let pump = Pump { verification, full: Some(full), spare, seen, file_digest, total: 0 };
         let pumped = pump.run(file, sink);
         let inspected = inspection.join().unwrap_or_else(|panic| resume_unwind(panic));
         Ok::<_, ReceiveError>((pumped, inspected))
@@ -216,6 +223,7 @@ struct Pump<'a> {
     full: Option<SyncSender<Vec<u8>>>,
     spare: Receiver<Vec<u8>>,
     seen: &'a AtomicU64,
+    file_digest: &'a OnceLock<FileDigest>,
     total: u64,
 }
 
@@ -237,6 +245,10 @@ impl Pump<'_> {
             }
             if chunk.is_empty() {
                 sink.flush().map_err(ReceiveError::Write)?;
+                if let Some(digest) = self.verification.file_digest() {
+                    // It is the first: the file ends once.
+                    let _ = self.file_digest.set(digest);
+                }
                 return Ok(self.end(true));
             }
             self.total += chunk.len() as u64;

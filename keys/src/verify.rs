@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 use std::time::SystemTime;
 
-use aci::{Limits, Name};
+use aci::{FileDigest, Limits, Name};
 use openpgp::crypto::hash::{Context, Hash};
 use openpgp::packet::key::{PublicParts, UnspecifiedRole};
 use openpgp::packet::{Key, Signature};
@@ -178,6 +178,27 @@ impl Verification {
             }
         }
         Ok(this)
+    }
+
+    /// Computes [`Self::file_digest`] on the way. Most signatures are over that very hash, and
+    /// then it costs nothing.
+    pub(crate) fn hash_file(mut self) -> io::Result<Self> {
+        if self.sha512().is_none() {
+            let context = HashAlgorithm::SHA512.context().map_err(io::Error::other)?;
+            self.contexts.push((HashAlgorithm::SHA512, context.for_signature(4)));
+        }
+        Ok(self)
+    }
+
+    /// SHA-512 of all it was shown, where that was asked for.
+    pub(crate) fn file_digest(&self) -> Option<FileDigest> {
+        let digest = self.sha512()?.clone().into_digest().ok()?;
+        Some(FileDigest::of(digest.try_into().ok()?))
+    }
+
+    fn sha512(&self) -> Option<&Context> {
+        let sha512 = |(hash, _): &&(HashAlgorithm, Context)| *hash == HashAlgorithm::SHA512;
+        self.contexts.iter().find(sha512).map(|(_, context)| context)
     }
 
     /// Judges a signature against the keys of one certificate that it names.

@@ -132,12 +132,7 @@ pub(super) enum Decompressor<R: Read> {
 
 impl<R: Read> Decompressor<R> {
     /// Looks at the first bytes and chooses.
-    pub(super) fn new(file: MeteredFile<R>) -> Result<(Self, Compression), ArchiveError> {
-        Self::begin(file, Hashing::Wanted)
-    }
-
-    /// The same for who does not ask for the file's hash: [`Self::finish`] gives none then.
-    pub(super) fn begin(
+    pub(super) fn new(
         file: MeteredFile<R>,
         hashing: Hashing,
     ) -> Result<(Self, Compression), ArchiveError> {
@@ -189,7 +184,7 @@ impl<R: Read> Decompressor<R> {
     }
 
     /// Reads what may follow the compressed stream, and refuses anything that does; then
-    /// gives the bytes of the file and its SHA-512, where it is not that of the archive.
+    /// gives the bytes of the file and its SHA-512, where it is wanted and not that of the archive.
     pub(super) fn finish(self) -> Result<(u64, Option<[u8; 64]>), ArchiveError> {
         let mut file = match self {
             Self::Plain(file) => *file,

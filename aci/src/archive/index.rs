@@ -19,6 +19,7 @@
 //! ```
 
 use std::io::{self, Read, Write};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,7 @@ use super::entry::{Entry, EntryKind, PathBytes};
 use super::gzip::AccessPoint;
 use super::inspect::{ImageReader, InspectedImage};
 use crate::content::{ContentDigest, ContentHash};
+use crate::digest::FileDigest;
 use crate::limits::Limits;
 
 const VERSION: &[u8] = b"gantry index 1\n";
@@ -90,7 +92,23 @@ pub fn inspect_indexed(
     limits: &Limits,
     index: impl Write,
 ) -> Result<(InspectedImage, IndexSeal), ArchiveError> {
-    let mut image = ImageReader::new(file, limits)?;
+    write_index(ImageReader::new(file, limits)?, index)
+}
+
+/// The same for who hashes the file anyway, as [`inspect_hashed`](super::inspect_hashed) is.
+pub fn inspect_hashed_indexed(
+    file: impl Read,
+    file_digest: &OnceLock<FileDigest>,
+    limits: &Limits,
+    index: impl Write,
+) -> Result<(InspectedImage, IndexSeal), ArchiveError> {
+    write_index(ImageReader::hashed(file, file_digest, limits)?, index)
+}
+
+fn write_index(
+    mut image: ImageReader<'_, impl Read>,
+    index: impl Write,
+) -> Result<(InspectedImage, IndexSeal), ArchiveError> {
     let mut index = Indexer { out: index, hash: ContentHash::default(), bytes: 0, entries: 0 };
     index.put(VERSION)?;
     let mut buffer = vec![0; 64 << 10];

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
-use super::decompress::{Deadline, Decompressor, MeteredFile, from_io, through_io};
+use super::decompress::{Deadline, Decompressor, Hashing, MeteredFile, from_io, through_io};
 use super::entry::{Entry, EntryKind};
 use super::gzip::AccessPoint;
 use super::hashed::HashedReader;
@@ -79,6 +80,18 @@ pub fn inspect(file: impl Read, limits: &Limits) -> Result<InspectedImage, Archi
     image.finish()
 }
 
+/// The same for who hashes the file anyway: `file_digest` is to be set to its SHA-512 before the
+/// read that returns 0 at its end.
+pub fn inspect_hashed(
+    file: impl Read,
+    file_digest: &OnceLock<FileDigest>,
+    limits: &Limits,
+) -> Result<InspectedImage, ArchiveError> {
+    let mut image = ImageReader::hashed(file, file_digest, limits)?;
+    while image.next()?.is_some() {}
+    image.finish()
+}
+
 /// Reads an image as [`inspect`] does, and shows each entry of the rootfs on the way. What
 /// `visit` leaves of an entry's content is skipped. Nothing that it was shown counts before
 /// this function has returned: only then was the image read to its end.
@@ -105,19 +118,40 @@ impl Content<'_> {
 }
 
 /// Goes through an image entry by entry: decompressed, counted, hashed and checked on the way.
-pub(super) struct ImageReader<R: Read> {
+pub(super) struct ImageReader<'d, R: Read> {
     tar: TarReader<HashedReader<MeteredArchive<R>>>,
+    /// Where somebody else leaves the file's digest.
+    file_digest: Option<&'d OnceLock<FileDigest>>,
     compression: Compression,
     layout: Layout,
     manifest: Option<(ImageManifest, Vec<u8>)>,
     max_manifest: u64,
 }
 
-impl<R: Read> ImageReader<R> {
+impl<'d, R: Read> ImageReader<'d, R> {
     pub(super) fn new(file: R, limits: &Limits) -> Result<Self, ArchiveError> {
-        let (archive, compression) = open(file, limits)?;
+        Self::begin(file, None, limits)
+    }
+
+    /// A reader of a file that somebody else hashes, as in [`inspect_hashed`].
+    pub(super) fn hashed(
+        file: R,
+        file_digest: &'d OnceLock<FileDigest>,
+        limits: &Limits,
+    ) -> Result<Self, ArchiveError> {
+        Self::begin(file, Some(file_digest), limits)
+    }
+
+    fn begin(
+        file: R,
+        file_digest: Option<&'d OnceLock<FileDigest>>,
+        limits: &Limits,
+    ) -> Result<Self, ArchiveError> {
+        let hashing = if file_digest.is_some() { Hashing::NotWanted } else { Hashing::Wanted };
+        let (archive, compression) = open(file, hashing, limits)?;
         Ok(Self {
             tar: TarReader::new(archive, limits),
+            file_digest,
             compression,
             layout: Layout::new(limits),
             manifest: None,
@@ -169,7 +203,8 @@ impl<R: Read> ImageReader<R> {
         let (manifest, manifest_bytes) = self.manifest.ok_or(ArchiveError::Absent("manifest"))?;
         let entries = self.layout.finish()?;
         let tar_bytes = self.tar.bytes_read();
-        let Sums { image_id, file_digest, file_bytes } = close(self.tar.into_inner())?;
+        let Sums { image_id, file_digest, file_bytes } =
+            close(self.tar.into_inner(), self.file_digest)?;
         Ok(InspectedImage {
             image_id,
             manifest,
@@ -197,11 +232,12 @@ pub(super) type Archive<R> = HashedReader<MeteredArchive<R>>;
 /// The archive inside an image file, whatever its compression.
 pub(super) fn open<R: Read>(
     file: R,
+    hashing: Hashing,
     limits: &Limits,
 ) -> Result<(Archive<R>, Compression), ArchiveError> {
     let file = MeteredFile::new(file, limits);
     let packed = file.count.clone();
-    let (archive, compression) = Decompressor::new(file)?;
+    let (archive, compression) = Decompressor::new(file, hashing)?;
     let mut archive = HashedReader::new(MeteredArchive {
         archive,
         packed,
@@ -226,12 +262,19 @@ pub(super) struct Sums {
     pub(super) file_bytes: u64,
 }
 
-/// After the end of the archive: that of the file.
-pub(super) fn close<R: Read>(archive: Archive<R>) -> Result<Sums, ArchiveError> {
+/// After the end of the archive: that of the file. Its digest is `hashed`, where that is given.
+pub(super) fn close<R: Read>(
+    archive: Archive<R>,
+    hashed: Option<&OnceLock<FileDigest>>,
+) -> Result<Sums, ArchiveError> {
+    let unhashed = || io::Error::other("there is no hash");
     let (archive, archive_hash) = archive.finish()?;
-    let archive_hash = archive_hash.ok_or_else(|| io::Error::other("there is no hash"))?;
+    let archive_hash = archive_hash.ok_or_else(unhashed)?;
     let (file_bytes, file_hash) = archive.archive.finish()?;
-    let file_digest = FileDigest::of(file_hash.unwrap_or(archive_hash));
+    let file_digest = match hashed {
+        Some(hashed) => hashed.get().cloned().ok_or_else(unhashed)?,
+        None => FileDigest::of(file_hash.unwrap_or(archive_hash)),
+    };
     Ok(Sums { image_id: ImageId::of(archive_hash), file_digest, file_bytes })
 }
 

@@ -43,8 +43,11 @@ pub use encrypted::is_encrypted;
 pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
 pub use gzip::AccessPoint;
-pub use index::{ContentAt, IndexEntry, IndexReader, IndexRecord, IndexSeal, inspect_indexed};
-pub use inspect::{Content, InspectedImage, inspect, read_entries};
+pub use index::{
+    ContentAt, IndexEntry, IndexReader, IndexRecord, IndexSeal, inspect_hashed_indexed,
+    inspect_indexed,
+};
+pub use inspect::{Content, InspectedImage, inspect, inspect_hashed, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};

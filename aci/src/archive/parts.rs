@@ -46,7 +46,7 @@ impl<F: Read + Seek + Clone> ArchiveParts<F> {
             self.open = None;
             self.file.seek(SeekFrom::Start(start.packed))?;
             let metered = MeteredFile::new(self.file.clone(), &self.limits);
-            let (decompressor, found) = Decompressor::begin(metered, Hashing::NotWanted)?;
+            let (decompressor, found) = Decompressor::new(metered, Hashing::NotWanted)?;
             if found != self.compression {
                 let why = format!("it is {found} here, and was {}", self.compression);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());

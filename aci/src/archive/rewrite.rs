@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use super::decompress::{from_io, through_io};
+use super::decompress::{Hashing, from_io, through_io};
 use super::entry::{Entry, EntryKind};
 use super::header::BLOCK;
 use super::inspect::{Archive, Sums, close, manifest_bytes, open};
@@ -63,7 +63,7 @@ where
     W: Write + Send,
     E: From<ArchiveError> + From<io::Error>,
 {
-    let (archive, was) = open(file, limits)?;
+    let (archive, was) = open(file, Hashing::Wanted, limits)?;
     let compression = options.compression.unwrap_or(was);
     let write_options = WriteOptions { compression, threads: options.threads };
     let mut sums = None;
@@ -208,7 +208,7 @@ impl<R: Read> Pass<'_, R> {
     /// After the last entry: what only the end can tell.
     fn finish(self) -> Result<Sums, ArchiveError> {
         self.layout.finish()?;
-        close(self.tar.into_inner().archive)
+        close(self.tar.into_inner().archive, None)
     }
 
     /// What an error from below really is.

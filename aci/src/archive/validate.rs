@@ -8,6 +8,7 @@
 
 mod folder;
 
+use super::decompress::Hashing;
 use std::fmt;
 use std::io::{self, Cursor, Read};
 
@@ -182,7 +183,8 @@ pub fn validate(mut file: impl Read, limits: &Limits) -> io::Result<Validated> {
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head)?;
     let unmarked = head.get(MAGIC.start..MAGIC.start + 5) != Some(b"ustar");
-    let (archive, compression) = match open(Cursor::new(head).chain(file), limits) {
+    let (archive, compression) = match open(Cursor::new(head).chain(file), Hashing::Wanted, limits)
+    {
         Ok(opened) => opened,
         Err(ArchiveError::Io(error)) => return Err(error),
         Err(error) => {
@@ -299,7 +301,7 @@ impl<R: Read> Validation<R> {
         {
             self.found.push(error);
         }
-        match close(self.tar.into_inner()) {
+        match close(self.tar.into_inner(), None) {
             Ok(sums) => self.found.image_id = Some(sums.image_id),
             Err(ArchiveError::Io(error)) => return Err(error),
             Err(error) => self.found.push(error),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use aci::Limits;
 use aci::archive::{IndexSeal, inspect_indexed};
-use aci::stage::{self, Existing, Hold, StagedFolder};
+use aci::stage::{self, Existing, Hold, StagedFolder, WriteBack};
 use jiff::Timestamp;
 use keys::{Keyring, Policy, ReceiveError, VerifiedImage};
 
@@ -27,6 +27,7 @@ pub struct Incoming {
     partial: Option<Partial>,
     /// Bytes that are in the file already and will be written again.
     already: u64,
+    write_back: WriteBack,
 }
 
 /// What an import did.
@@ -48,7 +49,8 @@ impl Store {
             .create_new(true)
             .open(&path)
             .map_err(StoreError::io("create", &path))?;
-        Ok(Incoming { store: self.clone(), folder, file, partial: None, already: 0 })
+        let (store, write_back) = (self.clone(), WriteBack::default());
+        Ok(Incoming { store, folder, file, partial: None, already: 0, write_back })
     }
 
     /// Begins an import whose bytes are written to an unfinished download. Its first `from`
@@ -60,7 +62,9 @@ impl Store {
         from: u64,
     ) -> Result<Incoming, StoreError> {
         let (folder, file) = (self.staged_folder()?, partial.open(from)?);
-        Ok(Incoming { store: self.clone(), folder, file, partial: Some(partial), already: from })
+        let (store, write_back) = (self.clone(), WriteBack::default());
+        let partial = Some(partial);
+        Ok(Incoming { store, folder, file, partial, already: from, write_back })
     }
 }
 
@@ -71,7 +75,9 @@ impl Write for Incoming {
             self.already -= length as u64;
             return Ok(length);
         }
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.write_back.advance(&self.file, written)?;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -123,7 +129,8 @@ impl Incoming {
         origin: Origin,
         now: SystemTime,
     ) -> Result<Imported, StoreError> {
-        self.file.sync_all().map_err(StoreError::io("sync", self.folder.path()))?;
+        let synced = self.write_back.finish().and_then(|()| self.file.sync_all());
+        synced.map_err(StoreError::io("sync", self.folder.path()))?;
         if let Some(partial) = self.partial.take() {
             partial.finish(&self.folder.path().join(IMAGE_FILE))?;
         }
