@@ -50,7 +50,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aci::stage::{self, Hold, Lock, StagedFolder};
-use aci::{ImageId, Refusal, Refuse};
+use aci::{ContentDigest, ImageId, Refusal, Refuse};
 use rustix::fs::FlockOperation;
 
 use crate::error::{Kind, refusal};
@@ -69,7 +69,7 @@ pub use verify::{Damage, verify};
 pub(crate) use import::judged;
 pub(crate) use index::ImageIndex;
 pub(crate) use lookup::{candidate, preference};
-pub(crate) use objects::{Objects, digest_of, tee};
+pub(crate) use objects::{Checks, Creator, Objects};
 pub(crate) use trees::Tree;
 
 pub(crate) const IMAGE_FILE: &str = "image.aci";
@@ -131,6 +131,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An object with another digest than its name says.
+    pub(crate) fn altered(path: PathBuf, found: &ContentDigest) -> Self {
+        Self::Object { path, what: format!("its digest is {found}") }
+    }
+
     pub(crate) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,

@@ -54,7 +54,7 @@ impl<F: Read + Seek + Clone> ArchiveParts<F> {
             self.open = Some(decompressor);
             self.at = start.unpacked;
         }
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = [0; 8 << 10];
         while self.at < offset {
             let want = buffer.len().min(usize::try_from(offset - self.at).unwrap_or(usize::MAX));
             if self.read(&mut buffer[..want])? == 0 {

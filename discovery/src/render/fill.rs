@@ -1,20 +1,24 @@
 //! Filling a folder by the plan of an image and its dependencies.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 
 use aci::archive::{
-    ArchiveError, ArchiveParts, ContentAt, Entry, EntryKind, TreeBuilder, UnpackOptions,
+    ArchiveError, ArchiveParts, ContentAt, Entry, EntryKind, FileContent, PathBytes, TreeBuilder,
+    UnpackOptions,
 };
 use aci::plan::{Plan, PlanImage, Source, plan};
 use aci::{ContentHash, ImageId, Limits};
 
 use super::gather::{Gathered, gather};
 use super::{Link, RenderError, Rendered, at, ownership, remarks};
-use crate::store::{ImageIndex, Objects, StoreError, StoredImage, digest_of, tee};
+use crate::store::{Checks, Creator, ImageIndex, Objects, StoreError, StoredImage};
 
 /// Renders an image with its dependencies into an existing empty folder.
 pub(super) fn fill(
@@ -45,17 +49,19 @@ pub(super) fn fill_gathered(
         link,
         folder,
         unlinked: 0,
+        checks: Checks::default(),
     };
     if filler.objects.is_none() && matches!(link, Link::Hard | Link::Reflink) {
         let how = if link == Link::Hard { "hard-linked" } else { "reflinked" };
         return Err(filler.impossible(how, &image.store().objects()));
     }
     let (later, links) = filler.place_all(&plan)?;
-    filler.read_archives(later, limits)?;
+    filler.place_later(later, limits)?;
     for link in links {
         filler.tree.place(&link, &mut |_| Ok(0))?;
     }
-    let Filler { tree, objects, unlinked, .. } = filler;
+    let Filler { tree, objects, unlinked, checks, .. } = filler;
+    checks.finish()?;
     let left_out = tree.finish(image.manifest_bytes())?;
     if let Some(objects) = objects {
         objects.commit()?;
@@ -113,9 +119,21 @@ fn whitelisted(gathered: &Gathered<'_>, plan: &Plan<'_>) -> Option<String> {
     ))
 }
 
+#[derive(Clone, Copy)]
 struct Member<'g> {
     image: &'g StoredImage,
     index: &'g ImageIndex,
+}
+
+fn member<'f>(
+    members: &HashMap<&'f ImageId, Member<'f>>,
+    image_id: &ImageId,
+) -> Result<Member<'f>, RenderError> {
+    // A plan names only images that it was given.
+    members.get(image_id).copied().ok_or_else(|| {
+        let wanted = image_id.to_string();
+        StoreError::Absent { wanted, similar: Vec::new() }.into()
+    })
 }
 
 /// A file that is no object yet.
@@ -127,6 +145,83 @@ struct Later<'p> {
     number: usize,
 }
 
+/// Files whose contents were written and that are not placed yet, at most.
+const WRITTEN_AHEAD: usize = 64;
+
+/// The contents of files, read from the archives of their images.
+struct Contents<'c, 'f> {
+    members: &'c HashMap<&'f ImageId, Member<'f>>,
+    /// The archive that was read last.
+    open: Option<(&'f ImageId, ArchiveParts<Arc<File>>)>,
+    limits: &'c Limits,
+}
+
+impl Contents<'_, '_> {
+    /// Writes them all as objects, each once, and tells of each when it is there.
+    fn write_all(
+        mut self,
+        later: &[Later<'_>],
+        creator: &Creator,
+        ready: &SyncSender<usize>,
+    ) -> Result<(), RenderError> {
+        let mut written = HashSet::new();
+        let mut buffer = vec![0; 64 << 10];
+        for (number, one) in later.iter().enumerate() {
+            if written.insert(one.content.digest) {
+                let mut object = creator.create(&one.content.digest.digits())?;
+                self.read(one, |content| {
+                    loop {
+                        match content(&mut buffer)? {
+                            0 => return Ok(()),
+                            got => object.write_all(&buffer[..got])?,
+                        }
+                    }
+                })?;
+            }
+            if ready.send(number).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the content of one file to `take`, which reads it to its end, and checks its digest.
+    fn read(
+        &mut self,
+        one: &Later<'_>,
+        take: impl FnOnce(FileContent<'_>) -> Result<(), ArchiveError>,
+    ) -> Result<(), RenderError> {
+        let Member { image, index } = member(self.members, one.image_id)?;
+        let id = &image.record().image_id;
+        let (_, parts) = match &mut self.open {
+            Some(open) if open.0 == id => open,
+            closed => {
+                let compression = image.record().compression;
+                let points = index.points.clone();
+                let parts = ArchiveParts::new(image.parts()?, compression, points, self.limits);
+                closed.insert((id, parts))
+            }
+        };
+        let content = &one.content;
+        parts.seek(content.offset)?;
+        let (mut hash, mut left) = (ContentHash::default(), content.size);
+        take(&mut |buffer| {
+            let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let got = if want == 0 { 0 } else { parts.read(&mut buffer[..want])? };
+            hash.update(&buffer[..got]);
+            left -= got as u64;
+            Ok(got)
+        })?;
+        let found = hash.finish();
+        if left > 0 || found != content.digest {
+            let path = image.store().image_folder(id).join(crate::store::IMAGE_FILE);
+            let what = format!("{} in it has the digest {found}", PathBytes::from(one.path));
+            return Err(StoreError::Damaged { id: id.clone(), path, what }.into());
+        }
+        Ok(())
+    }
+}
+
 struct Filler<'f> {
     members: HashMap<&'f ImageId, Member<'f>>,
     tree: TreeBuilder<'f>,
@@ -136,6 +231,7 @@ struct Filler<'f> {
     folder: &'f Path,
     /// Files that were to be linked and had to be copied.
     unlinked: u64,
+    checks: Checks,
 }
 
 impl<'f> Filler<'f> {
@@ -173,23 +269,16 @@ impl<'f> Filler<'f> {
     }
 
     fn index(&self, image_id: &ImageId) -> Result<&'f ImageIndex, RenderError> {
-        Ok(self.member(image_id)?.index)
-    }
-
-    fn member(&self, image_id: &ImageId) -> Result<&Member<'f>, RenderError> {
-        // A plan names only images that it was given.
-        self.members.get(image_id).ok_or_else(|| {
-            let wanted = image_id.to_string();
-            StoreError::Absent { wanted, similar: Vec::new() }.into()
-        })
+        Ok(member(&self.members, image_id)?.index)
     }
 
     fn has(&self, content: &ContentAt) -> bool {
         self.objects.as_ref().is_some_and(|objects| objects.has(&content.digest.digits()))
     }
 
-    /// Places the files that are no objects, each archive read once from front to back.
-    fn read_archives(
+    /// Places the files that are no objects, each archive read once from front to back. Their
+    /// contents become objects on a thread of their own, and are placed from there.
+    fn place_later(
         &mut self,
         mut later: Vec<Later<'_>>,
         limits: &Limits,
@@ -197,74 +286,48 @@ impl<'f> Filler<'f> {
         later.sort_by(|one, other| {
             (one.image_id, one.content.offset).cmp(&(other.image_id, other.content.offset))
         });
-        let mut open: Option<(&ImageId, ArchiveParts<Arc<File>>)> = None;
-        for Later { image_id, content, path, number } in later {
-            let mut entry = self.index(image_id)?.entry(number)?.entry;
-            entry.path = path.into();
-            // Another path may have had the same content just now.
-            if self.has(&content) {
-                self.place_object(&entry, &content, Trust::Hashed)?;
-                continue;
-            }
-            let mut parts = match open.take() {
-                Some((id, parts)) if id == image_id => parts,
-                _ => {
-                    let Member { image, index } = self.member(image_id)?;
-                    let compression = image.record().compression;
-                    ArchiveParts::new(image.parts()?, compression, index.points.clone(), limits)
-                }
-            };
-            self.read_one(&entry, &content, &mut parts, image_id)?;
-            open = Some((image_id, parts));
+        let members = self.members.clone();
+        let contents = || Contents { members: &members, open: None, limits };
+        if later.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let Some(objects) = &mut self.objects else {
+            let mut contents = contents();
+            return later.iter().try_for_each(|one| {
+                let entry = self.entry(one)?;
+                contents.read(one, |content| self.tree.place(&entry, content))
+            });
+        };
+        let creator = objects.creator()?;
+        thread::scope(|scope| {
+            let (ready, written) = mpsc::sync_channel(WRITTEN_AHEAD);
+            let later = &later;
+            let writing = thread::Builder::new()
+                .name("contents".to_owned())
+                .spawn_scoped(scope, move || contents().write_all(later, &creator, &ready))
+                .map_err(at(self.folder))?;
+            let placed =
+                written.iter().try_for_each(|number: usize| self.place_written(&later[number]));
+            // Where placing has failed, this ends the writing.
+            drop(written);
+            writing.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            placed
+        })
     }
 
-    /// Places a file that the archive has, and keeps its content as an object.
-    fn read_one(
-        &mut self,
-        entry: &Entry,
-        content: &ContentAt,
-        parts: &mut ArchiveParts<Arc<File>>,
-        image_id: &ImageId,
-    ) -> Result<(), RenderError> {
-        parts.seek(content.offset)?;
-        let name = content.digest.digits();
-        let mut object = match &mut self.objects {
-            Some(objects) => Some(objects.create(&name)?),
-            None => None,
-        };
-        let (mut hash, mut left) = (ContentHash::default(), content.size);
-        let mut read = |buffer: &mut [u8]| -> Result<usize, ArchiveError> {
-            let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let got = if want == 0 { 0 } else { parts.read(&mut buffer[..want])? };
-            hash.update(&buffer[..got]);
-            left -= got as u64;
-            tee(object.as_mut(), &buffer[..got])?;
-            Ok(got)
-        };
-        // The object is complete first where the tree's file may be the same one.
-        let shared = self.objects.is_some() && self.link != Link::Copy;
-        if shared {
-            let mut buffer = vec![0; 256 << 10];
-            while read(&mut buffer)? > 0 {}
-        } else {
-            self.tree.place(entry, &mut read)?;
-        }
-        let found = hash.finish();
-        if left > 0 || found != content.digest {
-            let Member { image, .. } = self.member(image_id)?;
-            let path = image.store().image_folder(image_id).join(crate::store::IMAGE_FILE);
-            let what = format!("{} in it has the digest {found}", entry.path);
-            return Err(StoreError::Damaged { id: image_id.clone(), path, what }.into());
-        }
+    /// Places a file whose content was written as an object just now.
+    fn place_written(&mut self, one: &Later<'_>) -> Result<(), RenderError> {
+        let entry = self.entry(one)?;
         if let Some(objects) = &mut self.objects {
-            objects.keep(&name);
+            objects.keep(&one.content.digest.digits());
         }
-        if shared {
-            self.place_object(entry, content, Trust::JustWritten)?;
-        }
-        Ok(())
+        self.place_object(&entry, &one.content, Trust::JustWritten)
+    }
+
+    fn entry(&self, one: &Later<'_>) -> Result<Entry, RenderError> {
+        let mut entry = self.index(one.image_id)?.entry(one.number)?.entry;
+        entry.path = one.path.into();
+        Ok(entry)
     }
 
     /// Places a file from the object that has its content.
@@ -275,34 +338,21 @@ impl<'f> Filler<'f> {
         trust: Trust,
     ) -> Result<(), RenderError> {
         let Some(objects) = &mut self.objects else { return Ok(()) };
-        let name = content.digest.digits();
-        let path = objects.path(&name);
+        let path = objects.path(&content.digest.digits());
         let open = || File::open(&path).map_err(StoreError::io("open", &path));
-        let check = |found| match found {
-            Ok(found) if found == content.digest => Ok(()),
-            Ok(found) => {
-                let what = format!("its digest is {found}");
-                Err(StoreError::Object { path: path.clone(), what })
-            }
-            Err(error) => Err(StoreError::io("read", &path)(error)),
-        };
         if self.link == Link::Hard {
             if self.tree.is_exact(entry) {
                 let dressed = objects.dressed(&content.digest, entry, &mut self.tree)?;
-                if trust == Trust::Hashed {
-                    check(File::open(&dressed).and_then(digest_of))?;
-                }
                 if self.tree.place_link(entry, &dressed)? {
-                    return Ok(());
+                    return Ok(self.check(dressed, content, trust)?);
                 }
                 self.refuse_other_file_system("hard-linked", &path)?;
             }
             self.unlinked += 1;
         }
         if matches!(self.link, Link::Auto | Link::Reflink) {
-            let object = open()?;
-            if self.tree.place_clone(entry, &object)? {
-                return if trust == Trust::Hashed { Ok(check(digest_of(object))?) } else { Ok(()) };
+            if self.tree.place_clone(entry, &open()?)? {
+                return Ok(self.check(path, content, trust)?);
             }
             if self.link == Link::Reflink {
                 return Err(self.impossible("reflinked", &path));
@@ -311,13 +361,29 @@ impl<'f> Filler<'f> {
             self.link = Link::Copy;
         }
         let mut object = open()?;
-        let mut hash = ContentHash::default();
+        let mut hash = (trust == Trust::Hashed).then(ContentHash::default);
         self.tree.place(entry, &mut |buffer| {
             let got = read_some(&mut object, buffer)?;
-            hash.update(&buffer[..got]);
+            hash.iter_mut().for_each(|hash| hash.update(&buffer[..got]));
             Ok(got)
         })?;
-        Ok(check(Ok(hash.finish()))?)
+        match hash.map(ContentHash::finish) {
+            Some(found) if found != content.digest => Err(StoreError::altered(path, &found).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the digest of an object that was placed unread compared with its name.
+    fn check(
+        &mut self,
+        path: PathBuf,
+        content: &ContentAt,
+        trust: Trust,
+    ) -> Result<(), StoreError> {
+        match trust {
+            Trust::Hashed => self.checks.add(path, content.digest),
+            Trust::JustWritten => Ok(()),
+        }
     }
 
     fn refuse_other_file_system(&self, how: &'static str, path: &Path) -> Result<(), RenderError> {

@@ -181,7 +181,10 @@ impl Gaps<'_> {
         let name = content.digest.digits();
         let mut object = match self.objects.has(&name) {
             true => None,
-            false => Some(self.objects.create(&name).map_err(io::Error::other)?),
+            false => {
+                let creator = self.objects.creator().map_err(io::Error::other)?;
+                Some(creator.create(&name).map_err(io::Error::other)?)
+            }
         };
         let (mut left, mut hash) = (content.size, ContentHash::default());
         let mut buffer = vec![0; 64 << 10];

@@ -10,9 +10,12 @@
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use aci::archive::{Entry, TreeBuilder};
 use aci::stage::{self, Hold, Lock, StagedFolder};
@@ -24,8 +27,8 @@ use super::{Store, StoreError};
 /// The lock of all objects and trees.
 pub(crate) const OBJECTS_LOCK: &str = "objects";
 
-/// Bytes that are hashed or copied at a time.
-const CHUNK: usize = 256 << 10;
+/// Bytes that are hashed at a time: most files are small, and a large buffer costs each of them.
+const CHUNK: usize = 16 << 10;
 
 impl Store {
     pub(crate) fn objects(&self) -> PathBuf {
@@ -95,19 +98,13 @@ impl Objects {
         }
     }
 
-    /// A new object to write to. It counts when it is [`keep`](Self::keep)ed.
-    pub(crate) fn create(&mut self, name: &str) -> Result<File, StoreError> {
-        let path = self.staged_path(name)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
-        options.open(&path).map_err(StoreError::io("create", &path))
-    }
-
-    fn staged_path(&mut self, name: &str) -> Result<PathBuf, StoreError> {
-        if self.staged.is_none() {
-            self.staged = Some(self.store.staged_folder()?);
-        }
-        Ok(self.staged.as_ref().map_or_else(PathBuf::new, |staged| staged.path().join(name)))
+    /// What makes new objects to write to. They count when they are [`keep`](Self::keep)ed.
+    pub(crate) fn creator(&mut self) -> Result<Creator, StoreError> {
+        let staged = match &self.staged {
+            Some(staged) => staged,
+            None => self.staged.insert(self.store.staged_folder()?),
+        };
+        Ok(Creator(staged.path().to_owned()))
     }
 
     /// Takes a created object in: whoever wrote it has compared its digest.
@@ -128,7 +125,8 @@ impl Objects {
             return Ok(self.path(&name));
         }
         let source = self.path(&plain);
-        let target = self.staged_path(&name)?;
+        let creator = self.creator()?;
+        let target = creator.path(&name);
         let fault = || StoreError::io("make", &target);
         let file = File::open(&source).map_err(StoreError::io("open", &source))?;
         // Of two processes that dress it one comes second, and finds two names.
@@ -143,7 +141,7 @@ impl Objects {
             dress(tree, &file)?;
             fs::hard_link(&source, &target).map_err(fault())?;
         } else {
-            let mut copy = self.create(&name)?;
+            let mut copy = creator.create(&name)?;
             io::copy(&mut &file, &mut copy).map_err(fault())?;
             dress(tree, &copy)?;
         }
@@ -178,6 +176,67 @@ impl Objects {
             }
         }
         Ok(names.len() as u64)
+    }
+}
+
+/// The folder of new objects.
+pub(crate) struct Creator(PathBuf);
+
+impl Creator {
+    pub(crate) fn create(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.path(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        options.open(&path).map_err(StoreError::io("create", &path))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+/// Comparing objects with their names, on a thread of its own.
+#[derive(Default)]
+pub(crate) struct Checks(Option<Checking>);
+
+type Checking = (SyncSender<Check>, JoinHandle<Result<(), StoreError>>);
+
+type Check = (PathBuf, ContentDigest);
+
+impl Checks {
+    /// Objects that may wait.
+    const WAITING: usize = 1024;
+
+    /// Has one more object compared.
+    pub(crate) fn add(&mut self, path: PathBuf, digest: ContentDigest) -> Result<(), StoreError> {
+        let (checks, _) = match &mut self.0 {
+            Some(running) => running,
+            none => none.insert(Self::start().map_err(StoreError::io("check", &path))?),
+        };
+        // Where the thread has ended, `finish` says why.
+        let _ = checks.send((path, digest));
+        Ok(())
+    }
+
+    fn start() -> io::Result<Checking> {
+        let (checks, waiting) = sync_channel::<Check>(Self::WAITING);
+        let thread = thread::Builder::new().name("objects".to_owned()).spawn(move || {
+            waiting.iter().try_for_each(|(path, digest)| {
+                match File::open(&path).and_then(digest_of) {
+                    Ok(found) if found == digest => Ok(()),
+                    Ok(found) => Err(StoreError::altered(path, &found)),
+                    Err(error) => Err(StoreError::io("read", &path)(error)),
+                }
+            })
+        })?;
+        Ok((checks, thread))
+    }
+
+    /// Waits for what is not compared yet.
+    pub(crate) fn finish(self) -> Result<(), StoreError> {
+        let Some((checks, thread)) = self.0 else { return Ok(()) };
+        drop(checks);
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
@@ -240,7 +299,7 @@ impl ObjectName {
 /// The digest of a file's content, from where it stands to its end.
 pub(crate) fn digest_of(mut file: impl Read) -> io::Result<ContentDigest> {
     let mut hash = ContentHash::default();
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = [0; CHUNK];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hash.finish()),
@@ -249,11 +308,6 @@ pub(crate) fn digest_of(mut file: impl Read) -> io::Result<ContentDigest> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Writes what is read through it to an object, too.
-pub(crate) fn tee(object: Option<&mut File>, bytes: &[u8]) -> io::Result<()> {
-    object.map_or(Ok(()), |object| object.write_all(bytes))
 }
 
 #[cfg(test)]
