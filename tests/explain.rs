@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::Ended;
 use support::world::World;
 
 const NAME: &str = "example.com/team/app";
@@ -37,4 +38,53 @@ fn explain_says_yes_and_no_as_a_fetch_would() {
     assert_eq!(world.gantry("image list").ok().lines().count(), 1);
     assert_eq!(world.gantry("explain example.com/team/nothing").code, 4);
     assert_eq!(world.gantry("explain ./nothing.aci").code, 4);
+}
+
+#[test]
+fn refusal_prints_the_tree_in_short() {
+    let world = World::new(&["example.com"]);
+    world.image("app", NAME, "1.0.0", "");
+    world.push("app").ok();
+    let reference = format!("{NAME}:1.0.0");
+    let id = world.gantry(&format!("fetch {reference}")).ok();
+    let keys = world.json("key show author.pub");
+    let fingerprint = keys["keys"][0]["fingerprint"].as_str().unwrap().to_owned();
+    world.gantry(&format!("trust remove {fingerprint}")).ok();
+
+    let refused = world.gantry(&format!("fetch {reference}")).refused(5);
+    let tree = tree(&refused);
+    let words = ["would not be trusted", "an override sends", "endpoint(s)", "no key is trusted"];
+    for words in words.into_iter().chain([&*fingerprint, "rule: "]) {
+        assert!(tree.iter().any(|line| line.contains(words)), "{words}: {refused:?}");
+    }
+    assert!(tree.len() < 10, "{refused:?}");
+    // What explain says of the same, word for word.
+    let whole = world.gantry(&format!("explain {reference}")).stdout;
+    let word_for_word = tree.iter().filter(|line| whole.contains(&line[line.find(' ').unwrap()..]));
+    assert!(word_for_word.count() >= 6, "{whole}\n{refused:?}");
+    // Others that refuse for the same reason, and programs.
+    for line in ["verify app.aci", "fetch ./app.aci", &format!("fetch {id}")] {
+        let refused = world.gantry(line).refused(5);
+        let tree = self::tree(&refused);
+        assert!(tree[0].contains("would not be trusted"), "{refused:?}");
+        assert!(tree.iter().any(|line| line.contains(&fingerprint)), "{refused:?}");
+    }
+    let refused = world.gantry(&format!("--json fetch {reference}"));
+    let value = refused.stderr.lines().last().unwrap();
+    let value: serde_json::Value = serde_json::from_str(value).unwrap();
+    assert_eq!(value["tree"]["outcome"], "no", "{value}");
+    assert_eq!(
+        value["tree"]["steps"].as_array().unwrap().len(),
+        tree.len() - 2,
+        "{value} {tree:?}"
+    );
+    // What is no matter of trust has none.
+    let missing = world.gantry(&format!("--json fetch {NAME}:2.0.0"));
+    assert!(!missing.stderr.contains("\"tree\""), "{missing:?}");
+}
+
+/// The lines that follow the refusal, without what draws them.
+fn tree(refused: &Ended) -> Vec<String> {
+    let lines = refused.stderr.lines().skip_while(|line| !line.trim().starts_with("next:")).skip(1);
+    lines.map(|line| line.trim_start_matches(['├', '│', '└', '─', ' ']).to_owned()).collect()
 }

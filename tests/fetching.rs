@@ -178,6 +178,46 @@ fn pull_is_chosen_by_option_variable_and_configuration() {
 }
 
 #[test]
+fn image_that_is_used_is_fetched_first_where_that_is_wanted() {
+    let world = World::new();
+    let program = world.sandbox.write("one/file", "");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    world.serve("one", b"1");
+    let nothing = Vec::<String>::new();
+    // Without the network: what is not there is not found.
+    world.gantry("image render --pull never example.com/one never").refused(4);
+    world.usage("image render --pull always example.com/one never");
+    assert_eq!(world.site.asked(), nothing);
+    world.gantry("image render example.com/one new").ok();
+    assert_eq!(fs::read(world.sandbox.path("new/rootfs/file")).unwrap(), b"1");
+    assert!(!world.site.asked().is_empty());
+    for line in [
+        "image render example.com/one again",
+        "image bundle example.com/one bundle --exec /file",
+        "pod create example.com/one -o pod.json --exec /file",
+    ] {
+        world.gantry(line).ok();
+    }
+    assert_eq!(world.site.asked(), nothing);
+    // A newer one is taken where it is asked for.
+    for file in ["one.aci", "one.aci.asc"] {
+        fs::remove_file(world.sandbox.path(file)).unwrap();
+    }
+    let (_, image) = world.serve("one", b"2");
+    world.site.set(&format!("/{HOST}/one.aci"), image);
+    world.gantry("image render example.com/one old").ok();
+    world.gantry("image render --pull update example.com/one updated").ok();
+    for (folder, content) in [("old", b"1"), ("updated", b"2")] {
+        let file = world.sandbox.path(format!("{folder}/rootfs/file"));
+        assert_eq!(fs::read(file).unwrap(), content);
+    }
+    // Nothing is used that nobody trusted has signed.
+    world.site.set(&format!("/{HOST}/two.aci.asc"), "no signature");
+    world.gantry("image render example.com/two two").refused(5);
+    assert!(!world.sandbox.path("two").exists());
+}
+
+#[test]
 fn images_that_are_needed_come_along() {
     let world = World::new();
     let (base, _) = world.serve("base", b"base");

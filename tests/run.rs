@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use support::probe::probe;
+use support::site::Site;
 use support::{Ended, GANTRY, Sandbox, tool};
 
 /// A sandbox with an image of this app in its store: `example.com/probe`.
@@ -352,9 +353,37 @@ fn run_without_root_uses_subordinate_ids_and_removes_their_files() {
 }
 
 #[test]
+fn run_fetches_what_is_not_there() {
+    if !containers() {
+        return;
+    }
+    let sandbox = sandbox();
+    let site = Site::start("example.com", &sandbox.path(""));
+    let template =
+        "<meta name=ac-discovery content='example.com https://example.com/{name}.{ext}'>";
+    site.set("/", template);
+    for end in ["aci", "aci.asc"] {
+        let file = fs::read(sandbox.path(format!("probe.{end}"))).unwrap();
+        site.set(&format!("/example.com/probe.{end}"), file);
+    }
+    let config = format!(
+        "ca-file = {:?}\n[[override]]\nprefix = \"example.com\"\nconnect = \"{}\"\n",
+        site.ca_file(),
+        site.address()
+    );
+    sandbox.write("home/.config/gantry/config.toml", config);
+    sandbox.gantry(["image", "rm", "example.com/probe"]).ok();
+    assert_eq!(run(&sandbox, &["--", "exit", "42"]).code, 42);
+    assert!(site.asked().contains(&"/example.com/probe.aci".to_owned()));
+    // Now it is there, and nobody is asked.
+    assert_eq!(run(&sandbox, &["--", "exit", "42"]).code, 42);
+    assert_eq!(site.asked(), Vec::<String>::new());
+}
+
+#[test]
 fn run_of_what_is_not_there_says_what_to_do() {
     let sandbox = sandbox();
-    let ended = sandbox.gantry(["run", "example.com/other"]).refused(4);
+    let ended = sandbox.gantry(["run", "--pull", "never", "example.com/other"]).refused(4);
     assert!(ended.stderr.contains("gantry fetch example.com/other"), "{ended:?}");
     if !containers() {
         return;

@@ -335,6 +335,19 @@ pub fn write(target: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::
     staged.commit(target, existing)
 }
 
+/// Makes `path` a symbolic link to `target`. A link that is there gives way, in one atomic step;
+/// nothing else does.
+pub fn link(target: &Path, path: &Path) -> io::Result<()> {
+    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_symlink()) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let staged = StagedFolder::new_in(folder_of(path))?;
+    let hidden = staged.path().join("link");
+    std::os::unix::fs::symlink(target, &hidden)?;
+    fs::rename(&hidden, path)?;
+    sync_folder(folder_of(path))
+}
+
 /// Removes a file and syncs its folder. An absent file is no error.
 pub fn remove(target: &Path) -> io::Result<()> {
     match fs::remove_file(target) {
@@ -537,6 +550,20 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn link_takes_the_place_of_a_link_and_of_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latest");
+        for target in ["1.0.0", "1.1.0"] {
+            link(Path::new(target), &path).unwrap();
+            assert_eq!(fs::read_link(&path).unwrap(), Path::new(target));
+        }
+        fs::write(folder.path().join("file"), "kept").unwrap();
+        let refused = link(Path::new("1.0.0"), &folder.path().join("file")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(folder.path()), ["file", "latest"]);
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let mut all: Vec<String> = fs::read_dir(folder)

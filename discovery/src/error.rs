@@ -3,8 +3,10 @@
 use aci::{Refusal, Refuse};
 
 use crate::config::ConfigError;
+use crate::explain::Step;
 use crate::fetch::FetchError;
 use crate::http::HttpError;
+use crate::mirror::MirrorError;
 use crate::published::PublishedError;
 use crate::push::PushError;
 use crate::refresh::RefreshError;
@@ -56,6 +58,9 @@ pub enum Error {
     /// The keys a domain publishes.
     #[error(transparent)]
     Published(#[from] PublishedError),
+    /// Writing a mirror.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// Carrying images in a file.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -65,6 +70,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// What was decided on the way, where it is a matter of trust: `explain` in short.
+    pub fn tree(&self) -> Option<&Step> {
+        match self {
+            Self::Fetch(error) => error.tree(),
+            Self::Damage(error) => error.tree(),
+            Self::Transfer(TransferError::Image { tree, .. })
+            | Self::Mirror(MirrorError::Image { tree, .. }) => tree.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -76,6 +92,7 @@ impl Error {
             Self::Damage(error) => error.kind(),
             Self::Push(error) => error.kind(),
             Self::Published(error) => error.kind(),
+            Self::Mirror(error) => error.kind(),
             Self::Transfer(error) => error.kind(),
             Self::Refresh(error) => error.kind(),
         }
@@ -93,6 +110,7 @@ impl Refuse for Error {
             Self::Damage(error) => error.refusal(),
             Self::Push(error) => error.refusal(),
             Self::Published(error) => error.refusal(),
+            Self::Mirror(error) => error.refusal(),
             Self::Transfer(error) => error.refusal(),
             Self::Refresh(error) => error.refusal(),
         }

@@ -3,90 +3,28 @@
 //! Nothing is downloaded but pages and signatures, and nothing is changed. What the tree says
 //! is decided by the very functions that a fetch calls.
 
-use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
 use aci::archive::InspectedImage;
-use aci::{Limits, Name, Reference, Refuse, host_platform};
-use jiff::Timestamp;
-use keys::{
-    Assessment, ReceiveError, Scope, TrustEntry, TrustPolicies, TrustStore, Verdict, VerifiedImage,
-};
+use aci::{Limits, Name, Reference, host_platform};
+use keys::{ReceiveError, Scope, TrustEntry, TrustPolicies, TrustStore, VerifiedImage};
 use serde::Serialize;
 
 use crate::Client;
-use crate::error::{Kind, printable_line};
+use crate::error::Kind;
 use crate::fetch::{Source, Trust, read_small, signature_path, signature_url};
 use crate::http::Purpose;
 use crate::resolve::{Endpoint, ResolveError, with_platform};
 use crate::store::{Store, Wanted};
 
-/// How a decision went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// For the image.
-    Yes,
-    /// Against it.
-    No,
-    /// Neither: what was looked at, and what follows from it.
-    Note,
-}
+mod lines;
+mod step;
 
-/// One decision, and those it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// What was decided, and by which rule.
-    pub what: String,
-    /// How it went.
-    pub outcome: Outcome,
-    /// What it rests on, in the order it was looked at.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
-}
-
-impl Step {
-    /// A step of its own, with others below it.
-    pub fn new(outcome: Outcome, what: impl Into<String>, steps: Vec<Step>) -> Self {
-        // Names, user IDs and error texts are strangers' words.
-        Self { what: printable_line(&what.into()), outcome, steps }
-    }
-
-    fn yes(what: impl Into<String>) -> Self {
-        Self::new(Outcome::Yes, what, Vec::new())
-    }
-
-    fn no(what: impl Into<String>) -> Self {
-        Self::new(Outcome::No, what, Vec::new())
-    }
-
-    fn note(what: impl Into<String>) -> Self {
-        Self::new(Outcome::Note, what, Vec::new())
-    }
-
-    fn draw(&self, f: &mut fmt::Formatter<'_>, lead: &str) -> fmt::Result {
-        let mark = match self.outcome {
-            Outcome::Yes => "yes  ",
-            Outcome::No => "no   ",
-            Outcome::Note => "     ",
-        };
-        writeln!(f, "{mark}{}", self.what)?;
-        for (at, step) in self.steps.iter().enumerate() {
-            let last = at + 1 == self.steps.len();
-            write!(f, "{lead}{}", if last { "└─ " } else { "├─ " })?;
-            step.draw(f, &format!("{lead}{}", if last { "   " } else { "│  " }))?;
-        }
-        Ok(())
-    }
-}
-
-/// The tree, a line for each step.
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.draw(f, "")
-    }
-}
+use lines::rule_and_next;
+pub(crate) use lines::{not_received, page, verdict};
+pub use lines::{refused, signer, signers};
+pub use step::{Outcome, Step};
 
 /// A whole explanation.
 #[derive(Debug, Clone, Serialize)]
@@ -159,11 +97,7 @@ impl Explain<'_> {
             }
         };
         let trusted = draft.kind.is_none();
-        let tree = if trusted {
-            Step::new(Outcome::Yes, format!("{subject} would be trusted"), draft.steps)
-        } else {
-            Step::new(Outcome::No, format!("{subject} would not be trusted"), draft.steps)
-        };
+        let tree = lines::verdict(&subject, trusted, draft.steps);
         Explanation { subject, trusted, tree, kind: draft.kind }
     }
 
@@ -183,7 +117,7 @@ impl Explain<'_> {
             .map(|level| Step::note(format!("{}: {}", level.url, level.why)))
             .collect();
         let count = found.found.len();
-        pages.push(Step::yes(format!("{}: {count} endpoint(s) for this name", found.page)));
+        pages.push(lines::page(&found.page, count));
         draft.add(Step::new(
             Outcome::Yes,
             "the name leads to an image: its page is asked, then each parent's, over https",
@@ -254,12 +188,10 @@ impl Explain<'_> {
         trusted.retain(|entry| entry.scope.covers(name));
         let any = trusted.iter().any(TrustEntry::trusts);
         steps.extend(trusted.iter().map(key_file));
-        if any {
-            Step::new(Outcome::Yes, format!("keys are trusted for {name}"), steps)
-        } else {
+        if !any {
             steps.push(Step::note(format!("to trust one: gantry trust add --prefix {name}")));
-            Step::new(Outcome::No, format!("no key is trusted for {name}"), steps)
         }
+        lines::trusted(name, any, steps)
     }
 
     async fn endpoint(&self, endpoint: &Endpoint, name: Option<&Name>, draft: &mut Draft) {
@@ -271,12 +203,8 @@ impl Explain<'_> {
         let limit = client.limits.signature_bytes;
         match client.http.document(Purpose::Files, &route, &endpoint.signature, limit).await {
             Ok(signature) => {
-                let step = self.signatures(&signature, name, draft);
-                let what = format!(
-                    "the signature {} is looked at before the image is asked for",
-                    endpoint.signature
-                );
-                draft.add(Step::new(step.0, what, step.1));
+                let (outcome, steps) = self.signatures(&signature, name, draft);
+                draft.add(lines::signature(&endpoint.signature, outcome, steps));
                 if draft.kind.is_none() {
                     draft.add(Step::note(format!(
                         "{} would be downloaded; the signature must match its bytes, and the name and labels inside must be those asked for",
@@ -297,10 +225,7 @@ impl Explain<'_> {
     ) -> (Outcome, Vec<Step>) {
         let Trust { keyring, policy } = self.trust;
         let limits = &self.client.limits;
-        let mut steps = match keys::assess_signers(signature, name, keyring, policy, limits) {
-            Ok(all) => all.iter().map(signer).collect(),
-            Err(error) => vec![Step::no(error.to_string())],
-        };
+        let mut steps = lines::signers(signature, name, self.trust, limits);
         match keyring.check_signer(signature, name, policy, limits) {
             Ok(()) => (Outcome::Yes, steps),
             Err(error) => {
@@ -399,12 +324,6 @@ fn inspect(path: &Path, limits: &Limits) -> Result<InspectedImage, (Kind, String
     aci::archive::inspect(file, limits).map_err(|error| (Kind::Refused, error.to_string()))
 }
 
-/// What a refusal rests on, and what helps.
-fn rule_and_next(error: &impl Refuse) -> [Step; 2] {
-    let refusal = error.refusal();
-    [Step::no(format!("rule: {}", refusal.rule)), Step::note(format!("next: {}", refusal.next))]
-}
-
 /// A file of the trusted keys that concerns a name.
 fn key_file(entry: &TrustEntry) -> Step {
     let scope = match &entry.scope {
@@ -417,23 +336,4 @@ fn key_file(entry: &TrustEntry) -> Step {
         (Some(_), None) => Step::yes(what),
         (None, None) => Step::no(format!("{what}: an empty file takes its trust away")),
     }
-}
-
-/// One signature.
-fn signer(assessment: &Assessment) -> Step {
-    let time = |time| Timestamp::try_from(time).map_or_else(|_| "?".to_owned(), |t| t.to_string());
-    let made =
-        assessment.created.map_or_else(String::new, |created| format!(", made {}", time(created)));
-    let who = match (&assessment.signer, &assessment.user_id) {
-        (Some(signer), Some(id)) => format!("{signer} ({id})"),
-        (Some(signer), None) => signer.to_string(),
-        (None, _) => assessment.issuer.clone(),
-    };
-    let what = format!("{}: by {who}{made}", assessment.verdict.word());
-    let mut steps: Vec<Step> = assessment.warnings.iter().map(Step::note).collect();
-    if let Some(refusal) = &assessment.refusal {
-        steps.push(Step::no(refusal.message.clone()));
-    }
-    let outcome = if assessment.verdict == Verdict::Good { Outcome::Yes } else { Outcome::No };
-    Step::new(outcome, what, steps)
 }

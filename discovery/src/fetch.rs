@@ -22,15 +22,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aci::manifest::Dependency;
 use aci::{ImageId, Limits, Name, Reference};
-use keys::{Keyring, Policy, VerifiedImage};
+use keys::{Keyring, Liveness, Policy, TrustError, TrustStore, VerifiedImage, Warning};
 use url::Url;
 
 use crate::Client;
+use crate::explain::{self, Step};
 use crate::http::{Document, Purpose};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Silent};
 use crate::resolve::{self, Endpoint};
 use crate::route::Route;
 use crate::store::{self, Imported, Incoming, Origin, Record, Remote, Store, StoreError, Wanted};
@@ -47,6 +49,7 @@ mod source;
 pub use error::{FetchError, Pinned, Suggestion};
 use identity::Wish;
 pub use options::{FetchOptions, Pull, PullError};
+pub(crate) use pipe::Watched;
 pub use source::{SignatureSource, Source, SourceError, signature_path, signature_url};
 
 /// Who is trusted, and by which clock.
@@ -56,6 +59,19 @@ pub struct Trust {
     pub keyring: Arc<Keyring>,
     /// How signatures are judged.
     pub policy: Policy,
+}
+
+impl Trust {
+    /// The keys of a trust store, judged as of `now`; and what was passed over in it.
+    pub fn read(
+        trusted: &TrustStore,
+        now: SystemTime,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<Warning>), TrustError> {
+        let (keyring, warnings) = trusted.keyring(limits)?;
+        let policy = Policy::new(now, Liveness::AtSigning);
+        Ok((Self { keyring: Arc::new(keyring), policy }, warnings))
+    }
 }
 
 /// What a fetch brought.
@@ -71,19 +87,19 @@ pub struct Fetched {
 
 impl Client {
     /// Fetches an image, verifies it and puts it into the store. Nothing enters the
-    /// store before everything was checked.
+    /// store before everything was checked. May be dropped at any point: the store is as it
+    /// was, and what was downloaded is taken up by the next fetch.
     pub async fn fetch(
         &self,
         source: &Source,
         store: &Store,
         trust: &Trust,
-        observer: &Arc<dyn Observer>,
     ) -> Result<Fetched, FetchError> {
-        self.fetch_with(source, &FetchOptions::default(), store, trust, observer).await
+        let silent: Arc<dyn Observer> = Arc::new(Silent);
+        self.fetch_with(source, &FetchOptions::default(), store, trust, &silent).await
     }
 
-    /// The same, as `options` say. May be dropped at any point: the store is as it was, and
-    /// what was downloaded is taken up by the next fetch.
+    /// The same, as `options` say, telling `observer` what happens.
     pub async fn fetch_with(
         &self,
         source: &Source,
@@ -103,7 +119,10 @@ impl Client {
                 fetch.there(&store.find(&Wanted::Id(prefix.clone()))?, &wish).await?
             }
             Source::Url(url) => fetch.in_time(fetch.by_url(url, signature)).await?,
-            Source::File(path) => fetch.in_file(path, signature).await?,
+            Source::File(path) => fetch
+                .in_file(path, signature)
+                .await
+                .map_err(|error| error.on_the_way(&path.display().to_string(), Vec::new()))?,
         };
         fetch.with_dependencies(top).await
     }
@@ -184,13 +203,20 @@ impl Fetch<'_> {
         let mut passed_over = Vec::new();
         for endpoint in &found.found {
             let place = Place { route: &route, endpoint, wish: &wish, signature };
+            let way = || {
+                let page = explain::page(&found.page, found.found.len());
+                vec![Step::note(route.description()), page, endpoint_step(endpoint)]
+            };
             match self.at_place(&place).await {
                 // Another place of the same image may do better.
                 Err(FetchError::Http(error)) if error.is_of_the_server() => {
                     self.observer.event(Event::PassedOver(&error.to_string()));
                     passed_over.push(error);
                 }
-                Err(error) => return Err(self.with_suggestions(error, reference.name()).await),
+                Err(error) => {
+                    let error = error.on_the_way(&reference.to_string(), way());
+                    return Err(self.with_suggestions(error, reference.name()).await);
+                }
                 Ok(arrival) => return Ok(arrival),
             }
         }
@@ -232,7 +258,11 @@ impl Fetch<'_> {
         }
         let route = self.client.route_of_url(url);
         let endpoint = Endpoint { image: url.clone(), signature: signature_url(url) };
-        self.at_place(&Place { route: &route, endpoint: &endpoint, wish: &wish, signature }).await
+        let place = Place { route: &route, endpoint: &endpoint, wish: &wish, signature };
+        self.at_place(&place).await.map_err(|error| {
+            let way = vec![Step::note(route.description()), endpoint_step(&endpoint)];
+            error.on_the_way(url.as_str(), way)
+        })
     }
 
     async fn at_place(&self, place: &Place<'_>) -> Result<Arrival, FetchError> {
@@ -310,7 +340,10 @@ impl Fetch<'_> {
     fn check_signer(&self, signature: &[u8], name: Option<&Name>) -> Result<(), FetchError> {
         let Trust { keyring, policy } = self.trust;
         keyring.check_signer(signature, name, policy, self.limits()).map_err(|error| {
-            FetchError::Signer { reason: Box::new(error), suggestions: Vec::new() }
+            let signers = explain::signers(signature, name, self.trust, self.limits());
+            let tree = explain::refused("the image", signers, name, self.trust, &error);
+            let (reason, tree) = (Box::new(error), Some(Box::new(tree)));
+            FetchError::Signer { reason, suggestions: Vec::new(), tree }
         })
     }
 
@@ -348,9 +381,18 @@ impl Fetch<'_> {
         let limits = self.limits().clone();
         tokio::task::spawn_blocking(move || {
             let Trust { keyring, policy } = &trust;
-            let verified = incoming
-                .receive(file, &signature, keyring, policy, &limits)
-                .map_err(|error| FetchError::Image(Box::new(error)))?;
+            let verified =
+                incoming.receive(file, &signature, keyring, policy, &limits).map_err(|error| {
+                    let tree = explain::not_received(
+                        "the image",
+                        &signature,
+                        None,
+                        &trust,
+                        &limits,
+                        &error,
+                    );
+                    FetchError::Image { reason: Box::new(error), tree }
+                })?;
             Ok((incoming, verified))
         })
         .await
@@ -373,12 +415,12 @@ impl Fetch<'_> {
 
     /// Where nobody trusted has signed, tells which keys the name's own domain publishes.
     async fn with_suggestions(&self, error: FetchError, name: &Name) -> FetchError {
-        let FetchError::Signer { reason, .. } = error else { return error };
+        let FetchError::Signer { reason, tree, .. } = error else { return error };
         // The refusal stands either way; failing to learn more must not hide it.
         let published = self.client.published_keys(name).await.ok();
         let suggestions =
             published.map(|p| error::suggestions(name, &p, &reason)).unwrap_or_default();
-        FetchError::Signer { reason, suggestions }
+        FetchError::Signer { reason, suggestions, tree }
     }
 
     fn absent(&self, wanted: String) -> FetchError {
@@ -402,6 +444,11 @@ impl Arrival {
             state: State::Held(Box::new(held)),
         }
     }
+}
+
+/// Where the image would be.
+fn endpoint_step(endpoint: &Endpoint) -> Step {
+    Step::yes(format!("the endpoint {}", endpoint.image))
 }
 
 pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {

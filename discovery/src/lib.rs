@@ -1,4 +1,16 @@
 //! The client: resolve, fetch, verify, store, render, hand to a runtime; push.
+//!
+//! Made to be embedded: it knows no command line and prints nothing. What it needs is passed in:
+//! folders, trusted keys, the time, limits. What waits for the network is a future, and dropping
+//! it leaves the store as it was. Who wants to hear of progress is an [`observer::Observer`];
+//! every error has a [`Kind`] and says what was wanted, what was found, which rule and what to do
+//! next ([`Refuse`]).
+//!
+//! The example `fetch_verified` of this crate is a whole program:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/fetch_verified.rs")]
+//! ```
 
 pub mod bundle;
 mod client;
@@ -10,6 +22,7 @@ pub mod explain;
 pub mod fetch;
 pub mod html;
 pub mod http;
+pub mod mirror;
 pub mod observer;
 pub mod pod;
 pub mod published;
@@ -22,8 +35,11 @@ pub mod runtime;
 pub mod store;
 pub mod transfer;
 
+pub use aci::{ImageId, Limits, Name, Reference, Refusal, Refuse};
 pub use client::{Client, ClientOptions};
 pub use closure::ClosureError;
 pub use config::Config;
 pub use error::{Error, Kind, printable, printable_line};
+pub use fetch::{Fetched, Source, Trust};
+pub use keys::TrustStore;
 pub use store::Store;

@@ -68,7 +68,7 @@ pub use verify::{Damage, verify};
 
 pub(crate) use import::judged;
 pub(crate) use index::ImageIndex;
-pub(crate) use lookup::{candidate, preference};
+pub(crate) use lookup::{candidate, preference, version};
 pub(crate) use objects::{Checks, Creator, Objects};
 pub(crate) use trees::Tree;
 

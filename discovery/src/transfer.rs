@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::closure::{ClosureError, with_dependencies};
 use crate::error::{Kind, refusal};
+use crate::explain::{self, Step};
 use crate::fetch::Trust;
 use crate::store::{Imported, Origin, Store, StoreError, StoredImage};
 
@@ -93,6 +94,8 @@ pub enum TransferError {
         /// Why.
         #[source]
         source: Box<ReceiveError>,
+        /// What was decided, as `explain` says it.
+        tree: Option<Box<Step>>,
     },
     /// The file holds another image than its index says.
     #[error("the file says it holds {wanted}, and holds {found}")]
@@ -123,6 +126,17 @@ pub enum TransferError {
 }
 
 impl TransferError {
+    fn image(
+        image: String,
+        signature: &[u8],
+        trust: &Trust,
+        limits: &Limits,
+        source: ReceiveError,
+    ) -> Self {
+        let tree = explain::not_received(&image, signature, None, trust, limits, &source);
+        Self::Image { image, source: Box::new(source), tree }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -223,12 +237,12 @@ pub fn export(
         container.begin(&path, record.file_bytes)?;
         let Trust { keyring, policy } = trust;
         let signature = image.signature();
+        let refused = |source| {
+            TransferError::image(record.reference().to_string(), signature, trust, limits, source)
+        };
         let verified =
             keys::receive(image.file()?, &mut container, signature, keyring, policy, limits)
-                .map_err(|source| TransferError::Image {
-                    image: record.reference().to_string(),
-                    source: Box::new(source),
-                })?;
+                .map_err(refused)?;
         same(&record.image_id, verified.inspected().image_id())?;
     }
     container.finish()?.flush()?;
@@ -340,9 +354,9 @@ impl<R: Read> Transfer<R> {
             expect(&mut self.container, &path)?;
             let mut incoming = store.stage()?;
             let Trust { keyring, policy } = trust;
-            let refused = |source| TransferError::Image {
-                image: entry.reference.clone(),
-                source: Box::new(source),
+            let refused = |source| {
+                let image = entry.reference.clone();
+                TransferError::image(image, &signature, trust, &self.limits, source)
             };
             let verified = keys::receive(
                 &mut self.container,

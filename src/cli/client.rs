@@ -11,7 +11,6 @@ use discovery::observer::{Event, Observer};
 use discovery::store::Wanted;
 use discovery::{Client, ClientOptions, Store};
 use indicatif::ProgressBar;
-use keys::{Liveness, Policy};
 
 use super::{Context, Failure, Kind};
 
@@ -31,7 +30,8 @@ impl Context {
         })
     }
 
-    fn max_size(&self) -> u64 {
+    /// The most bytes an image file may have.
+    pub(super) fn max_size(&self) -> u64 {
         self.config().max_size.map_or(Limits::default().file_bytes, Size::bytes)
     }
 
@@ -42,13 +42,12 @@ impl Context {
 
     /// The trusted keys. Says what was passed over.
     pub(super) fn trust(&self) -> Result<Trust, Failure> {
-        let read = self.trust_store().keyring(&Limits::default());
-        let (keyring, warnings) = read.map_err(super::trust::failure)?;
+        let read = Trust::read(&self.trust_store(), now(), &Limits::default());
+        let (trust, warnings) = read.map_err(super::trust::failure)?;
         for warning in warnings {
             self.warn(warning);
         }
-        let policy = Policy::new(now(), Liveness::AtSigning);
-        Ok(Trust { keyring: Arc::new(keyring), policy })
+        Ok(trust)
     }
 }
 
@@ -62,6 +61,9 @@ pub(super) fn now() -> SystemTime {
 pub(super) fn failure(error: impl Into<discovery::Error>) -> Failure {
     let error = error.into();
     match error.kind() {
+        discovery::Kind::Refused if let Some(tree) = error.tree() => {
+            Failure::untrusted(&error, tree.clone())
+        }
         discovery::Kind::Failed => Failure::new(Kind::Failed, error),
         kind => Failure::refusal(kind.into(), error.refusal()),
     }

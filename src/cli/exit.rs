@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use aci::{Refusal, Refuse};
+use discovery::explain::Step;
 
 use super::Context;
 
@@ -33,6 +34,8 @@ pub(crate) enum Failure {
     Error(Kind, anyhow::Error),
     /// A refusal, said as wanted, found, rule and next step.
     Refusal(Kind, Box<Refusal>),
+    /// A refusal by trust: exit code 5, and the decisions that led to it.
+    Untrusted(Box<Refusal>, Box<Step>),
     /// A program that was run ended with this code, which is passed on.
     Child(u8),
     /// The answer is no, and was printed.
@@ -59,9 +62,18 @@ impl Failure {
                 refusal.message = format!("{what}: {}", refusal.message);
                 Self::Refusal(kind, refusal)
             }
+            Self::Untrusted(mut refusal, tree) => {
+                refusal.message = format!("{what}: {}", refusal.message);
+                Self::Untrusted(refusal, tree)
+            }
             Self::Error(kind, error) => Self::Error(kind, error.context(what.to_owned())),
             other => other,
         }
+    }
+
+    /// A refusal by trust, and the decisions that led to it.
+    pub(crate) fn untrusted(error: &impl Refuse, tree: Step) -> Self {
+        Self::Untrusted(Box::new(error.refusal()), Box::new(tree))
     }
 
     /// A refusal by trust, verification or format: exit code 5.
@@ -83,7 +95,7 @@ pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     if json && !wanted {
         let text = error.to_string();
         let message = text.trim_start_matches("error: ").trim_end();
-        return say(Kind::Usage, message, plain(Kind::Usage, message), true);
+        return say(Kind::Usage, message, plain(Kind::Usage, message), None, true);
     }
     // A closed pipe is the reader's choice.
     let _ = error.print();
@@ -93,23 +105,33 @@ pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
 /// Says why a command failed, in text or JSON on stderr, and gives its exit code.
 pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
-    let (kind, text, refusal) = match failure {
+    let (kind, text, refusal, tree) = match failure {
         Failure::Child(code) => return ExitCode::from(code),
         Failure::No => return ExitCode::from(Kind::Failed as u8),
         Failure::Said(kind) => return ExitCode::from(kind as u8),
         Failure::Error(kind, error) => {
             let text = chain(&error);
             let refusal = plain(kind, &text);
-            (kind, text, refusal)
+            (kind, text, refusal, None)
         }
-        Failure::Refusal(kind, refusal) => (kind, refusal.to_string(), *refusal),
+        Failure::Refusal(kind, refusal) => (kind, refusal.to_string(), *refusal, None),
+        Failure::Untrusted(refusal, tree) => (
+            Kind::Refused,
+            format!("{refusal}\n{}", tree.to_string().trim_end()),
+            *refusal,
+            Some(tree),
+        ),
     };
-    say(kind, &text, refusal, context.json())
+    say(kind, &text, refusal, tree.as_deref(), context.json())
 }
 
-fn say(kind: Kind, text: &str, refusal: Refusal, json: bool) -> ExitCode {
+fn say(kind: Kind, text: &str, refusal: Refusal, tree: Option<&Step>, json: bool) -> ExitCode {
     let line = if json {
-        serde_json::json!({ "error": refusal, "exitCode": kind as u8 }).to_string()
+        let mut value = serde_json::json!({ "error": refusal, "exitCode": kind as u8 });
+        if let Some(tree) = tree {
+            value["tree"] = serde_json::json!(tree);
+        }
+        value.to_string()
     } else {
         format!("gantry: {}", discovery::printable(text))
     };

@@ -1,11 +1,9 @@
 //! `gantry fetch`: images into the store, verified.
 
-use std::num::NonZeroUsize;
-
-use discovery::fetch::{FetchOptions, Fetched, Pull, SignatureSource, Source};
+use discovery::fetch::{FetchOptions, Fetched, SignatureSource};
 use serde_json::{Value, json};
 
-use super::client::{Watcher, wait};
+use super::fetching::{Fetcher, FetchingOptions, sources};
 use super::{Context, Failure, Kind};
 
 /// Fetch images by name, URL or file, verify them and put them into the store
@@ -28,44 +26,36 @@ pub(crate) struct Args {
     /// an image ID of the store
     #[arg(value_name = "NAME|URL|FILE|ID", required = true)]
     sources: Vec<String>,
-    /// When to ask the network: never, only for what is new to the store, or to update what it
-    /// has [default: update]
-    #[arg(long, value_name = "never|new|update", env = "GANTRY_PULL")]
-    pull: Option<Pull>,
     /// The signature of the one image given, if it is not beside it
     #[arg(long, value_name = "FILE|URL")]
     signature: Option<SignatureSource>,
     /// Fetch the images alone, without those they need
     #[arg(long)]
     no_dependencies: bool,
-    /// Fetch at most so many of the images that an image needs at once [default: 4]
-    #[arg(long, value_name = "N")]
-    parallel: Option<NonZeroUsize>,
-    /// Refuse an image file of more bytes (K, M, G and T stand for powers of 1024) [default: 16G]
-    #[arg(long, value_name = "SIZE")]
-    max_size: Option<discovery::config::Size>,
+    #[command(flatten)]
+    how: FetchingOptions,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let sources = self.sources()?;
-        let options = self.options(context);
-        let context = &context.with_max_size(self.max_size);
-        if options.pull != Pull::Never {
-            for source in &sources {
-                super::trust::on_schedule(context, source);
-            }
-        }
-        let (client, store, trust) = (context.client(), context.store()?, context.trust()?);
+        let sources = sources(&self.sources)?;
         let several = sources.len() > 1;
+        if self.signature.is_some() && several {
+            let error = anyhow::anyhow!("--signature is for one image, and several were given");
+            return Err(Failure::new(Kind::Usage, error));
+        }
+        let context = &self.how.limited(context);
+        let options = FetchOptions {
+            signature: self.signature,
+            dependencies: !self.no_dependencies,
+            ..self.how.options(context)
+        };
+        let fetcher = Fetcher::new(context, options, &sources)?;
         let mut values = Vec::new();
         for (text, source) in self.sources.iter().zip(&sources) {
-            let watcher = Watcher::start(context, "fetching");
-            let work = client.fetch_with(source, &options, &store, &trust, &watcher);
-            let fetched =
-                wait(work).map_err(|error| if several { error.of(text) } else { error })?;
-            drop(watcher);
-            say(context, &fetched);
+            let fetched = fetcher
+                .fetch(source)
+                .map_err(|error| if several { error.of(text) } else { error })?;
             if context.json() {
                 values.push(value(&fetched));
             } else {
@@ -77,42 +67,6 @@ impl Args {
             context.print(&value, "")?;
         }
         Ok(())
-    }
-
-    fn sources(&self) -> Result<Vec<Source>, Failure> {
-        let usage = |error: String| Failure::new(Kind::Usage, anyhow::Error::msg(error));
-        if self.signature.is_some() && self.sources.len() > 1 {
-            return Err(usage("--signature is for one image, and several were given".to_owned()));
-        }
-        let read = |text: &String| text.parse().map_err(|error| usage(format!("{error}")));
-        self.sources.iter().map(read).collect::<Result<Vec<Source>, _>>()
-    }
-
-    fn options(&self, context: &Context) -> FetchOptions {
-        let default = FetchOptions::default();
-        let config = context.config();
-        FetchOptions {
-            pull: self.pull.or(config.pull).unwrap_or(default.pull),
-            signature: self.signature.clone(),
-            dependencies: !self.no_dependencies,
-            parallel: self.parallel.or(config.parallel).unwrap_or(default.parallel),
-        }
-    }
-}
-
-fn say(context: &Context, fetched: &Fetched) {
-    for warning in &fetched.warnings {
-        context.warn(warning);
-    }
-    let dependencies = fetched.dependencies.iter().map(|imported| (imported, "needed: "));
-    for (imported, why) in dependencies.chain([(&fetched.imported, "")]) {
-        let record = &imported.record;
-        context.note(format_args!(
-            "{why}{} signed by {}{}",
-            discovery::printable_line(&record.reference().to_string()),
-            record.signer,
-            if imported.new { "" } else { ", in the store already" },
-        ));
     }
 }
 

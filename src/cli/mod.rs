@@ -11,12 +11,14 @@ mod exit;
 mod explain;
 mod extract;
 mod fetch;
+mod fetching;
 mod files;
 mod image;
 mod inspect;
 mod key;
 mod lifetime;
 mod limits;
+mod mirror;
 mod network;
 mod open;
 mod pack;
@@ -71,6 +73,7 @@ enum Command {
     Trust(trust::Args),
     Image(image::Args),
     Bundle(bundle::Args),
+    Mirror(mirror::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
     Extract(extract::Args),
@@ -107,6 +110,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Trust(args) => args.run(&context),
         Command::Image(args) => args.run(&context),
         Command::Bundle(args) => args.run(&context),
+        Command::Mirror(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
         Command::Extract(args) => args.run(&context),

@@ -1,4 +1,4 @@
-//! `gantry run`: an image of the store, through the runtime that is there.
+//! `gantry run`: an image through the runtime that is there.
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use discovery::runtime::{self, AppRun, Ended, Kind, RunFolder, Runtime, Sandbox}
 use discovery::store::Wanted;
 
 use super::client::wanted;
-use super::image;
+use super::fetching::PullOption;
 use super::image::render::{tell, unrendered};
 use super::running::{
     AppOptions, NetworkOptions, helper, host, port, search_path, terminal_kind, tools, unmade,
@@ -21,9 +21,9 @@ use super::running::{
 };
 use super::{Context, Failure};
 
-/// Run an image of the store through crun, runc or systemd-nspawn
+/// Run an image through crun, runc or systemd-nspawn
 ///
-/// The program has your input and output, and your terminal where there is one. Its exit
+/// An image that the store does not have is fetched first, and verified. The program has your input and output, and your terminal where there is one. Its exit
 /// code is passed on. The container and its files are gone when it has ended.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -32,6 +32,7 @@ use super::{Context, Failure};
   gantry run sha512-8f1c --net host --exec /bin/sh
   gantry run example.com/team/web --port http:8080 --volume data,kind=host,source=/srv/data --memory 256M
   gantry run example.com/team/hello --user 1000 --group 1000 --env MODE=test --read-only
+  gantry run example.com/team/hello --pull update
   gantry run example.com/team/hello --runtime runc
 
 Signals that ask for an end are passed on; ten seconds later the container is killed.")]
@@ -39,6 +40,8 @@ pub(crate) struct Args {
     /// The image: the beginning of its image ID, or NAME[:VERSION][,LABEL=VALUE…]
     #[arg(value_name = "ID|NAME", value_parser = wanted)]
     image: Wanted,
+    #[command(flatten)]
+    pull: PullOption,
     /// The runtime; by default the first of the three that can start a container
     #[arg(long, value_name = "crun|runc|systemd-nspawn")]
     runtime: Option<Kind>,
@@ -56,7 +59,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let image = image::open(context, &self.image)?;
+        let image = self.pull.open(context, &self.image)?;
         let host = host();
         let runtimes = runtime::installed(&search_path(), self.runtime, &host).map_err(unrun)?;
         // Through a pipe a terminal would only turn line ends into two bytes.

@@ -7,8 +7,6 @@ use jiff::{Timestamp, Unit};
 use keys::{Assessment, GoodSignature, Keyring, Policy, Verdict, VerifyError};
 use serde_json::{Value, json};
 
-use super::Context;
-
 /// A signature file, for the case that it holds several.
 pub(super) struct Several<'a> {
     file: &'a [u8],
@@ -35,23 +33,6 @@ impl<'a> Several<'a> {
         policy: &Policy,
     ) -> Result<Vec<Assessment>, VerifyError> {
         keys::assess(data, self.file, name, keyring, policy, self.limits)
-    }
-
-    /// Says on stderr what each is worth, before the refusal names the most telling reason.
-    pub(super) fn tell(
-        &self,
-        context: &Context,
-        data: impl Read,
-        name: Option<&Name>,
-        keyring: &Keyring,
-        policy: &Policy,
-    ) {
-        if !self.are || context.json() {
-            return;
-        }
-        for one in self.assess(data, name, keyring, policy).unwrap_or_default() {
-            context.note(line(&one));
-        }
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use aci::archive::{ArchiveError, InspectedImage};
 use aci::{ImageManifest, Limits, Reference, Refusal};
 use anyhow::{Context as _, anyhow};
+use discovery::explain::{self, Step};
 use discovery::fetch::Trust;
 use jiff::{Timestamp, Unit};
 use keys::{
     Assessment, Certificate, GoodSignature, Keyring, Liveness, Policy, ReceiveEncryptedError,
-    ReceiveError, Scope,
+    ReceiveError, Scope, VerifyError,
 };
 use serde_json::{Value, json};
 
@@ -57,13 +58,14 @@ impl Args {
             .with_context(|| format!("cannot read {}", self.file.display()))
             .map_err(absent)?;
         let signature = self.signature(&limits)?;
-        let Trust { keyring, policy } = self.trust(context, &limits)?;
+        let trust = self.trust(context, &limits)?;
+        let Trust { keyring, policy } = &trust;
         let name = self.name.as_ref().map(Reference::name);
         // What the signature says of itself is judged before gigabytes are read.
         let several = Several::of(&signature, &limits);
-        if let Err(error) = keyring.check_signer(&signature, name, &policy, &limits) {
-            several.tell(context, io::empty(), name, &keyring, &policy);
-            return Err(Failure::refused(&error));
+        if let Err(error) = keyring.check_signer(&signature, name, policy, &limits) {
+            let signers = explain::signers(&signature, name, &trust, &limits);
+            return Err(self.untrusted(signers, &trust, &error));
         }
         let passphrase = match file.is_encrypted() {
             true => Some(self.open.passphrase()?.ok_or_else(locked)?),
@@ -71,40 +73,51 @@ impl Args {
         };
         let bar = context.progress("verifying", Some(file.size()));
         let reader = bar.wrap_read(&mut file);
+        let again = || File::open(&self.file);
+        let refuse = |error| match (error, again()) {
+            // Of several it is told which match the image.
+            (ReceiveError::Verify(error), Ok(file)) if several.are() => {
+                let all = several.assess(file, name, keyring, policy).unwrap_or_default();
+                self.untrusted(all.iter().map(explain::signer).collect(), &trust, &error)
+            }
+            (ReceiveError::Verify(error), _) => {
+                let signers = explain::signers(&signature, name, &trust, &limits);
+                self.untrusted(signers, &trust, &error)
+            }
+            (other, _) => failure(other),
+        };
         let verified = match &passphrase {
-            None => keys::receive(reader, io::sink(), &signature, &keyring, &policy, &limits)
+            None => keys::receive(reader, io::sink(), &signature, keyring, policy, &limits)
                 .map(|image| (image.inspected().clone(), image.signature().clone()))
-                .map_err(failure),
+                .map_err(refuse),
             Some(passphrase) => {
                 let plain = &mut nameless()?;
                 keys::receive_encrypted(
-                    reader, passphrase, plain, &signature, &keyring, &policy, &limits,
+                    reader, passphrase, plain, &signature, keyring, policy, &limits,
                 )
                 .map_err(|error| match error {
                     ReceiveEncryptedError::Decrypt(error) => refused(error),
-                    ReceiveEncryptedError::Receive(error) => failure(error),
+                    ReceiveEncryptedError::Receive(error) => refuse(error),
                 })
             }
         };
         bar.finish_and_clear();
-        let again = || File::open(&self.file);
-        let (image, good) = match verified {
-            Ok(verified) => verified,
-            Err(failure) => {
-                if let Ok(file) = again() {
-                    several.tell(context, file, name, &keyring, &policy);
-                }
-                return Err(failure);
-            }
-        };
+        let (image, good) = verified?;
         if let Some(asked) = &self.name {
             check(asked, image.manifest())?;
         }
         let signatures = match several.are() {
             false => vec![signatures::only(&good)],
-            true => several.assess(again()?, Some(&image.manifest().name), &keyring, &policy)?,
+            true => several.assess(again()?, Some(&image.manifest().name), keyring, policy)?,
         };
         print(context, &image, &good, &signatures, passphrase.is_some())
+    }
+
+    /// The refusal, with what was decided as `gantry explain` says it.
+    fn untrusted(&self, signers: Vec<Step>, trust: &Trust, error: &VerifyError) -> Failure {
+        let (subject, name) = (self.file.display().to_string(), self.name.as_ref());
+        let name = name.map(Reference::name);
+        Failure::untrusted(error, explain::refused(&subject, signers, name, trust, error))
     }
 
     fn signature(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {

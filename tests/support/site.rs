@@ -91,6 +91,19 @@ impl Site {
         self.answers.lock().unwrap().insert(path.to_owned(), answer);
     }
 
+    /// Serves the files below a folder, as they are now; of a folder, its `index.html`.
+    pub fn serve(&self, folder: &Path) {
+        for file in super::files(folder) {
+            let body = std::fs::read(&file).unwrap();
+            let path = format!("/{}", file.strip_prefix(folder).unwrap().display());
+            if let Some(folder) = path.strip_suffix("index.html") {
+                self.set(folder, &body[..]);
+                self.set(folder.trim_end_matches('/'), &body[..]);
+            }
+            self.set(&path, body);
+        }
+    }
+
     /// Answers with a body shorter than its header claims, and hangs up.
     pub fn set_cut(&self, path: &str, body: impl Into<Vec<u8>>, claimed: u64) {
         let answer = Answer { body: body.into(), claimed: Some(claimed), etag: None, stall: None };

@@ -105,8 +105,10 @@ impl Fetch<'_> {
                     };
                 }
                 // What an earlier process left may have been damaged since.
-                Err(Stop::Error(FetchError::Image(error))) if left > 0 && start < STARTS => {
-                    FetchError::Image(error)
+                Err(Stop::Error(error @ FetchError::Image { .. }))
+                    if left > 0 && start < STARTS =>
+                {
+                    error
                 }
                 Err(Stop::Error(error)) => {
                     let cut = matches!(error, FetchError::Truncated { .. });

@@ -9,6 +9,7 @@ use keys::{Fingerprint, ReceiveError, VerifyError};
 use url::Url;
 
 use crate::error::{Kind, printable, refusal};
+use crate::explain::{self, Step};
 use crate::http::HttpError;
 use crate::published::Published;
 use crate::resolve::ResolveError;
@@ -79,10 +80,17 @@ pub enum FetchError {
         reason: Box<VerifyError>,
         /// Keys the name's domain publishes.
         suggestions: Vec<Suggestion>,
+        /// What was decided, as `explain` says it.
+        tree: Option<Box<Step>>,
     },
     /// The image or its signature is not acceptable, or could not be read or written.
-    #[error(transparent)]
-    Image(Box<ReceiveError>),
+    #[error("{reason}")]
+    Image {
+        /// Why.
+        reason: Box<ReceiveError>,
+        /// What was decided, as `explain` says it.
+        tree: Option<Box<Step>>,
+    },
     /// The download ended before the image did.
     #[error("the download of {url} ended after {found} bytes")]
     Truncated {
@@ -207,6 +215,27 @@ pub enum Pinned {
 }
 
 impl FetchError {
+    /// What was decided on the way, where it is a matter of trust: `explain` in short.
+    pub fn tree(&self) -> Option<&Step> {
+        match self {
+            Self::Signer { tree, .. } | Self::Image { tree, .. } => tree.as_deref(),
+            Self::Dependency { source, .. } => source.tree(),
+            Self::Stored(error) => error.tree(),
+            _ => None,
+        }
+    }
+
+    /// The same, with what the image was asked for as, and what was decided before.
+    pub(super) fn on_the_way(mut self, subject: &str, mut way: Vec<Step>) -> Self {
+        if let Self::Signer { tree, .. } | Self::Image { tree, .. } = &mut self
+            && let Some(tree) = tree
+        {
+            way.append(&mut tree.steps);
+            **tree = explain::verdict(subject, false, way);
+        }
+        self
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -220,7 +249,7 @@ impl FetchError {
                     .find(|k| has(*k))
                     .unwrap_or(Kind::Network)
             }
-            Self::Image(error) => match **error {
+            Self::Image { reason, .. } => match **reason {
                 ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
                 _ => Kind::Refused,
             },
@@ -276,8 +305,8 @@ impl Refuse for FetchError {
                 "give it more time, or try again: what has come is kept where the server lets \
                  downloads be resumed",
             ),
-            Self::Image(error) => error.refusal(),
-            Self::Signer { reason, suggestions } => signer_refusal(reason, suggestions),
+            Self::Image { reason, .. } => reason.refusal(),
+            Self::Signer { reason, suggestions, .. } => signer_refusal(reason, suggestions),
             Self::NoEndpoint { reference, passed_over } => match passed_over.as_slice() {
                 [only] => only.refusal(),
                 several => refusal(

@@ -45,13 +45,13 @@ impl Read for Reader {
 }
 
 /// A file that tells how far it was read.
-pub(super) struct Watched<R> {
+pub(crate) struct Watched<R> {
     inner: R,
     observer: Arc<dyn Observer>,
 }
 
 impl<R> Watched<R> {
-    pub(super) fn new(inner: R, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(inner: R, observer: Arc<dyn Observer>) -> Self {
         Self { inner, observer }
     }
 }

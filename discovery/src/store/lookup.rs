@@ -147,7 +147,7 @@ fn platform(labels: &Labels) -> (bool, usize) {
 
 /// As a registry chooses the latest: whether it is a release, then its place among them.
 /// `None`, which no semantic version is, comes before all.
-fn version(labels: &Labels) -> Option<(bool, semver::Version)> {
+pub(crate) fn version(labels: &Labels) -> Option<(bool, semver::Version)> {
     let version = semver::Version::parse(labels.value("version")?).ok()?;
     Some((version.pre.is_empty(), version))
 }

@@ -7,6 +7,7 @@ use keys::{GoodSignature, ReceiveError};
 
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError};
 use crate::error::Kind;
+use crate::explain::{self, Step};
 use crate::fetch::Trust;
 
 /// Why a stored image does not pass.
@@ -23,10 +24,20 @@ pub enum Damage {
         /// Why.
         #[source]
         source: Box<ReceiveError>,
+        /// What was decided, as `explain` says it.
+        tree: Option<Box<Step>>,
     },
 }
 
 impl Damage {
+    /// What was decided, where it is a matter of trust: `explain` in short.
+    pub fn tree(&self) -> Option<&Step> {
+        match self {
+            Self::Image { tree, .. } => tree.as_deref(),
+            Self::Store(_) => None,
+        }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -69,9 +80,14 @@ pub fn verify(
         .open_image(id)?
         .ok_or_else(|| StoreError::Absent { wanted: wanted(), similar: Vec::new() })?;
     let Trust { keyring, policy } = trust;
-    let verified =
-        keys::receive(stored.file()?, io::sink(), stored.signature(), keyring, policy, limits)
-            .map_err(|source| Damage::Image { id: id.clone(), source: Box::new(source) })?;
+    let (signature, record) = (stored.signature(), stored.record());
+    let refused = |source| {
+        let (subject, name) = (record.reference().to_string(), Some(&record.name));
+        let tree = explain::not_received(&subject, signature, name, trust, limits, &source);
+        Damage::Image { id: id.clone(), source: Box::new(source), tree }
+    };
+    let verified = keys::receive(stored.file()?, io::sink(), signature, keyring, policy, limits)
+        .map_err(refused)?;
     let image = verified.inspected();
     let damaged = |file: &str, what: String| {
         let path = store.image_folder(id).join(file);

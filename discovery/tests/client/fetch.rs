@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aci::archive::Compression;
 use discovery::Kind;
-use discovery::fetch::{FetchError, Source};
+use discovery::fetch::{FetchError, FetchOptions, Source};
 use discovery::store::Origin;
 
 use super::support::{Author, Reply, World, heard, signed, tar_image, told, trust};
@@ -119,7 +119,9 @@ async fn fetch_passes_over_places_that_do_not_have_it() {
     let (observer, heard) = heard();
     let source: Source = "example.com/a:1.0.0".parse().unwrap();
     let trust = trust(&author, "example.com");
-    world.client.fetch(&source, &world.store(), &trust, &observer).await.unwrap();
+    let options = FetchOptions::default();
+    let store = world.store();
+    world.client.fetch_with(&source, &options, &store, &trust, &observer).await.unwrap();
     let passed: Vec<_> =
         heard.lock().unwrap().iter().filter(|e| e.starts_with("PassedOver")).cloned().collect();
     assert_eq!(passed.len(), 3, "{passed:?}");
@@ -219,7 +221,9 @@ async fn fetch_tells_how_far_it_is() {
     let (observer, heard) = heard();
     let source: Source = "example.com/a:1.0.0".parse().unwrap();
     let trust = trust(&author, "example.com");
-    world.client.fetch(&source, &world.store(), &trust, &observer).await.unwrap();
+    let options = FetchOptions::default();
+    let store = world.store();
+    world.client.fetch_with(&source, &options, &store, &trust, &observer).await.unwrap();
     let heard = heard.lock().unwrap();
     assert!(heard[0].starts_with("Signature"), "{heard:?}");
     assert_eq!(heard[1], format!("Started(Some({}))", image.len()));

@@ -5,6 +5,7 @@
 mod access;
 mod caching;
 mod dependencies;
+mod example;
 mod fetch;
 mod hostile;
 mod http;

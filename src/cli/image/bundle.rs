@@ -8,10 +8,11 @@ use discovery::store::Wanted;
 use serde_json::json;
 
 use super::super::client::wanted;
+use super::super::fetching::PullOption;
 use super::super::files::in_json;
 use super::super::running::{AppOptions, NetworkOptions, host, terminal_kind, warn};
 use super::render::{tell, unrendered};
-use super::{Context, Failure, open};
+use super::{Context, Failure};
 
 /// Make an OCI bundle of an image: config.json and rootfs/, for any OCI runtime
 ///
@@ -30,6 +31,8 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     #[command(flatten)]
+    pull: PullOption,
+    #[command(flatten)]
     app: AppOptions,
     #[command(flatten)]
     network: NetworkOptions,
@@ -40,7 +43,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let image = open(context, &self.image)?;
+        let image = self.pull.open(context, &self.image)?;
         let mut options = self.app.options(self.terminal.then(terminal_kind))?;
         options.network = self.network.network();
         let host = host();

@@ -7,7 +7,7 @@ use discovery::store::Wanted;
 
 use super::super::client::wanted;
 use super::render::make;
-use super::{Context, Failure};
+use super::{Context, Failure, open};
 
 /// Unpack the files of one image, without its dependencies and its path whitelist
 #[derive(clap::Args)]
@@ -28,6 +28,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        make(context, &self.image, &self.folder, Files::All, self.rootfs_only, Link::Copy)
+        let image = open(context, &self.image)?;
+        make(context, &image, &self.folder, Files::All, self.rootfs_only, Link::Copy)
     }
 }

@@ -94,8 +94,12 @@ impl Chosen {
 /// Finds the image a person means and opens it, locked against removal.
 pub(super) fn open(context: &Context, wanted: &Wanted) -> Result<StoredImage, Failure> {
     let store = context.store()?;
-    let id = store.find(wanted).map_err(failure)?;
-    match store.open_image(&id).map_err(failure)? {
+    open_id(&store, &store.find(wanted).map_err(failure)?)
+}
+
+/// Opens an image that was found.
+pub(super) fn open_id(store: &Store, id: &ImageId) -> Result<StoredImage, Failure> {
+    match store.open_image(id).map_err(failure)? {
         Some(image) => Ok(image),
         // Removed since it was found.
         None => Err(failure(discovery::store::StoreError::Absent {

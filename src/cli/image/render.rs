@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use aci::{Limits, Refuse};
 use clap::ValueEnum;
 use discovery::render::{self, Files, Link, RenderError, Rendered, Shape};
-use discovery::store::Wanted;
+use discovery::store::{StoredImage, Wanted};
 use serde_json::json;
 
 use super::super::client::wanted;
+use super::super::fetching::PullOption;
 use super::super::files::in_json;
-use super::{Context, Failure, open};
+use super::{Context, Failure};
 use crate::cli::Kind;
 
 /// Make a folder of an image's files and those of its dependencies, as an app would see them
@@ -21,6 +22,7 @@ use crate::cli::Kind;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry image render example.com/team/hello ./hello
+  gantry image render --pull update example.com/team/hello ./newest
   gantry image render sha512-8f1c ./rootfs --rootfs-only
   gantry image render example.com/team/hello ./hello --link hard
   sudo gantry image render example.com/team/hello ./hello --overlay
@@ -36,6 +38,8 @@ pub(crate) struct Args {
     /// The folder to make; it must not exist, or be empty
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    #[command(flatten)]
+    pull: PullOption,
     /// Only what is in rootfs/
     #[arg(long)]
     rootfs_only: bool,
@@ -66,11 +70,12 @@ impl Args {
             How::Hard => Link::Hard,
             How::Reflink => Link::Reflink,
         };
-        make(context, &self.image, &self.folder, Files::Rendered, self.rootfs_only, link)
+        let image = self.pull.open(context, &self.image)?;
+        make(context, &image, &self.folder, Files::Rendered, self.rootfs_only, link)
     }
 
     fn mount(self, context: &Context) -> Result<(), Failure> {
-        let image = open(context, &self.image)?;
+        let image = self.pull.open(context, &self.image)?;
         let overlay =
             render::overlay(&image, &self.folder, &Limits::default()).map_err(unrendered)?;
         for remark in &overlay.remarks {
@@ -90,15 +95,14 @@ impl Args {
 /// Renders or extracts an image and prints the folder.
 pub(super) fn make(
     context: &Context,
-    wanted: &Wanted,
+    image: &StoredImage,
     folder: &Path,
     files: Files,
     rootfs_only: bool,
     link: Link,
 ) -> Result<(), Failure> {
-    let image = open(context, wanted)?;
     let shape = if rootfs_only { Shape::Rootfs } else { Shape::Image };
-    let rendered = render::render_linked(&image, folder, files, shape, link, &Limits::default())
+    let rendered = render::render_linked(image, folder, files, shape, link, &Limits::default())
         .map_err(unrendered)?;
     tell(context, &rendered);
     let value = json!({

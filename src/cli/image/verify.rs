@@ -40,7 +40,9 @@ impl Args {
             context.print(&json!({ "good": good, "bad": failed }), text)?;
         }
         // The gravest one is said in full, and decides the exit code.
-        let refused = |failure: &Failure| matches!(failure, Failure::Refusal(Kind::Refused, _));
+        let refused = |failure: &Failure| {
+            matches!(failure, Failure::Refusal(Kind::Refused, _) | Failure::Untrusted(..))
+        };
         let at = bad.iter().position(|(_, failure)| refused(failure)).unwrap_or(0);
         match bad.into_iter().nth(at) {
             Some((_, failure)) => Err(failure),

@@ -9,13 +9,13 @@ use discovery::pod::{NewApp, create};
 use discovery::store::Wanted;
 
 use super::super::client::wanted;
-use super::super::image;
+use super::super::fetching::PullOption;
 use super::super::running::{AppOptions, port, unmade};
 use super::super::{Context, Failure, Kind};
 
-/// Write a pod manifest for images of the store
+/// Write a pod manifest for images
 ///
-/// It names them by image ID and says in full how each is run, so that nothing changes with the
+/// Those that the store does not have are fetched first. It names them by image ID and says in full how each is run, so that nothing changes with the
 /// store. Volumes, mounts and --read-only are for all apps; what changes an app itself, for one
 /// image alone.
 #[derive(clap::Args)]
@@ -27,6 +27,8 @@ pub(crate) struct Args {
     /// The images: beginnings of image IDs, or NAME[:VERSION][,LABEL=VALUE…]
     #[arg(value_name = "ID|NAME", required = true, value_parser = wanted)]
     images: Vec<Wanted>,
+    #[command(flatten)]
+    pull: PullOption,
     /// Write to this file, not to the output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -47,7 +49,7 @@ impl Args {
         let images = self
             .images
             .iter()
-            .map(|image| image::open(context, image))
+            .map(|image| self.pull.open(context, image))
             .collect::<Result<Vec<_>, _>>()?;
         let files = self.app.files();
         let changes = self.app.changes()?;

@@ -105,8 +105,7 @@ impl World {
 
     pub(crate) async fn fetch(&self, what: &str, trust: &Trust) -> Result<Fetched, FetchError> {
         let source: Source = what.parse().unwrap();
-        let silent: Arc<dyn Observer> = Arc::new(Silent);
-        self.client.fetch(&source, &self.store(), trust, &silent).await
+        self.client.fetch(&source, &self.store(), trust).await
     }
 
     pub(crate) async fn fetch_with(
