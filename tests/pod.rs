@@ -492,6 +492,10 @@ fn pod_manifest_is_made_of_images_as_rkt_makes_it() {
     assert!(
         create(&["--port", "nope:9090"]).refused(3).stderr.contains("was not found in any app")
     );
+    let own = create(&["--user-annotation", "k=v", "--user-label", "l=w"]).ok();
+    let own = &serde_json::from_str::<Value>(&own).unwrap()["apps"][0]["app"];
+    assert_eq!(own["userAnnotations"], json!({"k": "v"}));
+    assert_eq!(own["userLabels"], json!({"l": "w"}));
     create(&["example.com/my.app"]).refused(3);
     create(&["--mount", "volume=none,target=/x"]).refused(1);
     create(&["-o", "pod.json"]).ok();

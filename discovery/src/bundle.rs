@@ -211,7 +211,8 @@ fn build(
     host: &Host,
 ) -> Result<Bundle, BundleError> {
     let mut notes = Vec::new();
-    check_platform(&manifest.labels, &mut notes)?;
+    check_system(&manifest.labels)?;
+    note_architecture(&manifest.labels, &mut notes);
     let app = options.changes.apply(options.app.as_ref().or(manifest.app.as_ref()))?;
     // docker2aci leaves this annotation; such images expect two things of Docker's.
     let converted = manifest.annotation("appc.io/docker/repository").is_some();
@@ -443,16 +444,19 @@ fn namespaces(host: &Host, options: &BundleOptions) -> Vec<Namespace> {
 }
 
 /// An image without `os` runs anywhere; one for another system runs nowhere here.
-fn check_platform(labels: &Labels, notes: &mut Vec<Note>) -> Result<(), BundleError> {
-    if let Some(os) = labels.value("os").filter(|os| *os != "linux") {
-        return Err(BundleError::OperatingSystem(os.to_owned()));
+pub(crate) fn check_system(labels: &Labels) -> Result<(), BundleError> {
+    match labels.value("os").filter(|os| *os != "linux") {
+        Some(os) => Err(BundleError::OperatingSystem(os.to_owned())),
+        None => Ok(()),
     }
+}
+
+fn note_architecture(labels: &Labels, notes: &mut Vec<Note>) {
     let (_, host) = aci::host_platform();
     if let Some(arch) = labels.value("arch").filter(|arch| *arch != host) {
         let told = format!("the image is for {arch} and this machine is {host}; it may not start");
         notes.push(Note::ignored("label arch", told));
     }
-    Ok(())
 }
 
 /// Sockets the app expects and nobody passes in.

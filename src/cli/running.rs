@@ -45,6 +45,12 @@ pub(in crate::cli) struct AppOptions {
     /// Call the app so, in AC_APP_NAME and as host name; by default the image name's last part
     #[arg(long, value_name = "NAME")]
     name: Option<AcName>,
+    /// Give the app an annotation of your own; the image's of that name goes
+    #[arg(long = "user-annotation", value_name = "NAME=VALUE", value_parser = variable)]
+    user_annotations: Vec<(String, String)>,
+    /// Give the app a label of your own, likewise
+    #[arg(long = "user-label", value_name = "NAME=VALUE", value_parser = variable)]
+    user_labels: Vec<(String, String)>,
     /// The host name inside
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
@@ -162,6 +168,8 @@ impl AppOptions {
             working_directory: self.working_dir.clone(),
             environment,
             isolators: self.limits.isolators()?,
+            user_annotations: self.user_annotations.clone(),
+            user_labels: self.user_labels.clone(),
         })
     }
 
@@ -179,10 +187,12 @@ impl AppOptions {
     pub(in crate::cli) fn changes_the_app(&self) -> bool {
         let limits = &self.limits;
         let texts = [&self.exec, &self.user, &self.group, &self.working_dir, &self.hostname];
+        let pairs = [&self.env, &self.user_annotations, &self.user_labels];
         texts.iter().any(|text| text.is_some())
+            || pairs.iter().any(|pairs| !pairs.is_empty())
             || self.name.is_some()
             || self.supplementary_gids.is_some()
-            || !(self.env.is_empty() && self.env_file.is_empty() && self.arguments.is_empty())
+            || !(self.env_file.is_empty() && self.arguments.is_empty())
             || limits.isolators().is_ok_and(|isolators| !isolators.is_empty())
     }
 }

@@ -26,6 +26,10 @@ pub struct AppChanges {
     pub environment: Vec<(String, String)>,
     /// Isolators, each in the place of those it cannot stand beside.
     pub isolators: Vec<Isolator>,
+    /// Annotations of the user's own, in the place of the image's of the same name.
+    pub user_annotations: Vec<(String, String)>,
+    /// Labels of the user's own, likewise.
+    pub user_labels: Vec<(String, String)>,
 }
 
 /// Isolators of which one kind only can be.
@@ -59,12 +63,15 @@ impl AppChanges {
             app.working_directory.clone_from(&self.working_directory);
         }
         for (name, value) in &self.environment {
-            app.environment.retain(|variable| variable.name != *name);
-            app.environment.push(EnvironmentVariable {
-                name: name.clone(),
-                value: value.clone(),
-                extra: Default::default(),
-            });
+            let known = app.environment.iter_mut().find(|variable| variable.name == *name);
+            match known {
+                Some(variable) => variable.value.clone_from(value),
+                None => app.environment.push(EnvironmentVariable {
+                    name: name.clone(),
+                    value: value.clone(),
+                    extra: Default::default(),
+                }),
+            }
         }
         let replaced = |old: &Isolator| {
             self.isolators.iter().any(|new| {
@@ -75,6 +82,8 @@ impl AppChanges {
         };
         app.isolators.retain(|isolator| !replaced(isolator));
         app.isolators.extend(self.isolators.iter().cloned());
+        app.user_annotations.extend(self.user_annotations.iter().cloned());
+        app.user_labels.extend(self.user_labels.iter().cloned());
         Ok(app)
     }
 }
@@ -106,6 +115,7 @@ mod tests {
     #[test]
     fn changes_replace_what_cannot_stand_beside_them() {
         let mut image = app(&["/x", "a"]);
+        image.user_annotations = [("known", "old"), ("other", "kept")].map(owned).into();
         image.isolators = isolators(
             r#"[{"name":"os/linux/capabilities-remove-set","value":{"set":["CAP_KILL"]}},
                 {"name":"resource/memory","value":{"limit":"1G"}},
@@ -115,6 +125,8 @@ mod tests {
             arguments: vec!["b".into()],
             user: Some("7".into()),
             environment: vec![("A".into(), "1".into()), ("A".into(), "2".into())],
+            user_annotations: vec![("known".into(), "new".into())],
+            user_labels: vec![("role".into(), "web".into())],
             isolators: isolators(
                 r#"[{"name":"os/linux/capabilities-retain-set","value":{"set":["CAP_KILL"]}},
                     {"name":"resource/memory","value":{"limit":"2G"}}]"#,
@@ -129,6 +141,13 @@ mod tests {
         let names: Vec<&str> = changed.isolators.iter().map(|i| i.name.as_str()).collect();
         assert_eq!(names, [name::CPU, name::CAPABILITIES_RETAIN, name::MEMORY]);
         assert_eq!(changed.isolators[2].value["limit"], "2G");
+        let annotations = [("known", "new"), ("other", "kept")].map(owned);
+        assert_eq!(changed.user_annotations, annotations.into());
+        assert_eq!(changed.user_labels, [("role", "web")].map(owned).into());
+    }
+
+    fn owned((name, value): (&str, &str)) -> (String, String) {
+        (name.to_owned(), value.to_owned())
     }
 
     #[test]

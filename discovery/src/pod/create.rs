@@ -5,7 +5,7 @@ use aci::{AcKind, AcName, ImageId, ImageManifest};
 
 use super::{PodError, openings};
 use crate::bundle::volumes::place;
-use crate::bundle::{AppChanges, Network, app_name};
+use crate::bundle::{AppChanges, Network, app_name, check_system};
 
 /// An image that is to be an app.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct NewApp<'a> {
 }
 
 /// The pod manifest of these apps. Each says in full how it is run, so that nothing changes with
-/// the image; names, mounts and ports are checked.
+/// the image; systems, names, mounts and ports are checked.
 pub fn create(
     apps: &[NewApp<'_>],
     volumes: &[Volume],
@@ -33,6 +33,7 @@ pub fn create(
 ) -> Result<PodManifest, PodError> {
     let mut members: Vec<PodApp> = Vec::new();
     for new in apps {
+        check_system(&new.image.labels)?;
         let name = match &new.name {
             Some(name) => name.clone(),
             None => {
@@ -77,4 +78,28 @@ pub fn create(
         user_labels: Default::default(),
         extra: Default::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::BundleError;
+
+    #[test]
+    fn image_for_another_system_is_no_app_of_a_pod() {
+        let image = br#"{"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/x",
+            "labels": [{"name": "os", "value": "freebsd"}, {"name": "arch", "value": "amd64"}],
+            "app": {"exec": ["/x"], "user": "0", "group": "0"}}"#;
+        let image = ImageManifest::from_json(image).unwrap();
+        let app = NewApp {
+            image: &image,
+            id: &ImageId::of([7; 64]),
+            name: None,
+            changes: AppChanges::default(),
+            read_only: false,
+            mounts: Vec::new(),
+        };
+        let refused = create(&[app], &[], &[]).unwrap_err();
+        assert!(matches!(refused, PodError::Bundle(BundleError::OperatingSystem(_))));
+    }
 }
