@@ -16,8 +16,9 @@ use super::{Context, ScopeArgs, describe, failure, note, scope_option, usage};
 
 /// Trust keys for a prefix of names
 ///
-/// The keys come from FILEs of yours, from https URLs, or, with neither, from the place the
-/// name's own domain publishes. Nothing is added unless all can be read. What comes over the network is only an offer: give the
+/// The keys come from FILEs of yours, from https URLs, or, with neither, from the places the
+/// name's own domain publishes. Nothing is added unless all that you name can be read; a place of
+/// the domain's that cannot is warned of. What comes over the network is only an offer: give the
 /// fingerprint the author told you, or compare it when asked.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
