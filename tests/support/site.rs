@@ -38,25 +38,8 @@ pub struct Site {
 impl Site {
     /// Serves `host` on a free port; its CA certificate is written below `folder`.
     pub fn start(host: &str, folder: &Path) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_key = KeyPair::generate().unwrap();
-        let ca = params.self_signed(&ca_key).unwrap();
         let ca_file = folder.join("site-ca.pem");
-        std::fs::write(&ca_file, ca.pem()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let issuer = Issuer::from_params(&params, &ca_key);
-        let certificate = CertificateParams::new(vec![host.to_owned()])
-            .unwrap()
-            .signed_by(&key, &issuer)
-            .unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = certified(&[host], &ca_file);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (answers, asked) = (Answers::default(), Arc::<Mutex<Vec<String>>>::default());
@@ -126,6 +109,26 @@ impl Site {
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
+}
+
+/// TLS for these hosts, under a new CA whose certificate is written to `ca_file`.
+pub fn certified(hosts: &[&str], ca_file: &Path) -> Arc<ServerConfig> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&ca_key).unwrap();
+    std::fs::write(ca_file, ca.pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let issuer = Issuer::from_params(&params, &ca_key);
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &issuer).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
 }
 
 fn answer(

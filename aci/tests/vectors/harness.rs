@@ -1,7 +1,7 @@
 //! Runs conformance cases: reads the suites, compares our answers, counts.
 //!
-//! Shared by the `vectors` tests of `aci`, `keys` and `discovery`: each brings the suites that
-//! concern it, what it answers to a case, and where it means to differ.
+//! Shared by the `vectors` tests of `aci`, `keys`, `discovery` and the command: each brings the
+//! suites that concern it, what it answers to a case, and where it means to differ.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,8 +56,7 @@ enum Verdict {
 impl Runner {
     /// Runs every case, and prints the counts as the last line.
     pub(crate) fn main(&self) -> ExitCode {
-        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-        let folder = std::env::var_os("GANTRY_VECTORS").map_or(beside, PathBuf::from);
+        let folder = std::env::var_os("GANTRY_VECTORS").map_or_else(beside, PathBuf::from);
         let Some(suites) = self.suites(&folder) else {
             println!("vectors: skipped, there are none in {}", folder.display());
             return ExitCode::SUCCESS;
@@ -127,12 +126,24 @@ impl Runner {
     }
 }
 
+/// Where the suites are by default: beside the workspace.
+fn beside() -> PathBuf {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let workspace = above.find(|folder| folder.join("Cargo.lock").exists()).unwrap();
+    workspace.join("../shared/vectors")
+}
+
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap().to_string_lossy().into_owned()
 }
 
 fn case(mut value: Value) -> Case {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // A scenario says in each of its steps what is wanted.
+    if value["steps"].is_array() {
+        let (id, op) = (text(&value["id"]), "scenario".to_owned());
+        return Case { id, op, input: value, wanted: Some(Value::Null), quirk: None };
+    }
     let wanted = match value.get("spec_expected") {
         // What the spec asks goes before what the reference does.
         Some(Value::String(refusal)) if refusal == "error" => None,
