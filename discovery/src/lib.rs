@@ -6,6 +6,10 @@
 //! every error has a [`Kind`] and says what was wanted, what was found, which rule and what to do
 //! next ([`Refuse`]).
 //!
+//! It has no state outside of what it is given, but for one thing that rustls keeps for the whole
+//! process: where the program has not installed a provider of cryptography, [`Client`] installs
+//! ring.
+//!
 //! The example `fetch_verified` of this crate is a whole program:
 //!
 //! ```no_run

@@ -283,14 +283,14 @@ impl<'f> Filler<'f> {
         mut later: Vec<Later<'_>>,
         limits: &Limits,
     ) -> Result<(), RenderError> {
+        if later.is_empty() {
+            return Ok(());
+        }
         later.sort_by(|one, other| {
             (one.image_id, one.content.offset).cmp(&(other.image_id, other.content.offset))
         });
         let members = self.members.clone();
         let contents = || Contents { members: &members, open: None, limits };
-        if later.is_empty() {
-            return Ok(());
-        }
         let Some(objects) = &mut self.objects else {
             let mut contents = contents();
             return later.iter().try_for_each(|one| {
