@@ -10,7 +10,7 @@ vectors=${GANTRY_VECTORS:-../../shared/vectors}
 
 seed=$(mktemp -d)
 trap 'rm -rf "$seed"' EXIT
-mkdir -p "$seed/rootfs/bin" "$corpus"/{archive,tar,compression}
+mkdir -p "$seed/rootfs/bin" "$corpus"/{archive,tar,compression,index}
 cp seeds/manifest/full.json "$seed/manifest"
 printf 'hello\n' >"$seed/rootfs/bin/hello"
 ln -s hello "$seed/rootfs/bin/symlink"
@@ -25,6 +25,7 @@ for compressor in gzip bzip2 xz zstd; do
     fi
 done
 cp "$corpus"/archive/* "$corpus/compression/"
+cp "$corpus"/archive/* "$corpus/index/"
 
 if [[ ! -d $vectors ]]; then
     printf 'no seeds from vectors: there are none in %s\n' "$vectors"
