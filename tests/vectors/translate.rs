@@ -119,6 +119,10 @@ fn image(args: &[&str]) -> (Vec<Vec<String>>, bool) {
             _ => line.push((*arg).to_owned()),
         }
     }
+    if args.first() == Some(&"render") {
+        // rkt renders what is in the store.
+        line.extend(words(["--pull", "never"]));
+    }
     if args.first() != Some(&"list") {
         return (vec![line], false);
     }
@@ -134,7 +138,7 @@ fn image(args: &[&str]) -> (Vec<Vec<String>>, bool) {
 
 const FIELDS: [&str; 5] = ["id", "name", "size", "importtime", "lastused"];
 
-/// A pod is made of images in the store, so they are fetched before.
+/// A pod is made of images with names or IDs, so files are fetched before.
 fn prepare(args: &[&str]) -> Vec<Vec<String>> {
     let (mut fetches, mut late) = (Vec::new(), Vec::new());
     let mut create = words(["pod", "create"]);
@@ -149,8 +153,10 @@ fn prepare(args: &[&str]) -> Vec<Vec<String>> {
             // What is set for all apps goes before what is set for one.
             Some(("--set-env", variable)) => late.extend(words(["--env", variable])),
             None if !arg.starts_with(['-', '{']) => {
-                fetches.push(fetch(&["--pull=new", arg]));
                 let file = arg.strip_prefix("./").and_then(|file| file.strip_suffix(".aci"));
+                if file.is_some() {
+                    fetches.push(fetch(&[arg]));
+                }
                 create.push(file.map_or((*arg).to_owned(), |label| format!("{{id:{label}}}")));
             }
             _ => create.push((*arg).to_owned()),
