@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 runs=${RUNS:-5}
 source bench/common.sh store
 make_tree
-trap 'umount store-over*/rootfs 2>/dev/null; rm -rf "$work"/store-*' EXIT
+trap 'umount "$work"/store-*/rootfs 2>/dev/null || true; rm -rf "$work"/store-*' EXIT
 rm -rf store-*
 export GANTRY_STORE=$work/store-store GANTRY_TRUST_DIR=$work/store-trust
 
@@ -42,11 +42,15 @@ for image in first second; do
 done
 first=$(<store-first.id) second=$(<store-second.id)
 
-# Makes way without removing anything.
+# Makes way without removing anything; what is mounted is unmounted.
+export GANTRY
 cat >store-away <<'AWAY'
 #!/bin/sh
 mkdir -p store-gone
-for path; do [ ! -e "$path" ] || mv "$path" "store-gone/$(date +%s%N)"; done
+for path; do
+    [ ! -d "$path/work" ] || "$GANTRY" image unmount --quiet "$path"
+    [ ! -e "$path" ] || mv "$path" "store-gone/$(date +%s%N)"
+done
 sync
 AWAY
 chmod +x store-away
@@ -80,7 +84,7 @@ third=$(<store-third.id)
 
 # Before each figure the store has the images, and nothing that was rendered.
 "$GANTRY" fetch --quiet ./store-third.aci >/dev/null
-away="./store-away store-out store-warm $GANTRY_STORE/objects $GANTRY_STORE/trees"
+away="./store-away store-out store-over store-warm $GANTRY_STORE/objects $GANTRY_STORE/trees"
 render="$GANTRY image render --quiet"
 for link in copy hard; do
     hyperfine --runs "$runs" --export-json "$results/render-$link.json" \
@@ -91,14 +95,12 @@ done
 $away
 python3 "$here/bench/peak_memory.py" "$GANTRY" image render --quiet "$second" store-out >"$results/memory"
 if [[ $(id -u) = 0 ]]; then
-    gone='mkdir -p store-gone; for over in store-over store-warm; do [ ! -e $over ] || { gantry image unmount --quiet $over; mv $over store-gone/$(date +%s%N); }; done'
-    gone=${gone//gantry/$GANTRY}
     hyperfine --runs "$runs" --export-json "$results/overlay.json" \
-        --command-name 'first, overlay' --prepare "$gone; $away" "$render $first store-over --overlay" \
+        --command-name 'first, overlay' --prepare "$away" "$render $first store-over --overlay" \
         --command-name 'an image that depends on it, overlay' \
-        --prepare "$gone; $away; $render $first store-warm --overlay; sync" "$render $third store-over --overlay" \
-        --command-name 'the same image again, overlay' --prepare "$gone" "$render $third store-over --overlay"
-    bash -c "$gone"
+        --prepare "$away; $render $first store-warm --overlay; sync" "$render $third store-over --overlay" \
+        --command-name 'the same image again, overlay' --prepare './store-away store-over' "$render $third store-over --overlay"
+    ./store-away store-over store-warm
 fi
 ./store-away "$GANTRY_STORE"
 python3 "$here/bench/peak_memory.py" "$GANTRY" fetch --quiet ./store-first.aci >>"$results/memory"
