@@ -1,6 +1,7 @@
 //! Everything the client can fail with, and what kind of failure each one is.
 
 use aci::{Refusal, Refuse};
+use keys::ReceiveError;
 
 use crate::config::ConfigError;
 use crate::explain::Step;
@@ -29,6 +30,15 @@ pub enum Kind {
     Server,
     /// The network, or the other end, failed.
     Network,
+}
+
+impl From<&ReceiveError> for Kind {
+    fn from(error: &ReceiveError) -> Self {
+        match error {
+            ReceiveError::Read(_) | ReceiveError::Write(_) => Self::Failed,
+            ReceiveError::Archive(_) | ReceiveError::Verify(_) => Self::Refused,
+        }
+    }
 }
 
 /// Why the client did not do what it was asked.
@@ -75,8 +85,8 @@ impl Error {
         match self {
             Self::Fetch(error) => error.tree(),
             Self::Damage(error) => error.tree(),
-            Self::Transfer(TransferError::Image { tree, .. })
-            | Self::Mirror(MirrorError::Image { tree, .. }) => tree.as_deref(),
+            Self::Transfer(TransferError::Image(error))
+            | Self::Mirror(MirrorError::Image(error)) => error.tree.as_deref(),
             _ => None,
         }
     }

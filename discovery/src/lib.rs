@@ -38,6 +38,7 @@ pub mod route;
 pub mod runtime;
 pub mod store;
 pub mod transfer;
+mod unverified;
 
 pub use aci::{ImageId, Limits, Name, Reference, Refusal, Refuse};
 pub use client::{Client, ClientOptions};
@@ -47,3 +48,4 @@ pub use error::{Error, Kind, printable, printable_line};
 pub use fetch::{Fetched, Source, Trust};
 pub use keys::TrustStore;
 pub use store::Store;
+pub use unverified::Unverified;

@@ -40,10 +40,10 @@ use keys::Scope;
 use serde::{Deserialize, Serialize};
 
 use crate::closure::{ClosureError, with_dependencies};
-use crate::explain;
 use crate::fetch::{Trust, Watched};
 use crate::observer::{Event, Observer};
 use crate::store::{Store, StoredImage, version};
+use crate::unverified::Unverified;
 
 mod error;
 
@@ -198,10 +198,9 @@ impl<'a> Site<'a> {
         self.observer.event(Event::Moved);
         let refused = |source| {
             let (record, name) = (image.record(), &image.record().name);
-            let (image, signature) = (record.reference().to_string(), image.signature());
+            let (subject, signature) = (record.reference().to_string(), image.signature());
             let Self { trust, limits, .. } = self;
-            let tree = explain::not_received(&image, signature, Some(name), trust, limits, &source);
-            MirrorError::Image { image, source: Box::new(source), tree }
+            Unverified::new(subject, signature, Some(name), trust, limits, source).into()
         };
         received.map(|_| ()).map_err(refused)
     }

@@ -17,14 +17,14 @@ use std::io::{self, Read, Write};
 
 use aci::archive::{ArchiveError, ContainerReader, ContainerWriter};
 use aci::{ImageId, Limits, Name, Refusal, Refuse};
-use keys::{Certificate, Fingerprint, KeyError, ReceiveError, Scope};
+use keys::{Certificate, Fingerprint, KeyError, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::closure::{ClosureError, with_dependencies};
 use crate::error::{Kind, refusal};
-use crate::explain::{self, Step};
 use crate::fetch::Trust;
 use crate::store::{Imported, Origin, Store, StoreError, StoredImage};
+use crate::unverified::Unverified;
 
 const INDEX: &str = "index.json";
 /// The version of this format.
@@ -87,16 +87,8 @@ pub enum TransferError {
     #[error(transparent)]
     Closure(#[from] ClosureError),
     /// An image does not pass under the trust of this machine.
-    #[error("{image} does not pass: {source}")]
-    Image {
-        /// Which image.
-        image: String,
-        /// Why.
-        #[source]
-        source: Box<ReceiveError>,
-        /// What was decided, as `explain` says it.
-        tree: Option<Box<Step>>,
-    },
+    #[error(transparent)]
+    Image(#[from] Unverified),
     /// The file holds another image than its index says.
     #[error("the file says it holds {wanted}, and holds {found}")]
     OtherImage {
@@ -126,26 +118,12 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    fn image(
-        image: String,
-        signature: &[u8],
-        trust: &Trust,
-        limits: &Limits,
-        source: ReceiveError,
-    ) -> Self {
-        let tree = explain::not_received(&image, signature, None, trust, limits, &source);
-        Self::Image { image, source: Box::new(source), tree }
-    }
-
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Store(error) => error.kind(),
             Self::Closure(error) => error.kind(),
-            Self::Image { source, .. } => match **source {
-                ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
-                _ => Kind::Refused,
-            },
+            Self::Image(error) => error.kind(),
             Self::Io(_) | Self::Archive(ArchiveError::Io(_)) => Kind::Failed,
             Self::OtherImage { .. } | Self::Key { .. } | Self::Format(_) | Self::Archive(_) => {
                 Kind::Refused
@@ -159,11 +137,7 @@ impl Refuse for TransferError {
         match self {
             Self::Store(error) => error.refusal(),
             Self::Archive(error) => error.refusal(),
-            Self::Image { source, .. } => {
-                let mut refusal = source.refusal();
-                refusal.message = self.to_string();
-                refusal
-            }
+            Self::Image(error) => error.refusal(),
             Self::Closure(error) => error.refusal(),
             Self::OtherImage { wanted, found } => refusal(
                 "transfer-mismatch",
@@ -238,7 +212,8 @@ pub fn export(
         let Trust { keyring, policy } = trust;
         let signature = image.signature();
         let refused = |source| {
-            TransferError::image(record.reference().to_string(), signature, trust, limits, source)
+            let image = record.reference().to_string();
+            Unverified::new(image, signature, None, trust, limits, source)
         };
         let verified =
             keys::receive(image.file()?, &mut container, signature, keyring, policy, limits)
@@ -356,7 +331,7 @@ impl<R: Read> Transfer<R> {
             let Trust { keyring, policy } = trust;
             let refused = |source| {
                 let image = entry.reference.clone();
-                TransferError::image(image, &signature, trust, &self.limits, source)
+                Unverified::new(image, &signature, None, trust, &self.limits, source)
             };
             let verified = keys::receive(
                 &mut self.container,

@@ -23,8 +23,9 @@ use super::{Context, Failure};
 
 /// Run an image through crun, runc or systemd-nspawn
 ///
-/// An image that the store does not have is fetched first, and verified. The program has your input and output, and your terminal where there is one. Its exit
-/// code is passed on. The container and its files are gone when it has ended.
+/// An image that the store does not have is fetched first, and verified. The program has your
+/// input and output, and your terminal where there is one. Its exit code is passed on. The
+/// container and its files are gone when it has ended.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry run example.com/team/hello

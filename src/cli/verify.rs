@@ -74,17 +74,17 @@ impl Args {
         let bar = context.progress("verifying", Some(file.size()));
         let reader = bar.wrap_read(&mut file);
         let again = || File::open(&self.file);
-        let refuse = |error| match (error, again()) {
+        let refuse = |error| {
+            let ReceiveError::Verify(error) = error else { return failure(error) };
             // Of several it is told which match the image.
-            (ReceiveError::Verify(error), Ok(file)) if several.are() => {
-                let all = several.assess(file, name, keyring, policy).unwrap_or_default();
-                self.untrusted(all.iter().map(explain::signer).collect(), &trust, &error)
-            }
-            (ReceiveError::Verify(error), _) => {
-                let signers = explain::signers(&signature, name, &trust, &limits);
-                self.untrusted(signers, &trust, &error)
-            }
-            (other, _) => failure(other),
+            let signers = match several.are().then(again) {
+                Some(Ok(file)) => {
+                    let all = several.assess(file, name, keyring, policy).unwrap_or_default();
+                    all.iter().map(explain::signer).collect()
+                }
+                _ => explain::signers(&signature, name, &trust, &limits),
+            };
+            self.untrusted(signers, &trust, &error)
         };
         let verified = match &passphrase {
             None => keys::receive(reader, io::sink(), &signature, keyring, policy, &limits)

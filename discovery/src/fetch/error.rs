@@ -249,10 +249,7 @@ impl FetchError {
                     .find(|k| has(*k))
                     .unwrap_or(Kind::Network)
             }
-            Self::Image { reason, .. } => match **reason {
-                ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
-                _ => Kind::Refused,
-            },
+            Self::Image { reason, .. } => Kind::from(&**reason),
             Self::Signer { .. }
             | Self::Truncated { .. }
             | Self::Pinned { .. }

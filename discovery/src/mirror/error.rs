@@ -4,11 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use aci::{ImageId, Refusal, Refuse};
-use keys::ReceiveError;
 
 use crate::closure::ClosureError;
 use crate::error::{Kind, refusal};
-use crate::explain::Step;
+use crate::unverified::Unverified;
 
 /// Why a mirror was not written.
 #[derive(Debug, thiserror::Error)]
@@ -17,16 +16,8 @@ pub enum MirrorError {
     #[error(transparent)]
     Closure(#[from] ClosureError),
     /// An image does not pass under today's trust.
-    #[error("{image} does not pass: {source}")]
-    Image {
-        /// Which image.
-        image: String,
-        /// Why.
-        #[source]
-        source: Box<ReceiveError>,
-        /// What was decided, as `explain` says it.
-        tree: Option<Box<Step>>,
-    },
+    #[error(transparent)]
+    Image(#[from] Unverified),
     /// Two images would have one file name.
     #[error("{} is there already, as {found}", .path.display())]
     Conflict {
@@ -72,10 +63,7 @@ impl MirrorError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Closure(error) => error.kind(),
-            Self::Image { source, .. } => match **source {
-                ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
-                _ => Kind::Refused,
-            },
+            Self::Image(error) => error.kind(),
             Self::Conflict { .. } | Self::Label { .. } => Kind::Refused,
             Self::List { .. } | Self::Io { .. } => Kind::Failed,
         }
@@ -86,11 +74,7 @@ impl Refuse for MirrorError {
     fn refusal(&self) -> Refusal {
         match self {
             Self::Closure(error) => error.refusal(),
-            Self::Image { source, .. } => {
-                let mut refusal = source.refusal();
-                refusal.message = self.to_string();
-                refusal
-            }
+            Self::Image(error) => error.refusal(),
             Self::Conflict { path, found, wanted } => refusal(
                 "mirror-conflict",
                 self,

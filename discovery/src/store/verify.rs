@@ -47,8 +47,7 @@ impl Damage {
                 ReceiveError::Read(ref error) if error.kind() == io::ErrorKind::InvalidData => {
                     Kind::Refused
                 }
-                ReceiveError::Read(_) | ReceiveError::Write(_) => Kind::Failed,
-                _ => Kind::Refused,
+                ref other => Kind::from(other),
             },
         }
     }

@@ -15,9 +15,9 @@ use super::super::{Context, Failure, Kind};
 
 /// Write a pod manifest for images
 ///
-/// Those that the store does not have are fetched first. It names them by image ID and says in full how each is run, so that nothing changes with the
-/// store. Volumes, mounts and --read-only are for all apps; what changes an app itself, for one
-/// image alone.
+/// Those that the store does not have are fetched first. It names them by image ID and says in
+/// full how each is run, so that nothing changes with the store. Volumes, mounts and --read-only
+/// are for all apps; what changes an app itself, for one image alone.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry pod create example.com/team/web example.com/team/cache -o pod.json
