@@ -51,7 +51,7 @@ pub use inspect::{Content, InspectedImage, inspect, inspect_hashed, read_entries
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
-pub use tree::{FileContent, TreeBuilder};
+pub use tree::{FileContent, Linked, TreeBuilder};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
 pub use validate::{
     ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest,

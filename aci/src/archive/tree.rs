@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -26,6 +26,17 @@ use super::unpack::{LeftOut, UnpackOptions};
 
 /// Gives the content of a file piece by piece; 0 at its end.
 pub type FileContent<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>;
+
+/// What became of a file that was to be linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// It is there.
+    Placed,
+    /// There is no such file to link to. Nothing was placed.
+    Absent,
+    /// The file cannot have another name here. Nothing was placed.
+    Impossible,
+}
 
 /// What lies in a folder already is not the image's, and could lead elsewhere.
 fn refuse_full(folder: &OwnedFd) -> io::Result<()> {
@@ -123,16 +134,24 @@ impl<'a> TreeBuilder<'a> {
         Ok(true)
     }
 
-    /// Places a regular file as another name of the file `source`, which has to be [dressed]
-    /// as the entry says. `false`, and nothing is placed, where it cannot have another name here.
+    /// Places a regular file as another name of the file `source` in `folder`, which has to be
+    /// [dressed] as the entry says.
     ///
     /// [dressed]: Self::dress
-    pub fn place_link(&mut self, entry: &Entry, source: &Path) -> Result<bool, ArchiveError> {
+    pub fn place_link(
+        &mut self,
+        entry: &Entry,
+        folder: impl AsFd,
+        source: &Path,
+    ) -> Result<Linked, ArchiveError> {
         let fault = |error| at(&entry.path, error);
-        let name = self.enter_parent(&entry.path).map_err(fault)?.to_vec();
-        match rustix::fs::linkat(CWD, source, &self.parent.1, name.as_slice(), AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
+        let name = self.enter_parent(&entry.path).map_err(fault)?;
+        match rustix::fs::linkat(folder, source, &self.parent.1, name, AtFlags::empty()) {
+            Ok(()) => Ok(Linked::Placed),
+            Err(Errno::NOENT) => Ok(Linked::Absent),
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
+                Ok(Linked::Impossible)
+            }
             Err(error) => Err(fault(error.into())),
         }
     }

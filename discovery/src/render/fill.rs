@@ -10,8 +10,8 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
 use aci::archive::{
-    ArchiveError, ArchiveParts, ContentAt, Entry, EntryKind, FileContent, PathBytes, TreeBuilder,
-    UnpackOptions,
+    ArchiveError, ArchiveParts, ContentAt, Entry, EntryKind, FileContent, Linked, PathBytes,
+    TreeBuilder, UnpackOptions,
 };
 use aci::plan::{Plan, PlanImage, Source, plan};
 use aci::{ContentHash, ImageId, Limits};
@@ -255,6 +255,7 @@ impl<'f> Filler<'f> {
                     found.entry.path = file.path.into();
                     match found.content.filter(|content| content.size > 0) {
                         None => self.tree.place(&found.entry, &mut |_| Ok(0))?,
+                        Some(content) if self.place_dressed(&found.entry, &content)? => {}
                         Some(content) if self.has(&content) => {
                             self.place_object(&found.entry, &content, Trust::Hashed)?;
                         }
@@ -330,6 +331,23 @@ impl<'f> Filler<'f> {
         Ok(entry)
     }
 
+    /// Links a file to the object that has its content and its properties. Where there is none,
+    /// nothing is placed: that is seldom, and asking first would take as long as linking.
+    fn place_dressed(&mut self, entry: &Entry, content: &ContentAt) -> Result<bool, RenderError> {
+        let Some(objects) = self.objects.as_ref().filter(|_| self.link == Link::Hard) else {
+            return Ok(false);
+        };
+        if !self.tree.is_exact(entry) {
+            return Ok(false);
+        }
+        let place = objects.place(&objects.dressed_name(&content.digest, entry));
+        match self.tree.place_link(entry, objects.folder(), &place)? {
+            Linked::Placed => self.checks.add(objects, place, *content)?,
+            Linked::Absent | Linked::Impossible => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Places a file from the object that has its content.
     fn place_object(
         &mut self,
@@ -343,8 +361,10 @@ impl<'f> Filler<'f> {
         if self.link == Link::Hard {
             if self.tree.is_exact(entry) {
                 let dressed = objects.dressed(&content.digest, entry, &mut self.tree)?;
-                if self.tree.place_link(entry, &dressed)? {
-                    return Ok(self.check(dressed, content, trust)?);
+                match self.tree.place_link(entry, objects.folder(), &dressed)? {
+                    Linked::Placed => return Ok(self.check(dressed, content, trust)?),
+                    Linked::Absent => return Err(at(&path)(io::ErrorKind::NotFound.into())),
+                    Linked::Impossible => {}
                 }
                 self.refuse_other_file_system("hard-linked", &path)?;
             }
@@ -376,13 +396,13 @@ impl<'f> Filler<'f> {
     /// Has the digest of an object that was placed unread compared with its name.
     fn check(
         &mut self,
-        path: PathBuf,
+        place: PathBuf,
         content: &ContentAt,
         trust: Trust,
     ) -> Result<(), StoreError> {
-        match trust {
-            Trust::Hashed => self.checks.add(path, content.digest),
-            Trust::JustWritten => Ok(()),
+        match (&self.objects, trust) {
+            (Some(objects), Trust::Hashed) => self.checks.add(objects, place, *content),
+            _ => Ok(()),
         }
     }
 

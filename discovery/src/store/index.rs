@@ -1,9 +1,11 @@
 //! The index beside a stored image: which entries it has, without reading the archive.
 
+use std::borrow::Borrow;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use aci::archive::{AccessPoint, IndexEntry, IndexReader, IndexRecord, IndexSeal, inspect_indexed};
 use aci::plan::PlanEntry;
@@ -14,7 +16,8 @@ use super::{INDEX_FILE, StoreError, StoredImage, judged};
 
 /// An index that is the one its image's record names.
 pub(crate) struct ImageIndex {
-    file: File,
+    /// For one entry after the other, which mostly are neighbours.
+    reader: Mutex<BufReader<At<File>>>,
     path: PathBuf,
     /// The entries, in the archive's order, as a plan takes them.
     pub(crate) entries: Vec<PlanEntry>,
@@ -37,7 +40,10 @@ impl StoredImage {
             None => self.make_index()?,
         };
         let mut index = ImageIndex {
-            file: file.try_clone().map_err(StoreError::io("open", &path))?,
+            reader: Mutex::new(BufReader::with_capacity(
+                64 << 10,
+                At { file: file.try_clone().map_err(StoreError::io("open", &path))?, at: 0 },
+            )),
             path: path.clone(),
             entries: Vec::new(),
             places: Vec::new(),
@@ -83,8 +89,11 @@ impl ImageIndex {
     /// An entry by its number.
     pub(crate) fn entry(&self, number: usize) -> Result<IndexEntry, StoreError> {
         let at = self.places[number];
-        let reader = BufReader::with_capacity(512, At { file: &self.file, at });
-        let record = IndexReader::at(reader, at).next_record();
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = reader
+            .stream_position()
+            .and_then(|here| reader.seek_relative(at as i64 - here as i64))
+            .and_then(|()| IndexReader::at(&mut *reader, at).next_record());
         match record.map_err(StoreError::io("read", &self.path))? {
             Some((_, IndexRecord::Entry(entry))) => Ok(entry),
             _ => {
@@ -112,16 +121,28 @@ pub(crate) fn each_record(
 }
 
 /// A file read from a place on, whoever else reads it.
-struct At<'a> {
-    file: &'a File,
+struct At<F> {
+    file: F,
     at: u64,
 }
 
-impl Read for At<'_> {
+impl<F: Borrow<File>> Read for At<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read_at(buffer, self.at)?;
+        let got = self.file.borrow().read_at(buffer, self.at)?;
         self.at += got as u64;
         Ok(got)
+    }
+}
+
+impl<F> Seek for At<F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(_) => None,
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 

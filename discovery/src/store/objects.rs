@@ -11,16 +11,17 @@
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use aci::archive::{Entry, TreeBuilder};
+use aci::archive::{ContentAt, Entry, TreeBuilder};
 use aci::stage::{self, Hold, Lock, StagedFolder};
 use aci::{ContentDigest, ContentHash};
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
 use super::{Store, StoreError};
 
@@ -56,6 +57,9 @@ pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
 /// The object store while it is used: what is there, and what is added.
 pub(crate) struct Objects {
     store: Store,
+    folder: OwnedFd,
+    /// Owner and group that an unprivileged caller's files have, whatever an image says.
+    caller: Option<(u32, u32)>,
     /// What is added has its place here until [`Objects::commit`].
     staged: Option<StagedFolder>,
     added: HashSet<String>,
@@ -81,8 +85,16 @@ impl Objects {
             return Ok(None);
         }
         let lock = store.named_lock(OBJECTS_LOCK, Hold::Shared)?;
-        let (store, added) = (store.clone(), HashSet::new());
-        Ok(Some(Self { store, staged: None, added, _lock: lock }))
+        let open = File::open(&folder).map_err(StoreError::io("open", &folder))?;
+        let user = rustix::process::geteuid();
+        Ok(Some(Self {
+            store: store.clone(),
+            folder: open.into(),
+            caller: (!user.is_root()).then(|| (user.as_raw(), rustix::process::getegid().as_raw())),
+            staged: None,
+            added: HashSet::new(),
+            _lock: lock,
+        }))
     }
 
     /// Whether there is an object of this name.
@@ -92,10 +104,27 @@ impl Objects {
 
     /// Where the object of this name is.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.store.objects().join(self.place(name))
+    }
+
+    /// The same, seen from the [folder](Self::folder) of objects: the kernel goes a shorter way.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         match &self.staged {
             Some(staged) if self.added.contains(name) => staged.path().join(name),
-            _ => self.store.object(name),
+            _ => [&name[..2], name].iter().collect(),
         }
+    }
+
+    /// The folder of objects.
+    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// The name of an object with an entry's properties.
+    pub(crate) fn dressed_name(&self, digest: &ContentDigest, entry: &Entry) -> String {
+        let (uid, gid) = self.caller.unwrap_or((entry.uid, entry.gid));
+        let (digits, mode) = (digest.digits(), entry.mode & 0o7777);
+        format!("{digits}.{mode:04o}.{uid}.{gid}.{}", entry.mtime)
     }
 
     /// What makes new objects to write to. They count when they are [`keep`](Self::keep)ed.
@@ -112,7 +141,7 @@ impl Objects {
         self.added.insert(name.to_owned());
     }
 
-    /// An object with the properties of an entry, to be linked to.
+    /// The place of an object with the properties of an entry, to be linked to.
     pub(crate) fn dressed(
         &mut self,
         digest: &ContentDigest,
@@ -120,9 +149,9 @@ impl Objects {
         tree: &mut TreeBuilder<'_>,
     ) -> Result<PathBuf, StoreError> {
         let plain = digest.digits();
-        let name = dressed_name(&plain, entry);
+        let name = self.dressed_name(digest, entry);
         if self.has(&name) {
-            return Ok(self.path(&name));
+            return Ok(self.place(&name));
         }
         let source = self.path(&plain);
         let creator = self.creator()?;
@@ -146,7 +175,7 @@ impl Objects {
             dress(tree, &copy)?;
         }
         self.keep(&name);
-        Ok(self.path(&name))
+        Ok(self.place(&name))
     }
 
     /// Syncs what was added and gives it its names. What another process was faster with stays.
@@ -197,57 +226,81 @@ impl Creator {
 
 /// Comparing objects with their names, on a thread of its own.
 #[derive(Default)]
-pub(crate) struct Checks(Option<Checking>);
+pub(crate) struct Checks {
+    /// What is to be handed over next: one at a time, each would wake the thread.
+    next: Vec<Check>,
+    running: Option<Checking>,
+}
 
-type Checking = (SyncSender<Check>, JoinHandle<Result<(), StoreError>>);
+type Checking = (SyncSender<Vec<Check>>, JoinHandle<Result<(), StoreError>>);
 
-type Check = (PathBuf, ContentDigest);
+/// The [place](Objects::place) of an object, and what it should have in it.
+struct Check {
+    place: PathBuf,
+    content: ContentAt,
+}
 
 impl Checks {
-    /// Objects that may wait.
-    const WAITING: usize = 1024;
+    /// Objects that are handed over together.
+    const TOGETHER: usize = 64;
+    /// Such bundles that may wait.
+    const WAITING: usize = 16;
 
     /// Has one more object compared.
-    pub(crate) fn add(&mut self, path: PathBuf, digest: ContentDigest) -> Result<(), StoreError> {
-        let (checks, _) = match &mut self.0 {
-            Some(running) => running,
-            none => none.insert(Self::start().map_err(StoreError::io("check", &path))?),
-        };
-        // Where the thread has ended, `finish` says why.
-        let _ = checks.send((path, digest));
+    pub(crate) fn add(
+        &mut self,
+        objects: &Objects,
+        place: PathBuf,
+        content: ContentAt,
+    ) -> Result<(), StoreError> {
+        if self.running.is_none() {
+            let started = Self::start(objects);
+            let fault = StoreError::io("check the objects in", objects.store.objects());
+            self.running = Some(started.map_err(fault)?);
+        }
+        self.next.push(Check { place, content });
+        if self.next.len() == Self::TOGETHER {
+            self.hand_over();
+        }
         Ok(())
     }
 
-    fn start() -> io::Result<Checking> {
-        let (checks, waiting) = sync_channel::<Check>(Self::WAITING);
+    fn start(objects: &Objects) -> io::Result<Checking> {
+        let (open, folder) = (objects.folder.try_clone()?, objects.store.objects());
+        let (checks, waiting) = sync_channel::<Vec<Check>>(Self::WAITING);
         let thread = thread::Builder::new().name("objects".to_owned()).spawn(move || {
-            waiting.iter().try_for_each(|(path, digest)| {
-                match File::open(&path).and_then(digest_of) {
-                    Ok(found) if found == digest => Ok(()),
-                    Ok(found) => Err(StoreError::altered(path, &found)),
-                    Err(error) => Err(StoreError::io("read", &path)(error)),
+            let mut buffer = vec![0; 64 << 10];
+            waiting.iter().flatten().try_for_each(|Check { place, content }| {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                let object = rustix::fs::openat(&open, &place, flags, Mode::empty());
+                let found = object
+                    .map_err(io::Error::from)
+                    .and_then(|object| digest_of_size(object.into(), content.size, &mut buffer));
+                match found {
+                    Ok(found) if found == content.digest => Ok(()),
+                    Ok(found) => Err(StoreError::altered(folder.join(place), &found)),
+                    Err(error) => Err(StoreError::io("read", folder.join(place))(error)),
                 }
             })
         })?;
         Ok((checks, thread))
     }
 
+    fn hand_over(&mut self) {
+        let next = std::mem::replace(&mut self.next, Vec::with_capacity(Self::TOGETHER));
+        if let Some((checks, _)) = &self.running {
+            // Where the thread has ended, `finish` says why.
+            let _ = checks.send(next);
+        }
+    }
+
     /// Waits for what is not compared yet.
-    pub(crate) fn finish(self) -> Result<(), StoreError> {
-        let Some((checks, thread)) = self.0 else { return Ok(()) };
+    pub(crate) fn finish(mut self) -> Result<(), StoreError> {
+        self.hand_over();
+        let Some((checks, thread)) = self.running else { return Ok(()) };
         drop(checks);
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
-}
-
-/// The name of an object with an entry's properties.
-fn dressed_name(digits: &str, entry: &Entry) -> String {
-    let (uid, gid) = if rustix::process::geteuid().is_root() {
-        (entry.uid, entry.gid)
-    } else {
-        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
-    };
-    format!("{digits}.{:04o}.{uid}.{gid}.{}", entry.mode & 0o7777, entry.mtime)
 }
 
 /// What the name of an object says of it.
@@ -292,6 +345,24 @@ impl ObjectName {
         match self.properties {
             Some(said) if said != is => Ok(Some("its mode, owner or time was changed".to_owned())),
             _ => Ok(None),
+        }
+    }
+}
+
+/// The digest of a file that should have so many bytes: where it has, its end need not be asked for.
+fn digest_of_size(mut file: File, size: u64, buffer: &mut [u8]) -> io::Result<ContentDigest> {
+    let (mut hash, mut bytes) = (ContentHash::default(), 0);
+    loop {
+        match file.read(buffer) {
+            Ok(got) => {
+                hash.update(&buffer[..got]);
+                bytes += got as u64;
+                if got == 0 || got < buffer.len() && bytes == size {
+                    return Ok(hash.finish());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
