@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -263,6 +263,110 @@ fn overlay_lies_on_a_tree_that_stays_as_it_is() {
     let rendered = (&read("one.json")["treeRendered"], &read("two.json")["treeRendered"]);
     assert_eq!(rendered, (&true.into(), &false.into()));
     scene.gantry("image unmount one").refused(4);
+}
+
+/// A tree of some kinds of files, of which `seed` says which are there and what they are.
+fn grow(root: &Path, seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut below = |limit: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % limit
+    };
+    fs::create_dir_all(root).unwrap();
+    for folder in ["a", "a/b", "a-b", "c", "c/d", "c/d/e"] {
+        // Anything may be in the place of a folder, and in it.
+        let folder = root.join(folder);
+        match below(12) {
+            0 => continue,
+            1 if folder.parent().unwrap().is_dir() => fs::write(&folder, "no folder").unwrap(),
+            2 if folder.parent().unwrap().is_dir() => symlink("elsewhere", &folder).unwrap(),
+            _ => drop(fs::create_dir_all(&folder)),
+        }
+        if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            continue;
+        }
+        for name in 0..6 {
+            let path = folder.join(name.to_string());
+            match below(16) {
+                0 => {}
+                1 => fs::write(&path, format!("other {seed}")).unwrap(),
+                2 => symlink(format!("to {}", below(2)), &path).unwrap(),
+                3 => fs::create_dir(&path).unwrap(),
+                4 => drop(fs::hard_link(folder.join("0"), &path)),
+                _ => fs::write(&path, format!("file {name}")).unwrap(),
+            }
+            let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
+            if is_file && below(20) == 0 {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+            }
+        }
+        let mode = if below(4) == 0 { 0o711 } else { 0o755 };
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+/// What differs between two images is all that the second one's tree has of its own, and what is
+/// seen through both is what a copy of the image has.
+#[test]
+fn overlay_of_a_similar_image_lies_on_its_tree() {
+    if !rustix::process::geteuid().is_root() || !tool("unshare") {
+        println!("skipped: only root may mount");
+        return;
+    }
+    let scene = Scene::new();
+    let (versions, mut ids) = (24, Vec::new());
+    for at in 0..versions {
+        let tree = scene.sandbox.path(&format!("v{at}"));
+        grow(&tree, at);
+        // Enough that is the same for the rest to be worth a layer.
+        for number in 0..120 {
+            scene.sandbox.write(&format!("v{at}/same/{}/{number}", number % 7), "same");
+        }
+        let options = format!("--noarch --source-date-epoch 7 --version {at}");
+        ids.push(scene.image(&format!("v{at}"), "example.com/app", &options));
+        scene.gantry(&format!("fetch ./v{at}.aci")).ok();
+    }
+    // One that depends on the first, and wants only a part of it.
+    scene.sandbox.write("above/own", "its own");
+    let manifest = serde_json::json!({
+        "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/above",
+        "labels": [{ "name": "version", "value": versions.to_string() }],
+        "dependencies": [{ "imageName": "example.com/app", "imageID": ids[0] }],
+        "pathWhitelist": (0..100).map(|at| format!("/same/{}/{at}", at % 7))
+            .chain(["/own".to_owned(), "/a/b".to_owned(), "/a/1".to_owned()])
+            .collect::<Vec<_>>(),
+    });
+    scene.sandbox.write("above.json", manifest.to_string());
+    scene.packed("above", "--manifest above.json");
+    scene.gantry("fetch ./above.aci").ok();
+    let line = format!(
+        "tree() {{ (cd $1/rootfs; find . -printf '%y %m %U %G %T@ %p -> %l\\n' | sort; \
+            find . -type f -print0 | sort -z | xargs -0 sha256sum); }}
+        mkdir seen
+        for at in $(seq 0 {versions}); do
+            name=app; test $at != {versions} || name=above
+            $GANTRY image render example.com/$name:$at over$at --overlay --quiet
+            $GANTRY image render example.com/$name:$at copy --link copy --quiet
+            tree copy >wanted; tree over$at >seen/$at; diff wanted seen/$at; rm -r copy
+        done
+        test $(ls store/trees/*/below | wc -l) = {versions}
+        test $(find store/trees -type f -path '*/same/*' | wc -l) = 120
+        $GANTRY image unmount over0 --remove
+        $GANTRY image rm example.com/app:0
+        $GANTRY image gc --grace 0s --keep-last 100
+        for at in $(seq 1 {versions}); do
+            tree over$at >again; diff seen/$at again
+            $GANTRY image unmount over$at --remove
+        done
+        $GANTRY image fsck
+        $GANTRY image gc --grace 0s; test -z \"$(ls store/trees)\""
+    );
+    scene.sandbox.write("line.sh", line);
+    let ended =
+        scene.sandbox.shell("unshare --mount --propagation private /bin/sh -ec '. ./line.sh'");
+    assert_eq!(ended.code, 0, "{ended:#?}");
 }
 
 /// Ends a command so long after its start; `true` where it had ended by itself.

@@ -21,6 +21,7 @@ mod error;
 mod extract;
 mod fill;
 mod gather;
+mod layer;
 mod overlay;
 mod target;
 

@@ -156,6 +156,15 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
+    /// Places what hides a path of a tree below, where this one is a layer of an overlay.
+    pub fn place_whiteout(&mut self, path: &PathBytes) -> Result<(), ArchiveError> {
+        let fault = |error| at(path, error);
+        let name = self.enter_parent(path).map_err(fault)?.to_vec();
+        let (kind, mode) = (FileType::CharacterDevice, Mode::empty());
+        let made = rustix::fs::mknodat(&self.parent.1, name.as_slice(), kind, mode, 0);
+        made.map_err(|error| fault(error.into()))
+    }
+
     /// Gives an open file the owner, mode, attributes and time of an entry.
     pub fn dress(&mut self, file: &File, entry: &Entry) -> Result<(), ArchiveError> {
         self.properties(file, entry).map_err(|error| at(&entry.path, error))

@@ -198,7 +198,7 @@ fn whole(path: &PathBytes) -> &[u8] {
 }
 
 /// The order of profile v1: segment by segment, so `a/b` comes before `a-b`.
-fn canonical(one: &[u8], other: &[u8]) -> std::cmp::Ordering {
+pub fn canonical(one: &[u8], other: &[u8]) -> std::cmp::Ordering {
     // No path holds a zero byte.
     let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
     match one.iter().zip(other).position(|(a, b)| a != b) {

@@ -13,10 +13,11 @@ use aci::archive::{
     ArchiveError, ArchiveParts, ContentAt, Entry, EntryKind, FileContent, Linked, PathBytes,
     TreeBuilder, UnpackOptions,
 };
-use aci::plan::{Plan, PlanImage, Source, plan};
+use aci::plan::{Plan, PlannedFile, Source};
 use aci::{ContentHash, ImageId, Limits};
 
 use super::gather::{Gathered, gather};
+use super::layer::Layer;
 use super::{Link, RenderError, Rendered, at, ownership, remarks};
 use crate::store::{Checks, Creator, ImageIndex, Objects, StoreError, StoredImage};
 
@@ -28,18 +29,19 @@ pub(super) fn fill(
     limits: &Limits,
 ) -> Result<Rendered, RenderError> {
     let gathered = gather(image, limits)?;
-    fill_gathered(&gathered, folder, link, limits)
+    let plan = gathered.plan(limits)?;
+    fill_planned(&gathered, &plan, None, folder, link, limits)
 }
 
-/// The same, for images that are open already.
-pub(super) fn fill_gathered(
+/// The same, for images that are open already; with a layer that alone.
+pub(super) fn fill_planned(
     gathered: &Gathered<'_>,
+    plan: &Plan<'_>,
+    layer: Option<&Layer<'_>>,
     folder: &Path,
     link: Link,
     limits: &Limits,
 ) -> Result<Rendered, RenderError> {
-    let others: Vec<PlanImage<'_>> = gathered.others.iter().map(|other| other.planned()).collect();
-    let plan = plan(&gathered.top.planned(), &others, limits)?;
     let image = gathered.top.image;
     let options = UnpackOptions::new(ownership());
     let mut filler = Filler {
@@ -55,10 +57,13 @@ pub(super) fn fill_gathered(
         let how = if link == Link::Hard { "hard-linked" } else { "reflinked" };
         return Err(filler.impossible(how, &image.store().objects()));
     }
-    let (later, links) = filler.place_all(&plan)?;
+    let (later, links) = filler.place_all(layer.map_or(&plan.files, |layer| &layer.files))?;
     filler.place_later(later, limits)?;
     for link in links {
         filler.tree.place(&link, &mut |_| Ok(0))?;
+    }
+    for hidden in layer.iter().flat_map(|layer| &layer.hidden) {
+        filler.tree.place_whiteout(hidden)?;
     }
     let Filler { tree, objects, unlinked, checks, .. } = filler;
     checks.finish()?;
@@ -67,7 +72,7 @@ pub(super) fn fill_gathered(
         objects.commit()?;
     }
     let mut remarks = remarks(&left_out);
-    remarks.extend(whitelisted(gathered, &plan));
+    remarks.extend(whitelisted(gathered, plan));
     if unlinked > 0 {
         let why = "have extended attributes or too many names already, and were copied";
         remarks.push(format!("{unlinked} files {why}"));
@@ -78,7 +83,7 @@ pub(super) fn fill_gathered(
     Ok(Rendered {
         image_id: image.record().image_id.clone(),
         manifest: image.manifest().clone(),
-        images: order(&plan),
+        images: order(plan),
         remarks,
     })
 }
@@ -238,10 +243,10 @@ impl<'f> Filler<'f> {
     /// Places all but hard links and the files that have to be read from an archive.
     fn place_all<'p>(
         &mut self,
-        plan: &Plan<'p>,
+        files: &[PlannedFile<'p>],
     ) -> Result<(Vec<Later<'p>>, Vec<Entry>), RenderError> {
         let (mut later, mut links) = (Vec::new(), Vec::new());
-        for file in &plan.files {
+        for file in files {
             match file.source {
                 Source::Made => self.tree.place(&made(file.path), &mut |_| Ok(0))?,
                 Source::Link { image_id, entry, target } => {
@@ -427,7 +432,7 @@ enum Trust {
 }
 
 /// A folder that no image has an entry for.
-fn made(path: &[u8]) -> Entry {
+pub(super) fn made(path: &[u8]) -> Entry {
     let kind = EntryKind::Directory;
     Entry { path: path.into(), kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new() }
 }

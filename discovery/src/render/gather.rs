@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use aci::plan::PlanImage;
-use aci::{ImageManifest, Limits};
+use aci::plan::{Plan, PlanError, PlanImage, plan};
+use aci::{ImageId, ImageManifest, Limits};
 
 use super::RenderError;
 use crate::store::{ImageIndex, Store, StoreError, StoredImage, candidate, preference};
@@ -66,6 +66,23 @@ impl<'a> Gathered<'a> {
         let others: Result<Vec<_>, StoreError> = others.into_iter().map(with_index).collect();
         let index = top.index()?;
         Ok(Self { top: Member { image: top, index }, others: others? })
+    }
+
+    /// Which file of which image is where.
+    pub(super) fn plan(&self, limits: &Limits) -> Result<Plan<'_>, PlanError> {
+        let others: Vec<PlanImage<'_>> = self.others.iter().map(Member::planned).collect();
+        plan(&self.top.planned(), &others, limits)
+    }
+
+    /// The index of one of the images.
+    pub(super) fn index(&self, id: &ImageId) -> Result<&ImageIndex, StoreError> {
+        if self.top.image.record().image_id == *id {
+            return Ok(&self.top.index);
+        }
+        let found = self.others.iter().find(|other| other.image.record().image_id == *id);
+        // A plan names only images that it was given.
+        let absent = || StoreError::Absent { wanted: id.to_string(), similar: Vec::new() };
+        found.map(|other| &other.index).ok_or_else(absent)
     }
 }
 

@@ -10,7 +10,7 @@
 //! ```
 
 use std::ffi::CString;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -18,9 +18,12 @@ use std::path::{Path, PathBuf};
 
 use aci::stage::{self, Existing, Hold, StagedFolder};
 use aci::{ImageId, Limits};
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount as unmount_path};
 
 use super::gather::{Gathered, open_dependencies};
+use super::layer::{Layer, Side};
 use super::target::{at, commit, stage_beside};
 use super::{Link, RenderError, fill};
 use crate::store::{Store, StoreError, StoredImage, Tree};
@@ -56,12 +59,12 @@ pub fn overlay(
     }
     let mut remarks = Vec::new();
     let mut tree = image.store().tree(&images, Hold::Shared)?;
-    let rendered = tree.images().as_ref() != Some(&images);
+    let rendered = !tree.is_of(&images);
     if rendered {
         // A lock that is shared cannot become one's own without being given up.
         drop(tree);
         tree = image.store().tree(&images, Hold::Exclusive)?;
-        if tree.images().as_ref() != Some(&images) {
+        if !tree.is_of(&images) {
             remarks = make_tree(image, others, &images, &tree, limits)?;
         }
     }
@@ -70,7 +73,8 @@ pub fn overlay(
     parents.keep();
     let folder = target.canonicalize().map_err(at(target))?;
     tree.record_overlay(&folder)?;
-    if let Err(source) = mount_at(&folder, &tree.folder().join("rootfs")) {
+    let layers = std::iter::once(tree.folder()).chain(tree.below());
+    if let Err(source) = mount_at(&folder, layers.map(|layer| layer.join("rootfs"))) {
         image.store().forget_overlay(&folder)?;
         let _ = stage::remove_folder(&folder);
         return Err(RenderError::Mount { path: folder, source });
@@ -78,7 +82,7 @@ pub fn overlay(
     Ok(Overlay { folder, images, rendered, remarks })
 }
 
-/// Renders the tree below, for who holds it alone.
+/// Renders the tree below, for who holds it alone: all of it, or as a layer above another tree.
 fn make_tree(
     image: &StoredImage,
     others: Vec<StoredImage>,
@@ -91,40 +95,85 @@ fn make_tree(
     let mut staged = StagedFolder::new_in(&trees).map_err(at(&trees))?;
     staged.keep_private();
     let gathered = Gathered::open(image, others)?;
-    let rendered = fill::fill_gathered(&gathered, staged.path(), Link::Hard, limits)?;
-    let list = staged.path().join("images.json");
-    let text = serde_json::to_vec(images).map_err(io::Error::from).map_err(at(&list))?;
-    stage::write(&list, &text, 0o644, Existing::Refuse).map_err(at(&list))?;
+    let plan = gathered.plan(limits)?;
+    let wanted = Side { plan: &plan, images: &gathered };
+    let base = image.store().similar_tree(&image.record().name, images)?;
+    // What is wrong with another tree is no reason not to have this one.
+    let layer = base.as_ref().and_then(|base| layer_above(base, wanted, limits).ok().flatten());
+    let below = base.filter(|_| layer.is_some());
+    let rendered =
+        fill::fill_planned(&gathered, &plan, layer.as_ref(), staged.path(), Link::Hard, limits)?;
+    tree.describe(staged.path(), images, below.as_ref())?;
     staged.sync_tree().map_err(at(&trees))?;
     commit(staged, &tree.folder())?;
     Ok(rendered.remarks)
+}
+
+/// The layer to lie above a tree, where that is less work than another tree.
+fn layer_above<'p>(
+    base: &Tree,
+    wanted: Side<'_, 'p>,
+    limits: &Limits,
+) -> Result<Option<Layer<'p>>, RenderError> {
+    let store = wanted.images.top.image.store();
+    let mut images = Vec::new();
+    for id in base.images().unwrap_or_default() {
+        let Some(image) = store.open_image(&id)? else { return Ok(None) };
+        images.push(image);
+    }
+    if images.is_empty() {
+        return Ok(None);
+    }
+    let others = images.split_off(1);
+    let gathered = Gathered::open(&images[0], others)?;
+    let plan = gathered.plan(limits)?;
+    let layer = Layer::between(wanted, Side { plan: &plan, images: &gathered })?;
+    Ok(Some(layer).filter(|layer| layer.size() * 2 <= wanted.plan.files.len()))
 }
 
 fn fill_folder(staged: &StagedFolder, tree: &Tree, image: &StoredImage) -> Result<(), RenderError> {
     let manifest = staged.path().join("manifest");
     stage::write(&manifest, image.manifest_bytes(), 0o644, Existing::Refuse)
         .map_err(at(&manifest))?;
-    let below = tree.folder().join("rootfs");
-    let root = below.metadata().map_err(at(&below))?;
     for name in ["rootfs", "upper", "work"] {
         let path = staged.path().join(name);
         DirBuilder::new().mode(0o700).create(&path).map_err(at(&path))?;
     }
     // The root of what is mounted is as the upper folder is.
     let upper = staged.path().join("upper");
-    std::os::unix::fs::chown(&upper, Some(root.uid()), Some(root.gid())).map_err(at(&upper))?;
-    fs::set_permissions(&upper, Permissions::from_mode(root.mode() & 0o7777)).map_err(at(&upper))
+    as_another(&upper, &tree.folder().join("rootfs")).map_err(at(&upper))
 }
 
-fn mount_at(folder: &Path, below: &Path) -> io::Result<()> {
-    let below = below.canonicalize()?;
+/// Gives a folder the properties of another.
+fn as_another(folder: &Path, other: &Path) -> io::Result<()> {
+    let (found, folder) = (other.metadata()?, File::open(folder)?);
+    let other = File::open(other)?;
+    std::os::unix::fs::fchown(&folder, Some(found.uid()), Some(found.gid()))?;
+    folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777))?;
+    // No list of names and no value is longer (Linux: XATTR_LIST_MAX, XATTR_SIZE_MAX).
+    let (mut names, mut value) = (vec![0u8; 64 << 10], vec![0u8; 64 << 10]);
+    let got = rustix::fs::flistxattr(&other, &mut names[..]).or_else(|error| match error {
+        Errno::OPNOTSUPP => Ok(0),
+        other => Err(other),
+    })?;
+    for name in names[..got].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let got = rustix::fs::fgetxattr(&other, name, &mut value[..])?;
+        rustix::fs::fsetxattr(&folder, name, &value[..got], XattrFlags::empty())?;
+    }
+    folder
+        .set_times(FileTimes::new().set_accessed(found.accessed()?).set_modified(found.modified()?))
+}
+
+/// Mounts an overlay of these layers, the highest first.
+fn mount_at(folder: &Path, layers: impl Iterator<Item = PathBuf>) -> io::Result<()> {
     let mut options = Vec::new();
-    for (name, path) in
-        [("lowerdir", below), ("upperdir", folder.join("upper")), ("workdir", folder.join("work"))]
-    {
-        let comma = if options.is_empty() { "" } else { "," };
-        options.extend_from_slice(format!("{comma}{name}=").as_bytes());
-        options.extend_from_slice(&escaped(&path));
+    for layer in layers {
+        options.extend_from_slice(if options.is_empty() { b"lowerdir=" } else { b":" });
+        options.extend_from_slice(&escaped(&layer.canonicalize()?));
+    }
+    for name in ["upper", "work"] {
+        options.extend_from_slice(format!(",{name}dir=").as_bytes());
+        options.extend_from_slice(&escaped(&folder.join(name)));
     }
     // Elsewhere than in the first user namespace nobody may set the attributes it uses else.
     let all_ids = "0 0 4294967295";
@@ -157,7 +206,7 @@ pub fn unmount(store: &Store, target: &Path, remove: bool) -> Result<(), RenderE
     }
     match unmount_path(folder.join("rootfs"), UnmountFlags::NOFOLLOW) {
         // It was unmounted by other means.
-        Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        Ok(()) | Err(Errno::INVAL) => {}
         Err(error) => return Err(at(&folder)(error.into())),
     }
     store.forget_overlay(&folder).map(drop).map_err(RenderError::from)?;

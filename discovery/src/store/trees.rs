@@ -4,6 +4,7 @@
 //! trees/
 //!   3c5f…90/            named by the images it was rendered from, in order
 //!     images.json       their image IDs, the rendered one first
+//!     below             of a tree that is a layer: the name of the tree it lies on
 //!     manifest
 //!     rootfs/           never written to: its files are hard links to objects
 //! overlays/
@@ -13,7 +14,7 @@
 //!
 //! A lock dies with its process, and an overlay does not, so a tree is in use as long as a record
 //! says so: until `image unmount`, the next boot, or until the mount is seen to be gone from the
-//! namespace in which it was made.
+//! namespace in which it was made. A tree that a layer lies on stays as long as the layer does.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aci::stage::{self, Existing, Hold, Lock};
-use aci::{ContentHash, ImageId};
+use aci::{ContentDigest, ContentHash, ImageId, Name};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ use super::gc::remove_file;
 use super::objects::create_private;
 use super::read::entries;
 use super::{Store, StoreError};
+
+const IMAGES_FILE: &str = "images.json";
+const BELOW_FILE: &str = "below";
 
 /// A rendered tree, held against others.
 pub(crate) struct Tree {
@@ -62,7 +66,7 @@ impl Store {
     pub(crate) fn tree(&self, images: &[ImageId], hold: Hold) -> Result<Tree, StoreError> {
         let trees = self.trees();
         create_private(&trees).map_err(StoreError::io("create", &trees))?;
-        let key = key(images);
+        let key = key_of(images);
         let lock = self.named_lock(&format!("tree-{key}"), hold)?;
         Ok(Tree { store: self.clone(), key, _lock: lock })
     }
@@ -76,15 +80,21 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<Tree>, StoreError> {
         let used: HashSet<String> = self.mounted()?.into_iter().map(|one| one.tree).collect();
-        let mut unused = Vec::new();
-        for key in entries(&self.trees())? {
-            if used.contains(&key) || key.starts_with('.') {
+        let mut unused: Vec<Tree> = Vec::new();
+        let (layers, whole): (Vec<_>, Vec<_>) =
+            self.tree_keys()?.into_iter().partition(|key| below(&self.trees().join(key)).is_some());
+        for key in layers.into_iter().chain(whole) {
+            if used.contains(&key) {
                 continue;
             }
             let Some(lock) = self.attempt_lock(&format!("tree-{key}"), Hold::Exclusive)? else {
                 continue;
             };
             let tree = Tree { store: self.clone(), key, _lock: lock };
+            // Asked while it is held: whoever makes a layer above it holds it as well.
+            if self.layers_on(&tree)?.any(|key| unused.iter().all(|tree| tree.key != key)) {
+                continue;
+            }
             let images = tree.images();
             let whole = images.as_ref().is_some_and(|images| {
                 images.iter().all(|id| !gone.contains(id) && self.image_folder(id).is_dir())
@@ -95,6 +105,50 @@ impl Store {
             }
         }
         Ok(unused)
+    }
+
+    /// A whole tree that is likely to have most of the files of these images, held against
+    /// others: of those that share images with it, or else have the same name, the one that was
+    /// made last.
+    pub(crate) fn similar_tree(
+        &self,
+        name: &Name,
+        images: &[ImageId],
+    ) -> Result<Option<Tree>, StoreError> {
+        let mut best = None;
+        for key in self.tree_keys()?.into_iter().filter(|tree| *tree != key_of(images)) {
+            let Some(lock) = self.attempt_lock(&format!("tree-{key}"), Hold::Shared)? else {
+                continue;
+            };
+            let tree = Tree { store: self.clone(), key, _lock: lock };
+            let Some(others) = tree.images().filter(|images| key_of(images) == tree.key) else {
+                continue;
+            };
+            let Some(first) = others.first().filter(|_| below(&tree.folder()).is_none()) else {
+                continue;
+            };
+            let shared = others.iter().filter(|id| images.contains(id)).count();
+            let named = self.record(first)?.is_some_and(|record| record.name == *name);
+            let rank = (shared, named, tree.used());
+            if (shared > 0 || named) && best.as_ref().is_none_or(|(most, _)| rank > *most) {
+                best = Some((rank, tree));
+            }
+        }
+        Ok(best.map(|(_, tree)| tree))
+    }
+
+    fn tree_keys(&self) -> Result<Vec<String>, StoreError> {
+        let mut keys = entries(&self.trees())?;
+        keys.retain(|key| !key.starts_with('.'));
+        Ok(keys)
+    }
+
+    /// The layers that lie on a tree.
+    fn layers_on(&self, tree: &Tree) -> Result<impl Iterator<Item = String>, StoreError> {
+        let trees = self.trees();
+        let below = tree.key.clone();
+        let keys = self.tree_keys()?.into_iter();
+        Ok(keys.filter(move |key| self::below(&trees.join(key)).is_some_and(|on| on == below)))
     }
 
     /// The overlays that are, or may be, mounted. Records of others are removed.
@@ -151,14 +205,44 @@ impl Tree {
         self.store.trees().join(&self.key)
     }
 
+    /// Where the tree is on which this one lies, if it is a layer.
+    pub(crate) fn below(&self) -> Option<PathBuf> {
+        below(&self.folder()).map(|key| self.store.trees().join(key))
+    }
+
+    /// Whether it is there, and was rendered from these images.
+    pub(crate) fn is_of(&self, images: &[ImageId]) -> bool {
+        let stands = self.below().is_none_or(|below| below.join(IMAGES_FILE).exists());
+        stands && self.images().is_some_and(|found| found == images)
+    }
+
+    /// Writes down what the tree in `folder` is, before it gets its place.
+    pub(crate) fn describe(
+        &self,
+        folder: &Path,
+        images: &[ImageId],
+        below: Option<&Tree>,
+    ) -> Result<(), StoreError> {
+        let write = |name: &str, text: &[u8]| {
+            let path = folder.join(name);
+            stage::write(&path, text, 0o644, Existing::Refuse)
+                .map_err(StoreError::io("write", &path))
+        };
+        if let Some(below) = below {
+            write(BELOW_FILE, below.key.as_bytes())?;
+        }
+        let list = serde_json::to_vec(images).map_err(std::io::Error::from);
+        write(IMAGES_FILE, &list.map_err(StoreError::io("write", folder.join(IMAGES_FILE)))?)
+    }
+
     /// The image IDs it was rendered from, where it says so.
     pub(crate) fn images(&self) -> Option<Vec<ImageId>> {
-        let bytes = fs::read(self.folder().join("images.json")).ok()?;
+        let bytes = fs::read(self.folder().join(IMAGES_FILE)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     fn used(&self) -> Option<Timestamp> {
-        let modified = fs::metadata(self.folder().join("images.json")).ok()?.modified().ok()?;
+        let modified = fs::metadata(self.folder().join(IMAGES_FILE)).ok()?.modified().ok()?;
         Timestamp::try_from(modified).ok()
     }
 
@@ -185,10 +269,16 @@ impl Tree {
     }
 }
 
-fn key(images: &[ImageId]) -> String {
+/// The tree that the tree in a folder lies on.
+fn below(folder: &Path) -> Option<String> {
+    let key = fs::read_to_string(folder.join(BELOW_FILE)).ok()?;
+    ContentDigest::from_digits(&key).is_ok().then_some(key)
+}
+
+fn key_of(images: &[ImageId]) -> String {
     let mut hash = ContentHash::default();
     let who = rustix::process::geteuid().as_raw();
-    hash.update(format!("gantry tree 1\n{who}\n").as_bytes());
+    hash.update(format!("gantry tree 2\n{who}\n").as_bytes());
     for id in images {
         hash.update(id.as_str().as_bytes());
         hash.update(b"\n");
