@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The store's half of `make bench`: what the index costs a fetch, and what rendering an image costs when
-# the store has nine in ten of its files. Run after bench/pack.sh, which makes the tree.
+# the store has nine in ten of its files: its first version was rendered, then the second was fetched.
+# Run after bench/pack.sh, which makes the tree.
 # RUNS=5 says how often each is timed.
 #
 # Nothing is removed before the end: for minutes after a removal ext4 looks for inodes that were not
@@ -58,7 +59,6 @@ chmod +x store-away
 hyperfine --runs "$runs" --export-json "$results/fetch.json" \
     --command-name 'fetch' --prepare "./store-away $GANTRY_STORE" "$GANTRY fetch --quiet ./store-first.aci" \
     --command-name 'inspect' --prepare 'sync' "$GANTRY inspect --quiet store-first.aci"
-"$GANTRY" fetch --quiet ./store-second.aci >/dev/null
 
 # A third image, of the files that the second has and the first has not, which depends on the first.
 mkdir -p store-third
@@ -82,23 +82,33 @@ PY
 "$GANTRY" sign store-third.aci --key store-key >/dev/null
 third=$(<store-third.id)
 
-# Before each figure the store has the images, and nothing that was rendered.
-"$GANTRY" fetch --quiet ./store-third.aci >/dev/null
+# Before each figure the store has the first image, and nothing that was rendered.
 away="./store-away store-out store-over store-warm $GANTRY_STORE/objects $GANTRY_STORE/trees"
 render="$GANTRY image render --quiet"
+# What happens before another image is rendered.
+after() {
+    echo "$away; $GANTRY image rm $2 >/dev/null 2>&1; $render $first store-warm $1; $GANTRY fetch --quiet ./store-$3.aci; sync"
+}
 for link in copy hard; do
     hyperfine --runs "$runs" --export-json "$results/render-$link.json" \
         --command-name "first, $link" --prepare "$away" "$render $first store-out --link $link" \
-        --command-name "second, $link" --prepare "$away; $render $first store-warm --link $link; sync" \
+        --command-name "second, $link" --prepare "$(after "--link $link" "$second" second)" \
         "$render $second store-out --link $link"
 done
+hyperfine --runs "$runs" --export-json "$results/fetched.json" \
+    --command-name 'second, hard, fetched before' --prepare "$away; $render $first store-warm --link hard; sync" \
+    "$render $second store-out --link hard" \
+    --command-name 'fetch of the second' \
+    --prepare "$away; $render $first store-warm --link hard; $GANTRY image rm $second >/dev/null; sync" \
+    "$GANTRY fetch --quiet ./store-second.aci"
 $away
 python3 "$here/bench/peak_memory.py" "$GANTRY" image render --quiet "$second" store-out >"$results/memory"
 if [[ $(id -u) = 0 ]]; then
     hyperfine --runs "$runs" --export-json "$results/overlay.json" \
         --command-name 'first, overlay' --prepare "$away" "$render $first store-over --overlay" \
-        --command-name 'an image that depends on it, overlay' \
-        --prepare "$away; $render $first store-warm --overlay; sync" "$render $third store-over --overlay" \
+        --command-name 'second, overlay' --prepare "$(after --overlay "$second" second)" "$render $second store-over --overlay" \
+        --command-name 'an image that depends on the first, overlay' --prepare "$(after --overlay "$third" third)" \
+        "$render $third store-over --overlay" \
         --command-name 'the same image again, overlay' --prepare './store-away store-over' "$render $third store-over --overlay"
     ./store-away store-over store-warm
 fi
@@ -110,17 +120,21 @@ import json, pathlib, sys
 results = pathlib.Path(sys.argv[1])
 print("| what | best s | mean s |\n|---|---:|---:|")
 times = {}
-for name in ("fetch", "render-copy", "render-hard", "overlay"):
+for name in ("fetch", "render-copy", "render-hard", "fetched", "overlay"):
     path = results / f"{name}.json"
     if path.exists():
         for result in json.loads(path.read_text())["results"]:
             times[result["command"]] = result["min"]
             print(f"| {result['command']} | {result['min']:.3f} | {result['mean']:.3f} |")
-for link in ("copy", "hard"):
-    print(f"\nsecond / first, {link}: {times[f'second, {link}'] / times[f'first, {link}']:.3f}")
-if "first, overlay" in times:
-    above = times["an image that depends on it, overlay"] / times["first, overlay"]
-    print(f"\nan image that depends on the first / first, overlay: {above:.3f}")
+for name, first in (
+    ("second, copy", "first, copy"),
+    ("second, hard", "first, hard"),
+    ("second, hard, fetched before", "first, hard"),
+    ("second, overlay", "first, overlay"),
+    ("an image that depends on the first, overlay", "first, overlay"),
+):
+    if name in times:
+        print(f"\n{name} / {first}: {times[name] / times[first]:.3f}")
 render, fetch = (int(line.split()[0]) >> 20 for line in (results / "memory").read_text().splitlines()[:2])
 print(f"\npeak memory: render {render} MiB, fetch {fetch} MiB")
 PY

@@ -176,6 +176,77 @@ fn images_that_share_files_share_objects() {
 }
 
 #[test]
+fn fetch_keeps_what_is_new_in_an_image_that_shares_most_files() {
+    let scene = Scene::new();
+    let image = |file: &str, shared: u64, own: &[u64]| {
+        for at in 0..shared {
+            scene.sandbox.write(&format!("{file}/all/{at}"), noise(100 + at, 30_000));
+        }
+        for seed in own {
+            // The first is small, the others are not.
+            let size = if own[0] == *seed { 3_000 } else { 700_000 };
+            scene.sandbox.write(&format!("{file}/own/{seed}"), noise(*seed, size));
+        }
+        scene.image(file, &format!("example.com/{file}"), "--noarch --source-date-epoch 7")
+    };
+    let fetch = |file: &str| scene.gantry(&format!("fetch ./{file}.aci"));
+    image("one", 20, &[1]);
+    fetch("one").ok();
+    assert_eq!(scene.objects().len(), 0, "where nothing was rendered there is nothing to share");
+    scene.gantry("image render example.com/one out-one").ok();
+    assert_eq!(scene.objects().len(), 21);
+
+    let id = image("two", 20, &[2, 3, 4]);
+    fetch("two").ok();
+    assert_eq!(scene.objects().len(), 24);
+    scene.clean();
+    // Nothing of its archive is needed to render it.
+    let digits = id.trim_start_matches("sha512-");
+    let archive = files(&scene.sandbox.path("store/images"))
+        .into_iter()
+        .find(|path| {
+            path.ends_with(format!("{id}/image.aci"))
+                || path.ends_with(format!("{digits}/image.aci"))
+        })
+        .unwrap();
+    let bytes = fs::read(&archive).unwrap();
+    fs::write(&archive, "gone").unwrap();
+    for link in ["copy", "hard"] {
+        scene.gantry(&format!("image render example.com/two {link} --link {link}")).ok();
+        scene.sandbox.shell(&format!("diff -r two {link}/rootfs")).ok();
+    }
+    fs::write(&archive, bytes).unwrap();
+    scene.clean();
+
+    let before = scene.objects().len();
+    let own: Vec<u64> = (20..40).collect();
+    image("little", 3, &own);
+    fetch("little").ok();
+    assert!(scene.objects().len() <= before + 3, "what it shares is all that speaks for it");
+    let before = scene.objects().len();
+
+    // What is refused at its end leaves nothing behind.
+    image("altered", 20, &[9, 10]);
+    let altered = scene.sandbox.path("altered.aci");
+    let mut bytes = fs::read(&altered).unwrap();
+    let last = bytes.len() - 20_000;
+    bytes[last] ^= 1;
+    fs::write(&altered, bytes).unwrap();
+    fetch("altered").refused(5);
+    assert_eq!(scene.objects().len(), before);
+    scene.clean();
+
+    // Somebody removes objects just now: the image is fetched all the same.
+    image("busy", 20, &[11]);
+    let busy = "flock --exclusive store/locks/objects $GANTRY fetch ./busy.aci";
+    scene.sandbox.shell(busy).ok();
+    assert_eq!(scene.objects().len(), before);
+    scene.gantry("image render example.com/busy out-busy").ok();
+    scene.sandbox.shell("diff -r busy out-busy/rootfs").ok();
+    scene.clean();
+}
+
+#[test]
 fn gc_keeps_what_is_needed_and_gives_back_the_rest() {
     let scene = Scene::new();
     let manifest = r#"{"acKind": "ImageManifest", "acVersion": "0.8.11",

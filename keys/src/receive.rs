@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 
 use aci::archive::{
-    ArchiveError, IndexSeal, InspectedImage, inspect_hashed, inspect_hashed_indexed,
+    ArchiveError, ContentSink, IndexSeal, InspectedImage, inspect_hashed, inspect_hashed_indexed,
 };
 use aci::{FileDigest, Limits, Refusal, Refuse};
 
@@ -141,19 +141,23 @@ pub fn receive(
     flow(file, sink, inspection, signature, keyring, policy, limits)
 }
 
-/// The same, and writes the archive's [index](aci::archive::inspect_indexed) on the way: it
-/// counts under the same condition as what is written to `sink`.
+/// The same, and writes the archive's [index](aci::archive::inspect_indexed) on the way, while
+/// `contents` sees what is in its files: both count under the same condition as what is written
+/// to `sink`.
+#[expect(clippy::too_many_arguments, reason = "one pass that has three things come of it")]
 pub fn receive_indexed(
     file: impl Read,
     sink: impl Write,
     index: impl Write + Send,
+    contents: &mut (impl ContentSink + Send),
     signature: &[u8],
     keyring: &Keyring,
     policy: &Policy,
     limits: &Limits,
 ) -> Result<VerifiedImage, ReceiveError> {
     let inspection = |chunks: Chunks<'_>, file_digest: &OnceLock<FileDigest>| {
-        let (inspected, seal) = inspect_hashed_indexed(chunks, file_digest, limits, index)?;
+        let (inspected, seal) =
+            inspect_hashed_indexed(chunks, file_digest, limits, index, contents)?;
         Ok((inspected, Some(seal)))
     };
     flow(file, sink, inspection, signature, keyring, policy, limits)

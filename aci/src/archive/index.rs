@@ -85,6 +85,23 @@ pub struct ContentAt {
     pub digest: ContentDigest,
 }
 
+/// Sees the contents of an image's files while the image is read, one file after the other. What
+/// it makes of them counts only when all of the image was read, and no fault of its own is one of
+/// the image: so it has none to tell here. `()` takes nothing.
+pub trait ContentSink {
+    /// The next bytes of a file.
+    fn piece(&mut self, bytes: &[u8]);
+
+    /// The file has ended, and this is what it was.
+    fn end(&mut self, content: &ContentAt);
+}
+
+impl ContentSink for () {
+    fn piece(&mut self, _: &[u8]) {}
+
+    fn end(&mut self, _: &ContentAt) {}
+}
+
 /// Reads an image as [`inspect`](super::inspect()) does, and writes its index on the way. What
 /// was written counts only when this has returned.
 pub fn inspect_indexed(
@@ -92,22 +109,25 @@ pub fn inspect_indexed(
     limits: &Limits,
     index: impl Write,
 ) -> Result<(InspectedImage, IndexSeal), ArchiveError> {
-    write_index(ImageReader::new(file, limits)?, index)
+    write_index(ImageReader::new(file, limits)?, index, &mut ())
 }
 
-/// The same for who hashes the file anyway, as [`inspect_hashed`](super::inspect_hashed) is.
+/// The same for who hashes the file anyway, as [`inspect_hashed`](super::inspect_hashed) is, and
+/// with somebody who sees the contents.
 pub fn inspect_hashed_indexed(
     file: impl Read,
     file_digest: &OnceLock<FileDigest>,
     limits: &Limits,
     index: impl Write,
+    contents: &mut impl ContentSink,
 ) -> Result<(InspectedImage, IndexSeal), ArchiveError> {
-    write_index(ImageReader::hashed(file, file_digest, limits)?, index)
+    write_index(ImageReader::hashed(file, file_digest, limits)?, index, contents)
 }
 
 fn write_index(
     mut image: ImageReader<'_, impl Read>,
     index: impl Write,
+    contents: &mut impl ContentSink,
 ) -> Result<(InspectedImage, IndexSeal), ArchiveError> {
     let mut index = Indexer { out: index, hash: ContentHash::default(), bytes: 0, entries: 0 };
     index.put(VERSION)?;
@@ -121,12 +141,16 @@ fn write_index(
                 let offset = image.offset();
                 let mut hash = ContentHash::default();
                 loop {
-                    match image.read_content(&mut buffer)? {
-                        0 => break,
-                        got => hash.update(&buffer[..got]),
+                    let got = image.read_content(&mut buffer)?;
+                    if got == 0 {
+                        break;
                     }
+                    hash.update(&buffer[..got]);
+                    contents.piece(&buffer[..got]);
                 }
-                Some(ContentAt { offset, size, digest: hash.finish() })
+                let content = ContentAt { offset, size, digest: hash.finish() };
+                contents.end(&content);
+                Some(content)
             }
             _ => None,
         };
@@ -445,6 +469,50 @@ mod tests {
                 assert!(got == all[at].1, "{compression} {at}");
             }
         }
+    }
+
+    /// Keeps everything, so that it can be compared.
+    #[derive(Default)]
+    struct Kept {
+        now: Vec<u8>,
+        ended: Vec<(ContentAt, Vec<u8>)>,
+    }
+
+    impl ContentSink for Kept {
+        fn piece(&mut self, bytes: &[u8]) {
+            assert!(!bytes.is_empty());
+            self.now.extend_from_slice(bytes);
+        }
+
+        fn end(&mut self, content: &ContentAt) {
+            self.ended.push((*content, std::mem::take(&mut self.now)));
+        }
+    }
+
+    #[test]
+    fn content_sink_sees_every_file_whole_and_in_order() {
+        let (image, all) = image(Compression::Gzip);
+        let limits = Limits::default();
+        let file_digest =
+            crate::archive::inspect(&image[..], &limits).unwrap().file_digest().clone();
+        let (mut index, mut kept) = (Vec::new(), Kept::default());
+        let known = OnceLock::from(file_digest.clone());
+        inspect_hashed_indexed(&image[..], &known, &limits, &mut index, &mut kept).unwrap();
+        let contents =
+            records(&index).unwrap().into_iter().filter_map(|(_, record)| match record {
+                IndexRecord::Entry(entry) => entry.content,
+                _ => None,
+            });
+        assert!(contents.eq(kept.ended.iter().map(|(content, _)| *content)));
+        let files = all.iter().filter(|(entry, _)| matches!(entry.kind, EntryKind::File { .. }));
+        assert!(files.map(|(_, bytes)| bytes).eq(kept.ended.iter().map(|(_, bytes)| bytes)));
+
+        // Of an image that breaks off it sees no file that did.
+        let mut cut = Kept::default();
+        let known = OnceLock::from(file_digest);
+        let half = &image[..image.len() / 2];
+        inspect_hashed_indexed(half, &known, &limits, io::sink(), &mut cut).unwrap_err();
+        assert!(cut.ended.len() == 1 && !cut.now.is_empty());
     }
 
     #[test]

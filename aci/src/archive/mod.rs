@@ -44,8 +44,8 @@ pub use entry::{Entry, EntryKind, PathBytes};
 pub use error::{ArchiveError, Limited};
 pub use gzip::AccessPoint;
 pub use index::{
-    ContentAt, IndexEntry, IndexReader, IndexRecord, IndexSeal, inspect_hashed_indexed,
-    inspect_indexed,
+    ContentAt, ContentSink, IndexEntry, IndexReader, IndexRecord, IndexSeal,
+    inspect_hashed_indexed, inspect_indexed,
 };
 pub use inspect::{Content, InspectedImage, inspect, inspect_hashed, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};

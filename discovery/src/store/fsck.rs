@@ -241,10 +241,17 @@ impl Image<'_> {
         let path = self.path(IMAGE_FILE);
         let file = self.open_file().map_err(StoreError::io("open", &path))?;
         let signature = fs::read(self.path(SIGNATURE_FILE)).unwrap_or_default();
-        let index = io::sink();
         let (keyring, policy) = (&trust.keyring, &trust.policy);
-        let verified =
-            keys::receive_indexed(file, io::sink(), index, &signature, keyring, policy, &judged());
+        let verified = keys::receive_indexed(
+            file,
+            io::sink(),
+            io::sink(),
+            &mut (),
+            &signature,
+            keyring,
+            policy,
+            &judged(),
+        );
         let made = match &verified {
             Ok(verified) => match verified.index() {
                 Some(seal) => record_of(verified, *seal, Origin::Rebuilt, now)?,

@@ -11,6 +11,7 @@ use aci::stage::{self, Existing, Hold, StagedFolder, WriteBack};
 use jiff::Timestamp;
 use keys::{Keyring, Policy, ReceiveError, VerifiedImage};
 
+use super::objects::Arriving;
 use super::partial::Partial;
 use super::{IMAGE_FILE, INDEX_FILE, MANIFEST_FILE, RECORD_FILE, SIGNATURE_FILE};
 use super::{Origin, Record, Store, StoreError};
@@ -28,6 +29,8 @@ pub struct Incoming {
     /// Bytes that are in the file already and will be written again.
     already: u64,
     write_back: WriteBack,
+    /// What is to be objects, once the image is in the store.
+    arriving: Arriving,
 }
 
 /// What an import did.
@@ -49,8 +52,7 @@ impl Store {
             .create_new(true)
             .open(&path)
             .map_err(StoreError::io("create", &path))?;
-        let (store, write_back) = (self.clone(), WriteBack::default());
-        Ok(Incoming { store, folder, file, partial: None, already: 0, write_back })
+        Ok(Incoming::new(self, folder, file, None, 0))
     }
 
     /// Begins an import whose bytes are written to an unfinished download. Its first `from`
@@ -62,9 +64,7 @@ impl Store {
         from: u64,
     ) -> Result<Incoming, StoreError> {
         let (folder, file) = (self.staged_folder()?, partial.open(from)?);
-        let (store, write_back) = (self.clone(), WriteBack::default());
-        let partial = Some(partial);
-        Ok(Incoming { store, folder, file, partial, already: from, write_back })
+        Ok(Incoming::new(self, folder, file, Some(partial), from))
     }
 }
 
@@ -86,6 +86,17 @@ impl Write for Incoming {
 }
 
 impl Incoming {
+    fn new(
+        store: &Store,
+        folder: StagedFolder,
+        file: File,
+        partial: Option<Partial>,
+        already: u64,
+    ) -> Self {
+        let (write_back, arriving) = (WriteBack::default(), Arriving::default());
+        Self { store: store.clone(), folder, file, partial, already, write_back, arriving }
+    }
+
     /// The file that is written.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.partial {
@@ -100,7 +111,9 @@ impl Incoming {
     }
 
     /// Receives an image as [`keys::receive()`] does, writes it here, and its index beside it:
-    /// all in one pass.
+    /// all in one pass. Where the image evidently shares most of its files with what was rendered
+    /// already, the others are written as objects too, so that rendering it need not read its
+    /// archive again. They are a convenience: no failure to write them is one of the image.
     pub fn receive(
         &mut self,
         file: impl Read,
@@ -109,19 +122,31 @@ impl Incoming {
         policy: &Policy,
         limits: &Limits,
     ) -> Result<VerifiedImage, ReceiveError> {
+        // What an earlier attempt has left goes before this one needs the room.
+        self.arriving = Arriving::default();
+        let mut arriving = Arriving::begin(&self.store);
         let index = self.new_file(INDEX_FILE).map_err(ReceiveError::Write)?;
         let mut index = BufWriter::new(index);
-        let sink = &mut *self;
-        let verified =
-            keys::receive_indexed(file, sink, &mut index, signature, keyring, policy, limits)?;
+        let verified = keys::receive_indexed(
+            file,
+            &mut *self,
+            &mut index,
+            &mut arriving,
+            signature,
+            keyring,
+            policy,
+            limits,
+        )?;
         let index = index.into_inner().map_err(|error| ReceiveError::Write(error.into_error()))?;
         index.sync_all().map_err(ReceiveError::Write)?;
+        self.arriving = arriving;
         Ok(verified)
     }
 
     /// Puts the image that was written here into the store, whole or not at all.
     /// `verified` must come from the very bytes that were written. An image that
-    /// is there already stays as it is.
+    /// is there already stays as it is. Objects that [`receive`](Self::receive) has written get
+    /// their names after the image has its own; where that fails, they are dropped.
     pub fn commit(
         mut self,
         verified: &VerifiedImage,
@@ -129,6 +154,8 @@ impl Incoming {
         origin: Origin,
         now: SystemTime,
     ) -> Result<Imported, StoreError> {
+        // As long as it takes, nobody has to wait for a lock.
+        self.arriving.sync();
         let synced = self.write_back.finish().and_then(|()| self.file.sync_all());
         synced.map_err(StoreError::io("sync", self.folder.path()))?;
         if let Some(partial) = self.partial.take() {
@@ -156,6 +183,8 @@ impl Incoming {
             stage::create_folders(parent).map_err(StoreError::io("create", parent))?;
         }
         self.folder.commit(&target).map_err(StoreError::io("create", &target))?;
+        // The image's lock is held: it cannot be removed before its objects are there.
+        self.arriving.commit();
         Ok(Imported { record, new: true })
     }
 

@@ -25,6 +25,10 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
 use super::{Store, StoreError};
 
+mod arriving;
+
+pub(super) use arriving::Arriving;
+
 /// The lock of all objects and trees.
 pub(crate) const OBJECTS_LOCK: &str = "objects";
 
@@ -81,7 +85,7 @@ impl Objects {
             }
             other => other.map_err(StoreError::io("create", &folder))?,
         }
-        if rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_err() {
+        if !may_write(&folder) {
             return Ok(None);
         }
         let lock = store.named_lock(OBJECTS_LOCK, Hold::Shared)?;
@@ -181,31 +185,45 @@ impl Objects {
     /// Syncs what was added and gives it its names. What another process was faster with stays.
     pub(crate) fn commit(mut self) -> Result<u64, StoreError> {
         let Some(staged) = self.staged.take() else { return Ok(0) };
-        let objects = self.store.objects();
-        staged.sync_tree().map_err(StoreError::io("sync", &objects))?;
-        let mut folders = HashSet::new();
-        let mut names: Vec<&String> = self.added.iter().collect();
-        names.sort();
-        for name in &names {
-            let target = self.store.object(name);
-            let folder = stage::folder_of(&target).to_owned();
-            let fault = StoreError::io("create", &target);
-            if !folders.contains(&folder) {
-                match DirBuilder::new().mode(0o700).create(&folder) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(StoreError::io("create", &folder)(error));
-                    }
-                    _ => folders.insert(folder),
-                };
-            }
-            let source = staged.path().join(name.as_str());
-            match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => return Err(fault(error.into())),
-            }
-        }
-        Ok(names.len() as u64)
+        staged.sync_tree().map_err(StoreError::io("sync", self.store.objects()))?;
+        put_in_place(&self.store, &staged, &self.added)?;
+        Ok(self.added.len() as u64)
     }
+}
+
+/// Whether the caller may add objects to this folder.
+fn may_write(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// Gives objects that were synced their names, for who holds the lock of the objects.
+fn put_in_place(
+    store: &Store,
+    staged: &StagedFolder,
+    names: &HashSet<String>,
+) -> Result<(), StoreError> {
+    let mut folders = HashSet::new();
+    let mut names: Vec<&String> = names.iter().collect();
+    names.sort();
+    for name in names {
+        let target = store.object(name);
+        let folder = stage::folder_of(&target).to_owned();
+        let fault = StoreError::io("create", &target);
+        if !folders.contains(&folder) {
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::io("create", &folder)(error));
+                }
+                _ => folders.insert(folder),
+            };
+        }
+        let source = staged.path().join(name.as_str());
+        match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(fault(error.into())),
+        }
+    }
+    Ok(())
 }
 
 /// The folder of new objects.

@@ -1,0 +1,204 @@
+//! Objects out of an image while it is fetched.
+//!
+//! The next version of an image that was rendered will likely be rendered too, and then everything
+//! new in it is unpacked a second time. So what is new is written as objects when it comes by,
+//! as long as more of the image's files were objects already than were not: of an image that
+//! shares little, little is written that may never be needed.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+
+use aci::archive::{ContentAt, ContentSink};
+use aci::stage::{Hold, StagedFolder};
+use rustix::fs::{CWD, RenameFlags};
+
+use super::{Creator, OBJECTS_LOCK, may_write, put_in_place};
+use crate::store::{Store, StoreError};
+
+/// A content of so many bytes at most waits in memory until its digest is known.
+const IN_MEMORY: usize = 256 << 10;
+
+/// The name of a larger content while its digest is not known.
+const UNNAMED: &str = "content";
+
+/// Contents of an image on its way into the store. They are a convenience: where one cannot be
+/// written, for want of room or whatever else, all are dropped and nobody is told.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Arriving(Option<Taking>);
+
+#[derive(Debug)]
+struct Taking {
+    store: Store,
+    /// Made when the first content is written.
+    staged: Option<StagedFolder>,
+    /// What will be objects.
+    names: HashSet<String>,
+    /// Files whose contents are objects already, and files whose contents are not.
+    there: u64,
+    absent: u64,
+    /// Bytes that may still be written.
+    room: u64,
+    /// The content that comes by: its bytes, or the file they are in once there are many.
+    small: Vec<u8>,
+    large: Option<File>,
+}
+
+impl Arriving {
+    /// Begins to look at an image. Nothing will be taken where no objects are, or where the
+    /// caller may not add any.
+    ///
+    /// No lock is held meanwhile, or a slow download would keep others from making room: what is
+    /// there may have gone at the end, and that does no harm.
+    pub(in crate::store) fn begin(store: &Store) -> Self {
+        let folder = store.objects();
+        if !folder.is_dir() || !may_write(&folder) {
+            return Self::default();
+        }
+        // The image comes first: its archive must not find the disk filled by its objects.
+        let room = rustix::fs::statvfs(&folder)
+            .map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize) / 4);
+        Self(Some(Taking {
+            store: store.clone(),
+            staged: None,
+            names: HashSet::new(),
+            there: 0,
+            absent: 0,
+            room,
+            small: Vec::new(),
+            large: None,
+        }))
+    }
+
+    /// Brings what was taken to the disk.
+    pub(in crate::store) fn sync(&mut self) {
+        self.attempt(|taking| match &taking.staged {
+            Some(staged) if !taking.names.is_empty() => {
+                staged.sync_tree().map_err(StoreError::io("sync", staged.path()))
+            }
+            _ => Ok(()),
+        });
+    }
+
+    /// Makes objects of what was taken and synced, unless somebody removes objects right now.
+    pub(in crate::store) fn commit(mut self) {
+        self.attempt(|taking| {
+            let Some(staged) = taking.staged.take().filter(|_| !taking.names.is_empty()) else {
+                return Ok(());
+            };
+            match taking.store.attempt_lock(OBJECTS_LOCK, Hold::Shared)? {
+                Some(_lock) => put_in_place(&taking.store, &staged, &taking.names),
+                None => Ok(()),
+            }
+        });
+    }
+
+    fn attempt(&mut self, step: impl FnOnce(&mut Taking) -> Result<(), StoreError>) {
+        if self.0.as_mut().is_some_and(|taking| step(taking).is_err()) {
+            self.0 = None;
+        }
+    }
+}
+
+impl ContentSink for Arriving {
+    fn piece(&mut self, bytes: &[u8]) {
+        self.attempt(|taking| taking.piece(bytes));
+    }
+
+    fn end(&mut self, content: &ContentAt) {
+        self.attempt(|taking| taking.end(content));
+    }
+}
+
+impl Taking {
+    /// Whether the image shares more than half of its files so far. It stays the same while one
+    /// content comes by.
+    fn is_wanted(&self) -> bool {
+        self.there > self.absent
+    }
+
+    fn piece(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if !self.is_wanted() {
+            return Ok(());
+        }
+        if self.large.is_none() {
+            if self.small.len() + bytes.len() <= IN_MEMORY {
+                self.small.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let small = std::mem::take(&mut self.small);
+            self.large = Some(self.write(UNNAMED, &small)?);
+        }
+        self.spend(bytes)?;
+        match &mut self.large {
+            Some(file) => file.write_all(bytes).map_err(self.fault()),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, content: &ContentAt) -> Result<(), StoreError> {
+        let name = content.digest.digits();
+        if content.size == 0 || self.names.contains(&name) {
+            return self.pass(content);
+        }
+        if self.store.object(&name).exists() {
+            self.there += 1;
+            return self.pass(content);
+        }
+        if self.is_wanted() {
+            self.keep(name)?;
+        }
+        self.absent += 1;
+        Ok(())
+    }
+
+    fn keep(&mut self, name: String) -> Result<(), StoreError> {
+        if self.large.take().is_some() {
+            let creator = self.creator()?;
+            let (from, to) = (creator.path(UNNAMED), creator.path(&name));
+            rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE)
+                .map_err(io::Error::from)
+                .map_err(self.fault())?;
+        } else {
+            let small = std::mem::take(&mut self.small);
+            self.write(&name, &small)?;
+        }
+        self.names.insert(name);
+        Ok(())
+    }
+
+    /// Forgets a content that need not be taken.
+    fn pass(&mut self, content: &ContentAt) -> Result<(), StoreError> {
+        self.small.clear();
+        if self.large.take().is_some() {
+            fs::remove_file(self.creator()?.path(UNNAMED)).map_err(self.fault())?;
+            self.room += content.size;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<File, StoreError> {
+        self.spend(bytes)?;
+        let mut file = self.creator()?.create(name)?;
+        file.write_all(bytes).map_err(self.fault())?;
+        Ok(file)
+    }
+
+    fn spend(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let left = self.room.checked_sub(bytes.len() as u64);
+        self.room = left.ok_or(io::ErrorKind::StorageFull.into()).map_err(self.fault())?;
+        Ok(())
+    }
+
+    fn creator(&mut self) -> Result<Creator, StoreError> {
+        let staged = match &self.staged {
+            Some(staged) => staged,
+            None => self.staged.insert(self.store.staged_folder()?),
+        };
+        Ok(Creator(staged.path().to_owned()))
+    }
+
+    fn fault(&self) -> impl FnOnce(io::Error) -> StoreError + use<> {
+        StoreError::io("write", self.store.objects())
+    }
+}
