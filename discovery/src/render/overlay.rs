@@ -152,13 +152,17 @@ fn as_another(folder: &Path, other: &Path) -> io::Result<()> {
     folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777))?;
     // No list of names and no value is longer (Linux: XATTR_LIST_MAX, XATTR_SIZE_MAX).
     let (mut names, mut value) = (vec![0u8; 64 << 10], vec![0u8; 64 << 10]);
-    let got = rustix::fs::flistxattr(&other, &mut names[..]).or_else(|error| match error {
-        Errno::OPNOTSUPP => Ok(0),
-        other => Err(other),
-    })?;
+    // What the system sets by itself, as labels, is not the caller's to set everywhere.
+    let unless_refused = |error| match error {
+        Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS => Ok(0),
+        error => Err(error),
+    };
+    let got = rustix::fs::flistxattr(&other, &mut names[..]).or_else(unless_refused)?;
     for name in names[..got].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
         let got = rustix::fs::fgetxattr(&other, name, &mut value[..])?;
-        rustix::fs::fsetxattr(&folder, name, &value[..got], XattrFlags::empty())?;
+        rustix::fs::fsetxattr(&folder, name, &value[..got], XattrFlags::empty())
+            .map(|()| 0)
+            .or_else(unless_refused)?;
     }
     folder
         .set_times(FileTimes::new().set_accessed(found.accessed()?).set_modified(found.modified()?))

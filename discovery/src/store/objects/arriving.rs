@@ -6,21 +6,18 @@
 //! shares little, little is written that may never be needed.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
 use std::io::{self, Write};
 
 use aci::archive::{ContentAt, ContentSink};
 use aci::stage::{Hold, StagedFolder};
-use rustix::fs::{CWD, RenameFlags};
 
 use super::{Creator, OBJECTS_LOCK, may_write, put_in_place};
 use crate::store::{Store, StoreError};
 
-/// A content of so many bytes at most waits in memory until its digest is known.
-const IN_MEMORY: usize = 256 << 10;
-
-/// The name of a larger content while its digest is not known.
-const UNNAMED: &str = "content";
+/// The largest content that is taken: it waits in memory until its digest is known, for mostly it
+/// is an object already. One that is larger is read from the archive, where a search for it costs
+/// little beside its size.
+const LARGEST: usize = 4 << 20;
 
 /// Contents of an image on its way into the store. They are a convenience: where one cannot be
 /// written, for want of room or whatever else, all are dropped and nobody is told.
@@ -39,9 +36,8 @@ struct Taking {
     absent: u64,
     /// Bytes that may still be written.
     room: u64,
-    /// The content that comes by: its bytes, or the file they are in once there are many.
-    small: Vec<u8>,
-    large: Option<File>,
+    /// The content that comes by, as far as it may be wanted.
+    content: Vec<u8>,
 }
 
 impl Arriving {
@@ -65,8 +61,7 @@ impl Arriving {
             there: 0,
             absent: 0,
             room,
-            small: Vec::new(),
-            large: None,
+            content: Vec::new(),
         }))
     }
 
@@ -102,7 +97,9 @@ impl Arriving {
 
 impl ContentSink for Arriving {
     fn piece(&mut self, bytes: &[u8]) {
-        self.attempt(|taking| taking.piece(bytes));
+        if let Some(taking) = &mut self.0 {
+            taking.piece(bytes);
+        }
     }
 
     fn end(&mut self, content: &ContentAt) {
@@ -117,77 +114,41 @@ impl Taking {
         self.there > self.absent
     }
 
-    fn piece(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        if !self.is_wanted() {
-            return Ok(());
-        }
-        if self.large.is_none() {
-            if self.small.len() + bytes.len() <= IN_MEMORY {
-                self.small.extend_from_slice(bytes);
-                return Ok(());
-            }
-            let small = std::mem::take(&mut self.small);
-            self.large = Some(self.write(UNNAMED, &small)?);
-        }
-        self.spend(bytes)?;
-        match &mut self.large {
-            Some(file) => file.write_all(bytes).map_err(self.fault()),
-            None => Ok(()),
+    fn piece(&mut self, bytes: &[u8]) {
+        if self.is_wanted() && self.content.len() <= LARGEST {
+            self.content.extend_from_slice(bytes);
         }
     }
 
     fn end(&mut self, content: &ContentAt) -> Result<(), StoreError> {
+        let taken = self.take(content);
+        self.content.clear();
+        taken
+    }
+
+    fn take(&mut self, content: &ContentAt) -> Result<(), StoreError> {
         let name = content.digest.digits();
         if content.size == 0 || self.names.contains(&name) {
-            return self.pass(content);
+            return Ok(());
         }
         if self.store.object(&name).exists() {
             self.there += 1;
-            return self.pass(content);
-        }
-        if self.is_wanted() {
-            self.keep(name)?;
+            return Ok(());
         }
         self.absent += 1;
-        Ok(())
-    }
-
-    fn keep(&mut self, name: String) -> Result<(), StoreError> {
-        if self.large.take().is_some() {
-            let creator = self.creator()?;
-            let (from, to) = (creator.path(UNNAMED), creator.path(&name));
-            rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE)
-                .map_err(io::Error::from)
-                .map_err(self.fault())?;
-        } else {
-            let small = std::mem::take(&mut self.small);
-            self.write(&name, &small)?;
-        }
-        self.names.insert(name);
-        Ok(())
-    }
-
-    /// Forgets a content that need not be taken.
-    fn pass(&mut self, content: &ContentAt) -> Result<(), StoreError> {
-        self.small.clear();
-        if self.large.take().is_some() {
-            fs::remove_file(self.creator()?.path(UNNAMED)).map_err(self.fault())?;
-            self.room += content.size;
+        // Of one that is not wanted nothing is here, and of one too large not all.
+        if self.content.len() as u64 == content.size {
+            self.write(&name)?;
+            self.names.insert(name);
         }
         Ok(())
     }
 
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<File, StoreError> {
-        self.spend(bytes)?;
-        let mut file = self.creator()?.create(name)?;
-        file.write_all(bytes).map_err(self.fault())?;
-        Ok(file)
-    }
-
-    fn spend(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let left = self.room.checked_sub(bytes.len() as u64);
+    fn write(&mut self, name: &str) -> Result<(), StoreError> {
+        let left = self.room.checked_sub(self.content.len() as u64);
         self.room = left.ok_or(io::ErrorKind::StorageFull.into()).map_err(self.fault())?;
-        Ok(())
+        let mut file = self.creator()?.create(name)?;
+        file.write_all(&self.content).map_err(self.fault())
     }
 
     fn creator(&mut self) -> Result<Creator, StoreError> {
@@ -202,3 +163,6 @@ impl Taking {
         StoreError::io("write", self.store.objects())
     }
 }
+
+#[cfg(test)]
+mod tests;
