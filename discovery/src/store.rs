@@ -217,7 +217,10 @@ impl Store {
     /// The store below `root`, which need not exist yet. Clears away what processes
     /// that died left half written.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self { root: root.into() };
+        let root = root.into();
+        // Its parts are looked up from one another, and a process may change its folder.
+        let absolute = std::path::absolute(&root).map_err(StoreError::io("open", &root))?;
+        let store = Self { root: absolute };
         store.clean()?;
         Ok(store)
     }
