@@ -180,4 +180,4 @@ fn remarks(left_out: &LeftOut) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

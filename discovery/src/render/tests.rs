@@ -1,11 +1,12 @@
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use aci::archive::{Compression, Entry, EntryKind, WriteOptions};
 use aci::{Name, Refuse};
+use keys::{Algorithm, GenerateOptions, Keyring, Liveness, Policy, Scope, Signer};
 use serde_json::{Value, json};
 
 use super::*;
@@ -44,11 +45,8 @@ pub(crate) fn archive(manifest: &Value, files: Files<'_>) -> Vec<u8> {
     out
 }
 
-/// Signs an image and imports it, as a fetch does.
-pub(crate) fn import(store: &Store, image: &[u8]) -> StoredImage {
-    use keys::{Algorithm, GenerateOptions, Keyring, Liveness, Policy, Scope, Signer};
-    use std::io::Write;
-
+/// Somebody whose signature counts for every name, and what it is judged by.
+pub(crate) fn author() -> (Signer, Keyring, Policy) {
     let now = SystemTime::now();
     let options = GenerateOptions {
         user_id: "Example CI <ci@example.com>".into(),
@@ -58,17 +56,23 @@ pub(crate) fn import(store: &Store, image: &[u8]) -> StoredImage {
         now,
     };
     let key = keys::generate(&options).unwrap();
-    let signature = Signer::open(&key.secret, None, now).unwrap().sign(image).unwrap();
+    let signer = Signer::open(&key.secret, None, now).unwrap();
     let mut keyring = Keyring::default();
     keyring.push(key.certificate, Scope::Root);
-    let policy = Policy::new(now, Liveness::AtSigning);
+    (signer, keyring, Policy::new(now, Liveness::AtSigning))
+}
+
+/// Signs an image and imports it, as a fetch does.
+pub(crate) fn import(store: &Store, image: &[u8]) -> StoredImage {
+    let (signer, keyring, policy) = author();
+    let signature = signer.sign(image).unwrap();
     let mut incoming = store.stage().unwrap();
     let limits = Limits::default();
     let verified =
         keys::receive(image, &mut incoming, &signature, &keyring, &policy, &limits).unwrap();
     incoming.flush().unwrap();
     let origin = Origin::File { path: "/test".into() };
-    let imported = incoming.commit(&verified, &signature, origin, now).unwrap();
+    let imported = incoming.commit(&verified, &signature, origin, policy.now).unwrap();
     store.open_image(&imported.record.image_id).unwrap().unwrap()
 }
 

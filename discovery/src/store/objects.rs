@@ -64,9 +64,7 @@ pub(crate) struct Objects {
     folder: OwnedFd,
     /// Owner and group that an unprivileged caller's files have, whatever an image says.
     caller: Option<(u32, u32)>,
-    /// What is added has its place here until [`Objects::commit`].
-    staged: Option<StagedFolder>,
-    added: HashSet<String>,
+    added: Added,
     _lock: Lock,
 }
 
@@ -95,15 +93,14 @@ impl Objects {
             store: store.clone(),
             folder: open.into(),
             caller: (!user.is_root()).then(|| (user.as_raw(), rustix::process::getegid().as_raw())),
-            staged: None,
-            added: HashSet::new(),
+            added: Added::new(store),
             _lock: lock,
         }))
     }
 
     /// Whether there is an object of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.added.contains(name) || self.store.object(name).exists()
+        self.added.names.contains(name) || self.store.object(name).exists()
     }
 
     /// Where the object of this name is.
@@ -113,8 +110,8 @@ impl Objects {
 
     /// The same, seen from the [folder](Self::folder) of objects: the kernel goes a shorter way.
     pub(crate) fn place(&self, name: &str) -> PathBuf {
-        match &self.staged {
-            Some(staged) if self.added.contains(name) => staged.path().join(name),
+        match &self.added.staged {
+            Some(staged) if self.added.names.contains(name) => staged.path().join(name),
             _ => [&name[..2], name].iter().collect(),
         }
     }
@@ -133,16 +130,12 @@ impl Objects {
 
     /// What makes new objects to write to. They count when they are [`keep`](Self::keep)ed.
     pub(crate) fn creator(&mut self) -> Result<Creator, StoreError> {
-        let staged = match &self.staged {
-            Some(staged) => staged,
-            None => self.staged.insert(self.store.staged_folder()?),
-        };
-        Ok(Creator(staged.path().to_owned()))
+        self.added.creator()
     }
 
     /// Takes a created object in: whoever wrote it has compared its digest.
     pub(crate) fn keep(&mut self, name: &str) {
-        self.added.insert(name.to_owned());
+        self.added.names.insert(name.to_owned());
     }
 
     /// The place of an object with the properties of an entry, to be linked to.
@@ -183,11 +176,10 @@ impl Objects {
     }
 
     /// Syncs what was added and gives it its names. What another process was faster with stays.
-    pub(crate) fn commit(mut self) -> Result<u64, StoreError> {
-        let Some(staged) = self.staged.take() else { return Ok(0) };
-        staged.sync_tree().map_err(StoreError::io("sync", self.store.objects()))?;
-        put_in_place(&self.store, &staged, &self.added)?;
-        Ok(self.added.len() as u64)
+    pub(crate) fn commit(self) -> Result<u64, StoreError> {
+        self.added.sync()?;
+        self.added.put_in_place()?;
+        Ok(self.added.names.len() as u64)
     }
 }
 
@@ -196,34 +188,60 @@ fn may_write(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-/// Gives objects that were synced their names, for who holds the lock of the objects.
-fn put_in_place(
-    store: &Store,
-    staged: &StagedFolder,
-    names: &HashSet<String>,
-) -> Result<(), StoreError> {
-    let mut folders = HashSet::new();
-    let mut names: Vec<&String> = names.iter().collect();
-    names.sort();
-    for name in names {
-        let target = store.object(name);
-        let folder = stage::folder_of(&target).to_owned();
-        let fault = StoreError::io("create", &target);
-        if !folders.contains(&folder) {
-            match DirBuilder::new().mode(0o700).create(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::io("create", &folder)(error));
-                }
-                _ => folders.insert(folder),
-            };
-        }
-        let source = staged.path().join(name.as_str());
-        match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(fault(error.into())),
-        }
+/// New objects, which have no names in the store yet. Dropped, they never were.
+#[derive(Debug)]
+struct Added {
+    store: Store,
+    /// Where they are; made for the first of them.
+    staged: Option<StagedFolder>,
+    names: HashSet<String>,
+}
+
+impl Added {
+    fn new(store: &Store) -> Self {
+        Self { store: store.clone(), staged: None, names: HashSet::new() }
     }
-    Ok(())
+
+    fn creator(&mut self) -> Result<Creator, StoreError> {
+        let staged = match &self.staged {
+            Some(staged) => staged,
+            None => self.staged.insert(self.store.staged_folder()?),
+        };
+        Ok(Creator(staged.path().to_owned()))
+    }
+
+    /// Brings them to the disk.
+    fn sync(&self) -> Result<(), StoreError> {
+        let Some(staged) = &self.staged else { return Ok(()) };
+        staged.sync_tree().map_err(StoreError::io("sync", self.store.objects()))
+    }
+
+    /// Gives them their names once they are synced, for who holds the lock of the objects.
+    fn put_in_place(&self) -> Result<(), StoreError> {
+        let Some(staged) = &self.staged else { return Ok(()) };
+        let mut folders = HashSet::new();
+        let mut names: Vec<&String> = self.names.iter().collect();
+        names.sort();
+        for name in names {
+            let target = self.store.object(name);
+            let folder = stage::folder_of(&target).to_owned();
+            let fault = StoreError::io("create", &target);
+            if !folders.contains(&folder) {
+                match DirBuilder::new().mode(0o700).create(&folder) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(StoreError::io("create", &folder)(error));
+                    }
+                    _ => folders.insert(folder),
+                };
+            }
+            let source = staged.path().join(name.as_str());
+            match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(fault(error.into())),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The folder of new objects.

@@ -5,13 +5,12 @@
 //! as long as more of the image's files were objects already than were not: of an image that
 //! shares little, little is written that may never be needed.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 
 use aci::archive::{ContentAt, ContentSink};
-use aci::stage::{Hold, StagedFolder};
+use aci::stage::Hold;
 
-use super::{Creator, OBJECTS_LOCK, may_write, put_in_place};
+use super::{Added, OBJECTS_LOCK, may_write};
 use crate::store::{Store, StoreError};
 
 /// The largest content that is taken: it waits in memory until its digest is known, for mostly it
@@ -27,10 +26,7 @@ pub(in crate::store) struct Arriving(Option<Taking>);
 #[derive(Debug)]
 struct Taking {
     store: Store,
-    /// Made when the first content is written.
-    staged: Option<StagedFolder>,
-    /// What will be objects.
-    names: HashSet<String>,
+    added: Added,
     /// Files whose contents are objects already, and files whose contents are not.
     there: u64,
     absent: u64,
@@ -56,8 +52,7 @@ impl Arriving {
             .map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize) / 4);
         Self(Some(Taking {
             store: store.clone(),
-            staged: None,
-            names: HashSet::new(),
+            added: Added::new(store),
             there: 0,
             absent: 0,
             room,
@@ -67,24 +62,14 @@ impl Arriving {
 
     /// Brings what was taken to the disk.
     pub(in crate::store) fn sync(&mut self) {
-        self.attempt(|taking| match &taking.staged {
-            Some(staged) if !taking.names.is_empty() => {
-                staged.sync_tree().map_err(StoreError::io("sync", staged.path()))
-            }
-            _ => Ok(()),
-        });
+        self.attempt(|taking| taking.added.sync());
     }
 
     /// Makes objects of what was taken and synced, unless somebody removes objects right now.
     pub(in crate::store) fn commit(mut self) {
-        self.attempt(|taking| {
-            let Some(staged) = taking.staged.take().filter(|_| !taking.names.is_empty()) else {
-                return Ok(());
-            };
-            match taking.store.attempt_lock(OBJECTS_LOCK, Hold::Shared)? {
-                Some(_lock) => put_in_place(&taking.store, &staged, &taking.names),
-                None => Ok(()),
-            }
+        self.attempt(|taking| match taking.store.attempt_lock(OBJECTS_LOCK, Hold::Shared)? {
+            Some(_lock) => taking.added.put_in_place(),
+            None => Ok(()),
         });
     }
 
@@ -128,7 +113,7 @@ impl Taking {
 
     fn take(&mut self, content: &ContentAt) -> Result<(), StoreError> {
         let name = content.digest.digits();
-        if content.size == 0 || self.names.contains(&name) {
+        if content.size == 0 || self.added.names.contains(&name) {
             return Ok(());
         }
         if self.store.object(&name).exists() {
@@ -139,7 +124,7 @@ impl Taking {
         // Of one that is not wanted nothing is here, and of one too large not all.
         if self.content.len() as u64 == content.size {
             self.write(&name)?;
-            self.names.insert(name);
+            self.added.names.insert(name);
         }
         Ok(())
     }
@@ -147,16 +132,8 @@ impl Taking {
     fn write(&mut self, name: &str) -> Result<(), StoreError> {
         let left = self.room.checked_sub(self.content.len() as u64);
         self.room = left.ok_or(io::ErrorKind::StorageFull.into()).map_err(self.fault())?;
-        let mut file = self.creator()?.create(name)?;
+        let mut file = self.added.creator()?.create(name)?;
         file.write_all(&self.content).map_err(self.fault())
-    }
-
-    fn creator(&mut self) -> Result<Creator, StoreError> {
-        let staged = match &self.staged {
-            Some(staged) => staged,
-            None => self.staged.insert(self.store.staged_folder()?),
-        };
-        Ok(Creator(staged.path().to_owned()))
     }
 
     fn fault(&self) -> impl FnOnce(io::Error) -> StoreError + use<> {

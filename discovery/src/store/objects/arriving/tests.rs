@@ -1,16 +1,18 @@
+use std::collections::HashSet;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aci::archive::{Compression, Entry, EntryKind, WriteOptions};
 use aci::{ContentHash, ImageId, Limits};
 use jiff::Timestamp;
-use keys::{Algorithm, GenerateOptions, Keyring, Liveness, Policy, ReceiveError, Scope, Signer};
+use keys::{Keyring, Policy, ReceiveError, Signer};
 use serde_json::json;
 
 use super::*;
+use crate::render::tests::author;
 use crate::render::{Files, Link, Shape, render_linked};
 use crate::store::{GcOptions, Imported, Incoming, Origin, collect, fsck};
 
@@ -83,28 +85,17 @@ fn digits_of(contents: &[&[u8]]) -> HashSet<String> {
 struct Scene {
     folder: tempfile::TempDir,
     store: Store,
-    secret: Vec<u8>,
+    signer: Signer,
     keyring: Keyring,
     policy: Policy,
 }
 
 impl Scene {
     fn new() -> Self {
-        let now = SystemTime::now();
-        let options = GenerateOptions {
-            user_id: "Example CI <ci@example.com>".into(),
-            algorithm: Algorithm::Ed25519,
-            expires: None,
-            passphrase: None,
-            now,
-        };
-        let key = keys::generate(&options).unwrap();
-        let mut keyring = Keyring::default();
-        keyring.push(key.certificate, Scope::Root);
+        let (signer, keyring, policy) = author();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store")).unwrap();
-        let (policy, secret) = (Policy::new(now, Liveness::AtSigning), key.secret);
-        Self { folder, store, secret, keyring, policy }
+        Self { folder, store, signer, keyring, policy }
     }
 
     /// A store in which an image of the shared files was rendered.
@@ -117,8 +108,7 @@ impl Scene {
     }
 
     fn sign(&self, image: &[u8]) -> Vec<u8> {
-        let signer = Signer::open(&self.secret, None, self.policy.now).unwrap();
-        signer.sign(image).unwrap()
+        self.signer.sign(image).unwrap()
     }
 
     fn receive(
@@ -371,4 +361,21 @@ fn lack_of_room_drops_what_was_taken() {
         assert_eq!(scene.staged().len(), usize::from(fits));
     }
     assert!(scene.staged().is_empty());
+}
+
+/// What is below a store is found however the store was named.
+#[test]
+fn store_of_a_relative_path_is_rendered_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let up =
+        std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect::<PathBuf>();
+    let relative = up.join(folder.path().strip_prefix("/").unwrap()).join("store");
+    assert!(relative.is_relative());
+    let scene = Scene { store: Store::open(relative).unwrap(), folder, ..Scene::new() };
+    let first = scene.fetch(&with(shared(), &[("rootfs/own", b"own")]));
+    for target in ["first", "again"] {
+        let target = scene.render(&first, target);
+        assert_eq!(fs::read(target.join("own")).unwrap(), b"own");
+    }
+    scene.clean();
 }
