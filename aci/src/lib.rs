@@ -131,6 +131,7 @@ pub mod push;
 mod quantity;
 mod reference;
 mod refusal;
+pub mod root;
 pub mod stage;
 mod template;
 mod types;

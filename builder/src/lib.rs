@@ -14,6 +14,7 @@ mod capability;
 mod error;
 mod exec;
 mod ignore;
+pub mod manifest;
 mod overrides;
 mod owner;
 mod pack;

@@ -23,7 +23,6 @@ mod isolators;
 mod mounts;
 mod note;
 mod process;
-mod root;
 mod seccomp;
 mod units;
 mod users;
@@ -46,11 +45,11 @@ pub use note::{Note, Outcome};
 pub use process::app_name;
 pub(crate) use units::{limits, properties};
 
+pub(crate) use aci::root::Root;
 use config::{Capabilities, DeviceRule, Linux, Namespace, Process, Resources, RootFolder, User};
 use handlers::Handler;
 use isolators::Wishes;
 use mounts::{Occupied, Sources};
-pub(crate) use root::Root;
 use users::Identity;
 
 /// Which network a container has.

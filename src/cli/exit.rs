@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use aci::{Refusal, Refuse};
+use builder::manifest::EditFault;
 use discovery::explain::Step;
 
 use super::Context;
@@ -84,7 +85,14 @@ impl Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(Kind::Failed, error)
+        let error = error.into();
+        let kind = match error.downcast_ref() {
+            Some(EditFault::Absent(_)) => Kind::Absent,
+            Some(EditFault::Manifest(_)) => Kind::Refused,
+            Some(EditFault::Edit(_) | EditFault::Value(_)) => Kind::Usage,
+            None => Kind::Failed,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -10,8 +10,8 @@ use aci::manifest::App;
 use super::config::{Config, Process};
 use super::mounts::Occupied;
 use super::note::Note;
-use super::root::Root;
 use super::{BundleError, BundleOptions, process};
+use aci::root::Root;
 
 /// When a handler runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

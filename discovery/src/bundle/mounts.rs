@@ -12,9 +12,9 @@ use rustix::io::Errno;
 use super::config::Mount;
 use super::host::Host;
 use super::note::Note;
-use super::root::{Place, Root, clean, is_file, is_folder};
 use super::volumes::Placed;
 use super::{BundleError, Network};
+use aci::root::{Place, Root, clean, is_file, is_folder};
 
 /// Hidden altogether: the kernel's memory, keys and tables.
 pub(super) const MASKED: [&str; 19] = [

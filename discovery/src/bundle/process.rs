@@ -7,8 +7,8 @@ use aci::manifest::App;
 
 use super::BundleError;
 use super::mounts::Occupied;
-use super::root::{Root, clean, is_file, is_folder};
 use super::users::Identity;
+use aci::root::{Root, clean, is_file, is_folder};
 
 /// The spec's PATH for apps that bring none.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -9,7 +9,7 @@ use aci::manifest::App;
 
 use super::BundleError;
 use super::host::Host;
-use super::root::{Root, clean};
+use aci::root::{Root, clean};
 
 /// Longest `/etc/passwd` or `/etc/group` that is read.
 const FILE_BYTES: u64 = 4 << 20;

@@ -4,8 +4,8 @@ use aci::JsonPath;
 use aci::manifest::{MountPoint, Port};
 use serde_json::{Value, json};
 
-use super::editor::{Editor, named};
-use super::{Failure, pair, path};
+use super::{Failure, pair};
+use builder::manifest::{Editor, named, path};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "The app")]
@@ -188,7 +188,7 @@ fn put_named(
     item: &Value,
     optional: &[&str],
 ) -> Result<(), Failure> {
-    editor.put(list, &item.to_string(), optional, |other| other["name"] == item["name"])
+    Ok(editor.put(list, &item.to_string(), optional, |other| other["name"] == item["name"])?)
 }
 
 /// `EVENT=EXEC`, where EXEC is a list of words in JSON, or one program without arguments.

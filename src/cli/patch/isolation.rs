@@ -4,9 +4,9 @@ use aci::{Document, Identifier};
 use anyhow::anyhow;
 use serde_json::{Map, Value, json};
 
-use super::editor::{Editor, named};
-use super::{Failure, path};
+use super::Failure;
 use crate::cli::Kind;
+use builder::manifest::{Editor, named, path};
 
 const CAPABILITIES: [&str; 2] =
     ["os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set"];
@@ -59,10 +59,11 @@ impl IsolationEdits {
     }
 
     pub(super) fn remove(&self, editor: &mut Editor) -> Result<(), Failure> {
-        self.remove_isolator.iter().try_for_each(|name| {
+        for name in &self.remove_isolator {
             let what = format!("isolator {name}");
-            editor.remove_items(&path(&["app", "isolators"]), &what, named(name))
-        })
+            editor.remove_items(&path(&["app", "isolators"]), &what, named(name))?;
+        }
+        Ok(())
     }
 
     pub(super) fn put(&self, editor: &mut Editor) -> Result<(), Failure> {
@@ -94,10 +95,10 @@ impl IsolationEdits {
             }
             editor.put_value(&list, name, &value.to_string())?;
         }
-        self.isolators
-            .iter()
-            .chain(&self.more_isolators)
-            .try_for_each(|(name, value)| editor.put_value(&list, name, value))
+        for (name, value) in self.isolators.iter().chain(&self.more_isolators) {
+            editor.put_value(&list, name, value)?;
+        }
+        Ok(())
     }
 }
 

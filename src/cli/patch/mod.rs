@@ -1,20 +1,19 @@
 //! `gantry patch`: an image gets another manifest, and keeps all the rest.
 
 mod app;
-mod editor;
 mod isolation;
 mod names;
 
 use std::path::{Path, PathBuf};
 
-use aci::archive::{Compression, ImageFinding, Validated, validate_manifest};
-use aci::{JsonPath, Limits, Refusal, Severity};
+use aci::archive::{Compression, ImageFinding};
+use aci::{JsonPath, Limits, Refusal};
 use anyhow::anyhow;
 
 use super::files::read_small;
 use super::rewrite::{Output, Rewrite};
 use super::{Context, Failure, Kind};
-use editor::Editor;
+use builder::manifest::{self, Editor, Unacceptable};
 
 /// Edit the manifest of an image, and print the new image ID.
 ///
@@ -130,21 +129,12 @@ impl Args {
     }
 }
 
-/// Refuses a manifest with errors, all of them told, and warns of what is new in it. What other
-/// tools refuse and we can read is an error where it is new, so that an image that has it
-/// already can be edited.
+/// Refuses a manifest with errors, all of them told, and warns of what is new in it.
 fn check(context: &Context, old: &[u8], new: &[u8]) -> Result<(), Failure> {
-    let (read, Validated { findings, .. }) = validate_manifest(new);
-    let before = validate_manifest(old).1.findings;
-    let known = |one: &ImageFinding| {
-        before.iter().any(|other| (&other.code, &other.message) == (&one.code, &one.message))
-    };
     let line = |one: &ImageFinding| discovery::printable_line(&one.to_string());
-    let is_error =
-        |one: &&ImageFinding| one.severity == Severity::Error && !(read.is_some() && known(one));
-    let errors: Vec<String> = findings.iter().filter(is_error).map(line).collect();
-    if !errors.is_empty() {
-        return Err(Failure::refusal(
+    let (_, warnings) = manifest::check(old, new).map_err(|Unacceptable(errors)| {
+        let errors: Vec<String> = errors.iter().map(line).collect();
+        Failure::refusal(
             Kind::Refused,
             Refusal {
                 code: "manifest-invalid".to_owned(),
@@ -157,9 +147,9 @@ fn check(context: &Context, old: &[u8], new: &[u8]) -> Result<(), Failure> {
                 next: "correct the edits; --set PATH=JSON and --unset PATH reach every field"
                     .to_owned(),
             },
-        ));
-    }
-    findings.iter().filter(|one| !known(one)).for_each(|one| context.warn(line(one)));
+        )
+    })?;
+    warnings.iter().for_each(|one| context.warn(line(one)));
     Ok(())
 }
 
@@ -190,11 +180,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
-}
-
-/// A path of keys.
-fn path(keys: &[&str]) -> JsonPath {
-    keys.iter().fold(JsonPath::default(), |path, key| path.key(key))
 }
 
 #[cfg(test)]

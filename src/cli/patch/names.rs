@@ -4,8 +4,8 @@ use aci::manifest::Dependency;
 use aci::{AcVersion, Document, Identifier, ImageId, Label, Labels, Name, Reference};
 use serde_json::{Value, json};
 
-use super::editor::{Editor, named};
-use super::{Failure, pair, path};
+use super::{Failure, pair};
+use builder::manifest::{Editor, named, path};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "The image")]

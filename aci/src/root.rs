@@ -16,13 +16,13 @@ use rustix::io::Errno;
 
 /// An open rootfs folder.
 #[derive(Debug)]
-pub(crate) struct Root {
+pub struct Root {
     folder: OwnedFd,
 }
 
 /// What stood in the place where a folder was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// Nothing: the folder was made.
     Made,
     /// An empty folder.
@@ -35,18 +35,18 @@ pub(crate) enum Place {
 
 impl Root {
     /// Opens the rootfs at `path`.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self { folder: rustix::fs::open(path, flags, Mode::empty())? })
     }
 
     /// What `path` is, symlinks followed; `None` where there is nothing.
-    pub(crate) fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+    pub fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         self.stat_with(path, OFlags::empty())
     }
 
     /// What `path` itself is, a symlink at its end not followed.
-    pub(crate) fn lstat(&self, path: &Path) -> io::Result<Option<Stat>> {
+    pub fn lstat(&self, path: &Path) -> io::Result<Option<Stat>> {
         self.stat_with(path, OFlags::NOFOLLOW)
     }
 
@@ -59,7 +59,7 @@ impl Root {
 
     /// The bytes of the regular file `path`, at most `limit` of them; `None` where
     /// there is no such file.
-    pub(crate) fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    pub fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
         // A device or a fifo in the place of the file would act, or hang, on opening.
         if !self.stat(path)?.is_some_and(|stat| is_file(&stat)) {
             return Ok(None);
@@ -73,7 +73,7 @@ impl Root {
     }
 
     /// `path` with every symlink on it resolved; what does not exist stays as written.
-    pub(crate) fn resolved(&self, path: &Path) -> io::Result<PathBuf> {
+    pub fn resolved(&self, path: &Path) -> io::Result<PathBuf> {
         let mut rest = Vec::new();
         let mut existing = path;
         loop {
@@ -95,7 +95,7 @@ impl Root {
 
     /// Makes `path` a folder, mode 0755, with its parents. What is no folder at its
     /// end makes way, as the spec asks for mount points (ace.md, "Volume Setup").
-    pub(crate) fn make_folder(&self, path: &Path) -> io::Result<Place> {
+    pub fn make_folder(&self, path: &Path) -> io::Result<Place> {
         let mut parent = self.open_below(Path::new("/"), OFlags::PATH)?.ok_or(Errno::NOENT)?;
         let names: Vec<&OsStr> = path
             .components()
@@ -146,7 +146,7 @@ impl Root {
 
     /// Makes `path` a regular file, for another to be mounted over it, with folders above it as
     /// [`Root::make_folder`] makes them.
-    pub(crate) fn make_file(&self, path: &Path) -> io::Result<Place> {
+    pub fn make_file(&self, path: &Path) -> io::Result<Place> {
         match self.stat(path)? {
             Some(stat) if is_folder(&stat) => return Err(io::ErrorKind::IsADirectory.into()),
             Some(_) => return Ok(Place::Filled),
@@ -192,12 +192,12 @@ impl Root {
 }
 
 /// Whether it is a folder.
-pub(crate) fn is_folder(stat: &Stat) -> bool {
+pub fn is_folder(stat: &Stat) -> bool {
     rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()
 }
 
 /// Whether it is a regular file.
-pub(crate) fn is_file(stat: &Stat) -> bool {
+pub fn is_file(stat: &Stat) -> bool {
     rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file()
 }
 
@@ -209,7 +209,7 @@ fn name_of(file: &OwnedFd) -> io::Result<PathBuf> {
 
 /// `path` from the root, without `.` and doubled slashes; `None` where it is not
 /// absolute, holds `..`, or a NUL, which no mount can.
-pub(crate) fn clean(path: &str) -> Option<PathBuf> {
+pub fn clean(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
     if !path.is_absolute() || path.as_os_str().as_bytes().contains(&0) {
         return None;
