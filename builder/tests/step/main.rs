@@ -1,0 +1,6 @@
+//! Commands that run in a root file system, as root, as a user and as a user with subordinate IDs.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
+mod command;
+mod support;
