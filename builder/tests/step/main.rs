@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
+mod changes;
 mod command;
+mod ends;
+mod engines;
+mod found;
+mod hostile;
 mod support;

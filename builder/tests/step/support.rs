@@ -206,7 +206,7 @@ impl Scene {
     /// Runs a line of shell.
     #[track_caller]
     pub(crate) fn shell(&mut self, line: &str) -> Outcome {
-        self.run(["busybox", "sh", "-ec", &format!("alias ls='busybox ls'\n{line}")])
+        self.run(["busybox", "sh", "-ec", line])
     }
 
     #[track_caller]
@@ -262,6 +262,24 @@ impl Scene {
         command
     }
 
+    /// Copies a program of the machine and the libraries that it is linked with.
+    pub(crate) fn with_program(&self, program: &Path, place: &str) {
+        let output = Command::new("ldd").arg(program).output().unwrap();
+        let found = String::from_utf8(output.stdout).unwrap();
+        let libraries = found.split_whitespace().filter(|word| word.starts_with('/'));
+        for (source, place) in libraries.map(|it| (it, &it[1..])).chain([(
+            program.to_str().unwrap(), place,
+        )]) {
+            let place = self.root().join(place);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::copy(source, place).unwrap();
+        }
+    }
+
+    pub(crate) fn own_all(&self) {
+        self.give();
+    }
+
     /// Makes everything the caller's.
     fn give(&self) {
         if matches!(self.caller, Caller::Alone | Caller::Ranges) {
@@ -279,6 +297,10 @@ fn own(path: &Path) {
 
 pub(crate) fn text(text: &str) -> Bytes {
     Bytes::from(OsStr::new(text))
+}
+
+pub(crate) fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Everything below a folder: mode, owner, and content or target.
