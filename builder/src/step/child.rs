@@ -43,11 +43,19 @@ pub fn child() -> io::Result<ExitCode> {
         Order::Remove { scratch, .. } => remove::clear(&scratch.path()).map(|()| 0),
         Order::Init(_) => return Ok(ExitCode::FAILURE),
     };
-    channel.say(&match said {
+    Ok(last_words(&mut channel, said))
+}
+
+/// Says how it ended. Where nobody listens any more, that is why it ended.
+pub(super) fn last_words(channel: &mut Channel, said: Result<u8, Fault>) -> ExitCode {
+    let said = match said {
         Ok(code) => Said::Ended(code),
         Err(fault) => Said::Failed(fault),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    };
+    match channel.say(&said) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Closes what a caller left open for its children: a command must not find files of the host.

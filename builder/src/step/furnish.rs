@@ -75,6 +75,17 @@ pub(super) fn processes(root: &Path) -> io::Result<()> {
     Ok(mount("proc", root.join("proc"), "proc", closed(), None::<&CStr>)?)
 }
 
+/// Hides control groups of both versions at once, which crun refuses even where it is to use none.
+pub(super) fn hide_hybrid_groups() -> io::Result<()> {
+    const GROUPS: &str = "/sys/fs/cgroup";
+    if !Path::new(GROUPS).join("unified").exists() {
+        return Ok(());
+    }
+    let options = data("mode=755,size=0k")?;
+    let flags = closed() | MountFlags::RDONLY;
+    Ok(mount("tmpfs", GROUPS, "tmpfs", flags, options.as_c_str())?)
+}
+
 /// A folder with the usual devices and nothing else.
 fn devices(run: &Run, merged: &Path, input: &OwnedFd) -> io::Result<()> {
     let dev = merged.join("dev");

@@ -11,6 +11,7 @@ use rustix::mount::MountPropagationFlags;
 use rustix::process::Signal;
 use rustix::thread::UnshareFlags;
 
+use super::child::last_words;
 use super::error::Fault;
 use super::order::{Channel, Engine, Run, Said};
 use super::{furnish, oci, owners, process, root};
@@ -20,13 +21,9 @@ pub(super) fn run(run: &Run, mut channel: Channel, input: OwnedFd) -> io::Result
     // Either would do where the holder is killed: this until there is a thread that listens.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let said = match step(run, &mut channel, input) {
-        Ok(code) => Said::Ended(code),
-        Err(fault) => Said::Failed(fault),
-    };
-    channel.say(&said)?;
+    let said = step(run, &mut channel, input);
     // The kernel ends all others when this process does.
-    Ok(ExitCode::SUCCESS)
+    Ok(last_words(&mut channel, said))
 }
 
 fn step(run: &Run, channel: &mut Channel, input: OwnedFd) -> Result<u8, Fault> {

@@ -15,9 +15,6 @@ use super::order::{Bytes, Engine, Run};
 use super::root::Root;
 use super::{faked, furnish, printable, process};
 
-/// The container's name, in a folder of state of its own.
-const ID: &str = "step";
-
 /// Runs the command in the runtime.
 pub(super) fn run(run: &Run, root: &Root, input: OwnedFd) -> Result<u8, Fault> {
     let engine = match run.engine {
@@ -28,6 +25,9 @@ pub(super) fn run(run: &Run, root: &Root, input: OwnedFd) -> Result<u8, Fault> {
     let failed = |why: String| Fault::Engine { engine: engine.to_owned(), why };
     process::program(run, &root.merged)?;
     let bundle = run.scratch("bundle");
+    // A name that no other step of this machine has, for the runtime's control group.
+    let own = fs::read_link("/proc/self").map_err(Fault::setup("read /proc/self"))?;
+    let id = format!("gantry-step-{}", own.display());
     let config = config(run, root, engine)?;
     write(&bundle, &config).map_err(Fault::setup("write the engine's config.json"))?;
     // The runtime is in the PID namespace of the step, and so must be what it reads of itself.
@@ -37,9 +37,10 @@ pub(super) fn run(run: &Run, root: &Root, input: OwnedFd) -> Result<u8, Fault> {
     command.env_clear().arg("--root").arg(bundle.join("state"));
     command.arg("--log").arg(&log).args(["--log-format", "json"]);
     if run.engine == Engine::Crun {
+        furnish::hide_hybrid_groups().map_err(Fault::setup("hide control groups"))?;
         command.arg("--cgroup-manager=disabled");
     }
-    command.args(["run", "--bundle"]).arg(&bundle).arg("--pid-file").arg(&started).arg(ID);
+    command.args(["run", "--bundle"]).arg(&bundle).arg("--pid-file").arg(&started).arg(&id);
     let child = command
         .stdin(Stdio::from(input))
         .spawn()
