@@ -9,7 +9,6 @@ use std::sync::atomic::AtomicBool;
 
 use discovery::runtime::unshare;
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit};
 use rustix::thread::UnshareFlags;
 
 use super::error::Fault;
@@ -84,14 +83,6 @@ fn hear_ignored_signals() -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Walking a tree takes a descriptor for each of the folders that are inside each other. A
-/// process that starts a command does not call this: limits are inherited.
-pub(super) fn more_descriptors() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let all = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let _ = rustix::process::setrlimit(Resource::Nofile, all);
 }
 
 /// A call that was cut short by a signal is made again.

@@ -119,7 +119,8 @@ mod tests {
     fn filter_kills_nobody() {
         let program = filter().unwrap();
         assert!(!program.is_empty());
-        let kills = |k: u32| k == libc::SECCOMP_RET_KILL_PROCESS || k == libc::SECCOMP_RET_KILL_THREAD;
+        let kills =
+            |k: u32| k == libc::SECCOMP_RET_KILL_PROCESS || k == libc::SECCOMP_RET_KILL_THREAD;
         assert!(!program.iter().any(|it| it.code == 0x06 && kills(it.k)));
     }
 }

@@ -225,7 +225,8 @@ fn plain(escaped: &[u8]) -> PathBuf {
     let mut rest = escaped;
     while let Some((first, after)) = rest.split_first() {
         let octal = after.get(..3).and_then(|three| std::str::from_utf8(three).ok());
-        match octal.and_then(|three| u8::from_str_radix(three, 8).ok()).filter(|_| *first == b'\\') {
+        match octal.and_then(|three| u8::from_str_radix(three, 8).ok()).filter(|_| *first == b'\\')
+        {
             Some(byte) => {
                 bytes.push(byte);
                 rest = after.get(3..).unwrap_or_default();

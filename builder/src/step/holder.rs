@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::thread::UnshareFlags;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
-use super::child::{again, more_descriptors};
+use super::child::again;
 use super::collect::{self, Prepared};
 use super::error::Fault;
 use super::order::{Channel, Order, Run, Said};
@@ -47,7 +47,6 @@ pub(super) fn hold(run: Run, caller: &mut Channel, input: OwnedFd) -> Result<u8,
     };
     // When this process has ended, so has every other in its namespace, and nothing is mounted.
     init.wait().map_err(Fault::setup("wait for the step"))?;
-    more_descriptors();
     collect::collect(run, &prepared)?;
     Ok(code)
 }

@@ -44,10 +44,8 @@ fn step(run: &Run, channel: &mut Channel, input: OwnedFd) -> Result<u8, Fault> {
 
 /// Leaves the host's namespaces.
 fn leave(run: &Run) -> Result<(), Fault> {
-    let mut flags = UnshareFlags::NEWNS
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
+    let mut flags =
+        UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
     if !run.host_network {
         flags |= UnshareFlags::NEWNET;
     }

@@ -170,7 +170,8 @@ pub(super) fn make(planned: &Points, merged: &Path, points: &Path) -> Result<(),
         }
     }
     // Children first: they change the times of their parents.
-    let mut ways: Vec<&Path> = planned.missing.keys().flat_map(|it| it.ancestors().skip(1)).collect();
+    let mut ways: Vec<&Path> =
+        planned.missing.keys().flat_map(|it| it.ancestors().skip(1)).collect();
     ways.push(Path::new(""));
     ways.sort_by_key(|way| std::cmp::Reverse(way.components().count()));
     ways.dedup();

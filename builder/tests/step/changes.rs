@@ -44,8 +44,18 @@ fn removed_and_replaced_things_are_told() {
             busybox mkfifo /fifo";
         let ended = scene.shell(line);
         ended.good();
-        let wanted = ["a", "-a/gone", "a/made", "again", "again/new", "fifo", "file", "-folder",
-            "link", "turned"];
+        let wanted = [
+            "a",
+            "-a/gone",
+            "a/made",
+            "again",
+            "again/new",
+            "fifo",
+            "file",
+            "-folder",
+            "link",
+            "turned",
+        ];
         assert_eq!(ended.paths(), wanted, "{caller:?}");
         ended.is_folder("a", false);
         ended.is_folder("again", true);

@@ -38,7 +38,8 @@ fn command_has_its_environment_and_no_other() {
         let wanted: [&[u8]; 5] = [b"", b"EMPTY=", b"FOO=a,b=c\nd", b"PATH=/bin", b"RAW=\xff"];
         assert_eq!(found, wanted, "{caller:?}");
         // Nor can it look into the first process of its namespace.
-        let looked = scene.shell("cat /proc/1/environ /proc/1/maps || echo no; cat /proc/1/cmdline");
+        let looked =
+            scene.shell("cat /proc/1/environ /proc/1/maps || echo no; cat /proc/1/cmdline");
         assert!(!looked.text().contains("LEAK"), "{}", looked.text());
         assert!(looked.text().starts_with("no\n"), "{}", looked.text());
     }
@@ -107,7 +108,8 @@ fn command_starts_in_its_working_directory() {
 fn command_inherits_nothing() {
     for caller in Caller::all() {
         let mut scene = Scene::new(caller);
-        let line = "busybox ls /proc/self/fd; umask; busybox id -u; busybox id -g; busybox hostname";
+        let line =
+            "busybox ls /proc/self/fd; umask; busybox id -u; busybox id -g; busybox hostname";
         let found = with_inheritance(&mut scene, &["busybox", "sh", "-c", line]);
         // 3 is the list's own.
         assert_eq!(found, "0\n1\n2\n3\n0022\n0\n0\nstep\n", "{caller:?}");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use builder::step::Fault;
 use rustix::process::{Pid, Signal};
 
 use super::support::{Caller, Scene, USER};
@@ -15,8 +16,10 @@ fn killed_caller_leaves_no_process() {
         for signal in [Signal::KILL, Signal::TERM, Signal::INT] {
             let mut scene = Scene::new(caller);
             let mark = format!("10{}{}", std::process::id(), signal.as_raw());
-            let line = format!("echo >/made; busybox chown 5:5 /made; busybox mkdir -m 0 /shut
-                busybox setsid busybox sleep {mark} & busybox sleep {mark}");
+            let line = format!(
+                "echo >/made; busybox chown 5:5 /made; busybox mkdir -m 0 /shut
+                busybox setsid busybox sleep {mark} & busybox sleep {mark}"
+            );
             let mut child = scene.prepare(["busybox", "sh", "-c", &line]).spawn().unwrap();
             wait_for(|| sleepers(&mark) == 2);
             send(&child, signal);
@@ -90,7 +93,9 @@ fn wait_for(mut it: impl FnMut() -> bool) {
 
 /// How many processes sleep for this long.
 fn sleepers(mark: &str) -> usize {
-    commands().filter(|(_, words)| words.iter().any(|word| word == mark) && words.len() == 3).count()
+    commands()
+        .filter(|(_, words)| words.iter().any(|word| word == mark) && words.len() == 3)
+        .count()
 }
 
 /// How many processes of the example in this folder there are.
@@ -123,5 +128,22 @@ fn scratch_of_another_user_is_not_cleared() {
         assert_ne!(rustix::process::geteuid().as_raw(), USER);
         let output = scene.command(&["remove", "others"]).output().unwrap();
         assert!(!output.status.success() && others.join("upper").exists());
+    }
+}
+
+#[test]
+fn folders_too_deep_for_a_path_are_told_and_removed() {
+    for caller in Caller::all() {
+        let mut scene = Scene::new(caller);
+        let line = "i=0; while [ $i -lt 2500 ]; do
+            busybox mkdir xx; cd -P xx 2>/dev/null || :; i=$((i+1)); done";
+        let ended = scene.run(["busybox", "sh", "-c", line]);
+        assert!(
+            matches!(ended.fault, Some(Fault::Changes { .. })),
+            "{caller:?}: {:?}",
+            ended.error
+        );
+        assert!(scene.command(&["remove", "scratch"]).status().unwrap().success());
+        assert!(fs::read_dir(scene.path("scratch")).unwrap().next().is_none(), "{caller:?}");
     }
 }

@@ -192,9 +192,18 @@ fn mounts_that_cannot_be_are_refused() {
         symlink("../../none/../x", scene.root().join("nowhere")).unwrap();
         let source = scene.path("source");
         fs::create_dir(&source).unwrap();
-        for target in ["/", "/proc/x", "/to-proc/x", "/dev", "/file", "/file/x", "/loop/x",
-            "/nowhere", "/a/../b", "relative"]
-        {
+        for target in [
+            "/",
+            "/proc/x",
+            "/to-proc/x",
+            "/dev",
+            "/file",
+            "/file/x",
+            "/loop/x",
+            "/nowhere",
+            "/a/../b",
+            "relative",
+        ] {
             scene.order.mounts.clear();
             scene.mount(&source, target, false);
             let ended = scene.run(["busybox", "true"]);

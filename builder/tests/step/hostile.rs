@@ -27,8 +27,20 @@ fn links_in_the_place_of_folders_lead_nowhere() {
         scene.mount(&cache, "/var/cache", false);
         scene.mount(&cache, "/up/cache", false);
         scene.order.owners = vec![
-            Owned { path: text("var/below"), uid: 1, gid: 1, mode: Some(0o4777), attributes: vec![] },
-            Owned { path: text("../outside"), uid: 1, gid: 1, mode: Some(0o4777), attributes: vec![] },
+            Owned {
+                path: text("var/below"),
+                uid: 1,
+                gid: 1,
+                mode: Some(0o4777),
+                attributes: vec![],
+            },
+            Owned {
+                path: text("../outside"),
+                uid: 1,
+                gid: 1,
+                mode: Some(0o4777),
+                attributes: vec![],
+            },
         ];
         scene.prepare(["true"]);
         let before = (snapshot(&outside), snapshot(&scene.root()));
@@ -52,9 +64,11 @@ fn links_that_lead_to_the_host_name_nothing_of_it() {
         fs::write(&secret, "of the host\n").unwrap();
         symlink(&secret, scene.root().join("bin/stolen")).unwrap();
         symlink("/", scene.root().join("work")).unwrap();
-        let line = format!("cat /bin/stolen {0} /work{0} /../..{0} /proc/1/root{0} \
+        let line = format!(
+            "cat /bin/stolen {0} /work{0} /../..{0} /proc/1/root{0} \
             /proc/1/cwd{0} 2>/dev/null || :; busybox grep -c scratch /proc/self/mountinfo || :",
-            secret.display());
+            secret.display()
+        );
         assert_eq!(scene.shell(&line).good(), "0\n", "{caller:?}");
     }
 }

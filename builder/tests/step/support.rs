@@ -223,7 +223,10 @@ impl Scene {
     }
 
     /// A command that runs the step, of this caller.
-    pub(crate) fn prepare<S: AsRef<OsStr>>(&mut self, words: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn prepare<S: AsRef<OsStr>>(
+        &mut self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Command {
         self.order.command = words.into_iter().map(|word| Bytes::from(word.as_ref())).collect();
         fs::write(self.path("order.json"), serde_json::to_vec(&self.order).unwrap()).unwrap();
         let _ = fs::remove_file(self.path("result.json"));
@@ -267,9 +270,9 @@ impl Scene {
         let output = Command::new("ldd").arg(program).output().unwrap();
         let found = String::from_utf8(output.stdout).unwrap();
         let libraries = found.split_whitespace().filter(|word| word.starts_with('/'));
-        for (source, place) in libraries.map(|it| (it, &it[1..])).chain([(
-            program.to_str().unwrap(), place,
-        )]) {
+        for (source, place) in
+            libraries.map(|it| (it, &it[1..])).chain([(program.to_str().unwrap(), place)])
+        {
             let place = self.root().join(place);
             fs::create_dir_all(place.parent().unwrap()).unwrap();
             fs::copy(source, place).unwrap();
@@ -327,4 +330,3 @@ fn example() -> PathBuf {
     let found = test.ancestors().map(|it| it.join("examples/step_child")).find(|it| it.exists());
     found.expect("cargo builds the example step_child with the tests")
 }
-
