@@ -64,10 +64,10 @@ fn give(place: &Path, owned: &Owned, alone: bool) -> io::Result<()> {
             other => other?,
         }
     }
-    if let Some(mode) = owned.mode.filter(|_| !found.is_symlink()) {
-        if fs::symlink_metadata(place)?.mode() & 0o7777 != mode {
-            fs::set_permissions(place, fs::Permissions::from_mode(mode))?;
-        }
+    let mode = owned.mode.filter(|_| !found.is_symlink());
+    let has = fs::symlink_metadata(place)?.mode() & 0o7777;
+    if let Some(mode) = mode.filter(|mode| *mode != has) {
+        fs::set_permissions(place, fs::Permissions::from_mode(mode))?;
     }
     for (name, value) in &owned.attributes {
         set(place, name, value.as_slice())?;

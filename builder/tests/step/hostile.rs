@@ -86,6 +86,6 @@ fn overlay_attributes_of_an_image_mean_nothing() {
         fs::create_dir_all(other.join("private")).unwrap();
         fs::write(other.join("private/stolen"), "").unwrap();
         scene.order.lower.push(other);
-        assert_eq!(scene.shell("busybox ls /shown 2>&1 || :").text().contains("stolen"), false);
+        assert!(!scene.shell("busybox ls /shown 2>&1 || :").text().contains("stolen"));
     }
 }
