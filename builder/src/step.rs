@@ -140,8 +140,8 @@ impl Step<'_> {
     /// Runs the command with this process's standard input, output and error, and waits for it.
     ///
     /// Afterwards everything in `scratch/upper` belongs to the caller where the caller is not root;
-    /// [`Changes`] says what it is in the image. After an error, and where this process was killed,
-    /// [`remove_scratch`] clears the folder.
+    /// [`Changes`] says what it is in the image. After a [`Fault`] the scratch folder is empty again;
+    /// where a process of the step was killed, [`remove_scratch`] clears it.
     ///
     /// A command that could not be started is an error ([`Fault::NotFound`] and its neighbours), so
     /// that it is never taken for one that ended with code 127; [`StepError::code`] has the code

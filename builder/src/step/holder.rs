@@ -1,6 +1,7 @@
 //! The holder of a step: it starts its first process, ends it when the caller ends, and lists what
 //! was changed.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use discovery::runtime::unshare;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::thread::UnshareFlags;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
@@ -17,9 +18,35 @@ use super::child::again;
 use super::collect::{self, Prepared};
 use super::error::Fault;
 use super::order::{Channel, Order, Run, Said};
+use super::{printable, remove};
 
-/// Holds a step to its end. Gives the command's code.
+/// Holds a step to its end. Gives the command's code; after an error the scratch folder is empty
+/// again.
 pub(super) fn hold(run: Run, caller: &mut Channel, input: OwnedFd) -> Result<u8, Fault> {
+    let scratch = run.scratch.path();
+    let mut entries = fs::read_dir(&scratch).map_err(Fault::setup("read the scratch folder"))?;
+    if entries.next().is_some() {
+        return Err(Fault::Setup {
+            doing: format!("use {}", printable(&scratch)),
+            why: "a scratch folder is to be empty".to_owned(),
+        });
+    }
+    let ended = step(run, caller, input);
+    // Where the caller has ended, somebody else may be clearing it by now.
+    if ended.is_err() && is_there(caller) {
+        remove::clear(&scratch)?;
+    }
+    ended
+}
+
+/// Whether the other end of a socket is still open, and silent.
+fn is_there(other: &Channel) -> bool {
+    let mut end = [PollFd::from_borrowed_fd(other.descriptor(), PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(again(|| rustix::event::poll(&mut end, Some(&now))), Ok(0))
+}
+
+fn step(run: Run, caller: &Channel, input: OwnedFd) -> Result<u8, Fault> {
     // Typed at the terminal, they are for the command, and for the caller, with whom all ends.
     for signal in [SIGINT, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))

@@ -146,7 +146,19 @@ fn folders_too_deep_for_a_path_are_told_and_removed() {
             "{caller:?}: {:?}",
             ended.error
         );
-        assert!(scene.command(&["remove", "scratch"]).status().unwrap().success());
         assert!(fs::read_dir(scene.path("scratch")).unwrap().next().is_none(), "{caller:?}");
+    }
+}
+
+#[test]
+fn scratch_with_something_in_it_is_not_used() {
+    for caller in Caller::all() {
+        let mut scene = Scene::new(caller);
+        let mut command = scene.prepare(["busybox", "true"]);
+        fs::create_dir(scene.upper()).unwrap();
+        assert!(command.status().unwrap().success());
+        let result = fs::read_to_string(scene.path("result.json")).unwrap();
+        assert!(result.contains("a scratch folder is to be empty"), "{caller:?} {result}");
+        assert!(scene.upper().exists(), "{caller:?}");
     }
 }

@@ -230,6 +230,7 @@ impl Scene {
         self.order.command = words.into_iter().map(|word| Bytes::from(word.as_ref())).collect();
         fs::write(self.path("order.json"), serde_json::to_vec(&self.order).unwrap()).unwrap();
         let _ = fs::remove_file(self.path("result.json"));
+        // What a step left is the caller's.
         let _ = fs::remove_dir_all(self.path("scratch"));
         fs::create_dir(self.path("scratch")).unwrap();
         self.give();
