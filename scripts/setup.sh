@@ -64,6 +64,7 @@ test_tools() {
     want xz-utils no 'tests read archives made by the real tools' on_path xz
     want bzip2 no 'tests read archives made by the real tools' on_path bzip2
     want zstd no 'tests read archives made by the real tools' on_path zstd
+    want busybox-static no 'tests run commands in a root file system that holds nothing else' test -x /bin/busybox
     want attr no 'tests set extended attributes' on_path setfattr
     want acl no 'tests set access control lists' on_path setfacl
     want libcap2-bin no 'tests set file capabilities' on_path setcap

@@ -8,6 +8,8 @@
 //! What is packed need not be what is on disk: [`Ignore`] leaves files out, [`Owner`] says whose
 //! they are, and the [`Rule`]s of [`Overrides`] change owners, modes, attributes and capabilities,
 //! all without being root.
+//!
+//! [`step`] runs a command in a root file system, and says what it changed there.
 
 mod attributes;
 mod capability;
@@ -19,6 +21,7 @@ mod overrides;
 mod owner;
 mod pack;
 mod source;
+pub mod step;
 mod tree;
 mod walk;
 mod warning;

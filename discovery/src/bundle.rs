@@ -41,6 +41,7 @@ pub use error::BundleError;
 pub use handlers::Event;
 pub use host::Host;
 pub(crate) use mounts::make_empty;
+pub use mounts::{MASKED, READ_ONLY};
 pub use note::{Note, Outcome};
 pub use process::app_name;
 pub(crate) use units::{limits, properties};

@@ -37,9 +37,9 @@ use crate::bundle::{Bundle, Host, Note};
 use crate::error::{Kind as ErrorKind, printable, refusal};
 
 pub use folder::RunFolder;
-pub use hold::{hold, init};
+pub use hold::{hold, init, loopback_up, unshare};
 pub use run::{AppRun, run};
-pub use sandbox::{Forward, Helper, Protocol, Sandbox, Tools};
+pub use sandbox::{Forward, Helper, Protocol, Sandbox, Tools, map_ids};
 
 /// The runtimes that can be used, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

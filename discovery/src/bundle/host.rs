@@ -84,6 +84,11 @@ impl Host {
         self.namespace.is_none()
     }
 
+    /// Whether a user's containers have more IDs than that user's own.
+    pub fn has_subordinate_ids(&self) -> bool {
+        self.namespace.as_ref().is_some_and(|namespace| namespace.uids.len() > 1)
+    }
+
     /// The user IDs of the container, where it has its own.
     pub(crate) fn uids(&self) -> Option<&[IdMapping]> {
         self.namespace.as_ref().map(|namespace| namespace.uids.as_slice())

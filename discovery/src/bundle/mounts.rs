@@ -17,7 +17,7 @@ use super::{BundleError, Network};
 use aci::root::{Place, Root, clean, is_file, is_folder};
 
 /// Hidden altogether: the kernel's memory, keys and tables.
-pub(super) const MASKED: [&str; 19] = [
+pub const MASKED: [&str; 19] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/config.gz",
@@ -40,7 +40,7 @@ pub(super) const MASKED: [&str; 19] = [
 ];
 
 /// Readable and not writable: the machine's settings.
-pub(super) const READ_ONLY: [&str; 11] = [
+pub const READ_ONLY: [&str; 11] = [
     "/proc/bus",
     "/proc/fs",
     "/proc/irq",

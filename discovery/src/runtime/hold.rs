@@ -105,7 +105,8 @@ fn bind(forward: &Forward) -> io::Result<Open> {
     }
 }
 
-fn unshare(flags: UnshareFlags) -> io::Result<()> {
+/// Leaves namespaces for new ones. A user namespace is had only before another thread was begun.
+pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     #[expect(deprecated, reason = "the table of descriptors, for which it is unsafe, stays")]
     rustix::thread::unshare(flags).map_err(io::Error::from)
 }
@@ -154,7 +155,7 @@ fn serve(open: Vec<Open>) -> io::Result<()> {
 }
 
 /// Brings up the loopback interface of a new network namespace (rtnetlink(7), `RTM_NEWLINK`).
-fn loopback_up() -> io::Result<()> {
+pub fn loopback_up() -> io::Result<()> {
     const RTM_NEWLINK: u16 = 16;
     const REQUEST_AND_ACK: u16 = 1 | 4;
     const IFF_UP: u32 = 1;

@@ -264,10 +264,11 @@ fn listen(heard: &mut impl BufRead) -> io::Result<Said> {
     serde_json::from_str(&line).map_err(io::Error::from)
 }
 
-/// Gives the holder's user namespace its IDs.
-fn map_ids(pid: u32, host: &Host, tools: &Tools) -> Result<(), RunError> {
+/// Gives the user namespace of process `pid` the IDs that this host's user has: with the mapping
+/// tools the subordinate ones too, without them the user alone, who is root inside.
+pub fn map_ids(pid: u32, host: &Host, tools: &Tools) -> Result<(), RunError> {
     let (uids, gids) = (host.uids().unwrap_or_default(), host.gids().unwrap_or_default());
-    if let (Some((newuidmap, newgidmap)), true) = (&tools.mappers, uids.len() > 1) {
+    if let (Some((newuidmap, newgidmap)), true) = (&tools.mappers, host.has_subordinate_ids()) {
         for (tool, ids) in [(newuidmap, uids), (newgidmap, gids)] {
             map_with(tool, pid, ids)?;
         }
