@@ -8,6 +8,8 @@
 //! What is packed need not be what is on disk: [`Ignore`] leaves files out, [`Owner`] says whose
 //! they are, and the [`Rule`]s of [`Overrides`] change owners, modes, attributes and capabilities,
 //! all without being root.
+//!
+//! What is said beside an image: [`provenance`], how it was made.
 
 mod attributes;
 mod capability;
@@ -17,8 +19,10 @@ mod ignore;
 mod overrides;
 mod owner;
 mod pack;
+pub mod provenance;
 mod source;
 mod tree;
+mod utc_time;
 mod walk;
 mod warning;
 
@@ -30,4 +34,5 @@ pub use overrides::{Overrides, Rule, RuleError};
 pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
 pub use pack::{PackOptions, Packed, Packer, Progress, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};
+pub use utc_time::{UtcTime, UtcTimeError};
 pub use warning::Warning;
