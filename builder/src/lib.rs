@@ -9,7 +9,7 @@
 //! they are, and the [`Rule`]s of [`Overrides`] change owners, modes, attributes and capabilities,
 //! all without being root.
 //!
-//! What is said beside an image: [`provenance`], how it was made.
+//! What is said beside an image: [`sbom`], what is in it, and [`provenance`], how it was made.
 
 mod attributes;
 mod capability;
@@ -20,6 +20,7 @@ mod overrides;
 mod owner;
 mod pack;
 pub mod provenance;
+pub mod sbom;
 mod source;
 mod tree;
 mod utc_time;
