@@ -106,3 +106,51 @@ impl<'a> Record<'a> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Package>, DatabaseFault> {
+        packages(text.as_bytes(), &mut Claims::new(None, 0), &SbomLimits::default())
+    }
+
+    #[test]
+    fn apk_packages_have_their_fields() {
+        let text = "C:Q1x=\nP:musl\nV:1.2.5-r0\nA:x86_64\nL:MIT\no:musl\nm:T <t@example.com>\n\
+            F:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\n\n\nP:b\nV:1";
+        let packages = read(text).unwrap();
+        let [musl, b] = packages.as_slice() else { panic!("{packages:?}") };
+        assert_eq!((musl.name.as_str(), musl.version.as_str()), ("musl", "1.2.5-r0"));
+        assert_eq!(musl.license.as_deref(), Some("MIT"));
+        assert_eq!(musl.source.as_deref(), Some("musl"));
+        assert_eq!((b.name.as_str(), b.architecture.as_deref()), ("b", None));
+    }
+
+    #[test]
+    fn apk_refuses_what_is_no_database() {
+        let form = |line| Err(DatabaseFault::Form { line });
+        assert_eq!(read("P:a\nV:1\nnonsense\n"), form(3));
+        assert_eq!(read("P:a\nR:file-without-folder\n"), form(2));
+        assert_eq!(read("P:a\nP:b\nV:1\n"), form(2));
+        assert_eq!(read("P"), form(1));
+        assert_eq!(read("P:a\n\n"), Err(DatabaseFault::Field { line: 2, field: "version" }));
+        let limits = SbomLimits { packages: 1, line_bytes: 9, ..SbomLimits::default() };
+        let limited = |text: &[u8]| packages(text, &mut Claims::new(None, 0), &limits);
+        let two = limited(b"P:a\nV:1\n\nP:b\nV:1\n");
+        assert_eq!(two, Err(DatabaseFault::Packages { allowed: 1 }));
+        assert_eq!(limited(b"P:a\nV:1\n\n").unwrap().len(), 1);
+        let endless = limited(b"P:aaaaaaaaaaaa");
+        assert_eq!(endless, Err(DatabaseFault::Line { line: 1, allowed: 9 }));
+    }
+
+    proptest! {
+        #[test]
+        fn apk_never_panics(text in "([PVAFRZ]?[:\n/aé]{0,3}){0,40}") {
+            let limits = SbomLimits { packages: 3, line_bytes: 9, ..SbomLimits::default() };
+            let _ = packages(text.as_bytes(), &mut Claims::new(None, 0), &limits);
+        }
+    }
+}

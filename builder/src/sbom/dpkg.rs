@@ -185,3 +185,89 @@ pub(super) fn claim_sums(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Package>, DatabaseFault> {
+        packages(text.as_bytes(), &SbomLimits::default())
+    }
+
+    #[test]
+    fn dpkg_packages_have_their_fields() {
+        let status = "Package: libc6\nStatus: install ok installed\nSource: glibc (2.36-9)\n\
+            Version: 2.36-9+b1\nArchitecture: amd64\nmaintainer: A <a@example.com>\n\
+            Description: C\n Package: not this\n\tVersion: nor this\n\n\n\
+            Package: b\nVersion: 1:2\nSource: c";
+        let packages = read(status).unwrap();
+        let [libc, b] = packages.as_slice() else { panic!("{packages:?}") };
+        assert_eq!((libc.name.as_str(), libc.version.as_str()), ("libc6", "2.36-9+b1"));
+        assert_eq!(libc.architecture.as_deref(), Some("amd64"));
+        assert_eq!(libc.source.as_deref(), Some("glibc 2.36-9"));
+        assert_eq!(libc.supplier, Some(Supplier::Maintainer("A <a@example.com>".into())));
+        assert_eq!((b.name.as_str(), b.source.as_deref()), ("b", Some("c 1:2")));
+    }
+
+    #[test]
+    fn dpkg_lists_what_is_there_whatever_was_wanted() {
+        let named = |status: &str| read(&format!("Package: a\nStatus: {status}\nVersion: 1\n"));
+        for there in ["install ok installed", "deinstall ok installed", "hold ok unpacked"] {
+            assert_eq!(named(there).unwrap().len(), 1, "{there}");
+        }
+        for gone in ["deinstall ok config-files", "unknown ok not-installed"] {
+            assert_eq!(named(gone).unwrap().len(), 0, "{gone}");
+        }
+        // These have no version to complain of.
+        assert_eq!(read("Package: a\nStatus: purge ok not-installed\n"), Ok(vec![]));
+    }
+
+    #[test]
+    fn dpkg_refuses_what_is_no_database() {
+        let form = |line| Err(DatabaseFault::Form { line });
+        assert_eq!(read("Package: a\nnonsense\n"), form(2));
+        assert_eq!(read(" continued\n"), form(1));
+        assert_eq!(read("Package: a\npackage: b\nVersion: 1\n"), form(2));
+        let lacks = |line, field| Err(DatabaseFault::Field { line, field });
+        assert_eq!(read("Package: a\n\n"), lacks(2, "version"));
+        assert_eq!(read("Version: 1"), lacks(1, "name"));
+        assert_eq!(read("\n\n"), Ok(vec![]));
+        let limits = SbomLimits { packages: 1, line_bytes: 20, ..SbomLimits::default() };
+        let two = b"Package: a\nVersion: 1\n\nPackage: b\nVersion: 1\n";
+        assert_eq!(packages(two, &limits), Err(DatabaseFault::Packages { allowed: 1 }));
+        let long = format!("Package: {}", "a".repeat(20));
+        let fault = DatabaseFault::Line { line: 1, allowed: 20 };
+        assert_eq!(packages(long.as_bytes(), &limits), Err(fault));
+    }
+
+    #[test]
+    fn diversions_are_for_all_packages_but_one() {
+        let content = b"/bin/sh\n/bin/sh.distrib\ndash\n";
+        let limits = SbomLimits::default();
+        let diversions = Diversions::parse(content, &limits).unwrap();
+        assert_eq!(diversions.real("bash", b"/bin/sh"), b"/bin/sh.distrib");
+        assert_eq!(diversions.real("dash", b"/bin/sh"), b"/bin/sh");
+        assert_eq!(diversions.real("bash", b"/bin/ls"), b"/bin/ls");
+        let cut = Diversions::parse(b"/bin/sh\n/bin/sh.distrib", &limits);
+        assert_eq!(cut.err(), Some(DatabaseFault::Form { line: 2 }));
+    }
+
+    #[test]
+    fn sums_have_a_digest_before_each_path() {
+        let limits = SbomLimits::default();
+        let claim = |sums: &str| claim_sums(&mut Claims::new(None, 1), 0, sums.as_bytes(), &limits);
+        assert_eq!(claim(&format!("{}  usr/bin/a\n", "0".repeat(32))), Ok(()));
+        assert_eq!(claim("usr/bin/a\n"), Err(DatabaseFault::Form { line: 1 }));
+    }
+
+    proptest! {
+        #[test]
+        fn dpkg_never_panics(text in "((Package|Version|Status|Source|x)?[: \n\t(a)é]{0,4}){0,40}") {
+            let limits = SbomLimits { packages: 3, line_bytes: 30, ..SbomLimits::default() };
+            let _ = packages(text.as_bytes(), &limits);
+            let _ = Diversions::parse(text.as_bytes(), &limits);
+        }
+    }
+}

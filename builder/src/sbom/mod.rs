@@ -74,6 +74,9 @@ mod rpm;
 mod spdx;
 mod sums;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Read;
 
 use aci::archive::{InspectedImage, read_entries};

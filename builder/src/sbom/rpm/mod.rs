@@ -14,6 +14,9 @@
 mod header;
 mod sqlite;
 
+#[cfg(test)]
+mod tests;
+
 use super::fault::DatabaseFault;
 use super::files::Claims;
 use super::limits::SbomLimits;
