@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aci::archive::{Content, Entry, EntryKind};
 
+use super::copyright;
 use super::fault::{DatabaseFault, SbomError, Warnings};
 use super::files::{FileRecord, Files};
 use super::limits::SbomLimits;
@@ -20,6 +21,8 @@ pub(super) enum Role {
     DpkgFiles,
     /// Which files of packages have other names.
     DpkgDiversions,
+    /// The licences of one package of dpkg; of its content, they alone are kept.
+    Copyright,
     /// The packages of apk.
     Apk,
     /// The packages of rpm.
@@ -36,6 +39,8 @@ pub(super) const DPKG_SUMS: &[u8] = b".md5sums";
 pub(super) const DPKG_INFO: &[u8] = b"var/lib/dpkg/info/";
 pub(super) const DPKG_LIST: &[u8] = b".list";
 pub(super) const DPKG_DIVERSIONS: &[u8] = b"var/lib/dpkg/diversions";
+pub(super) const DOCUMENTATION: &[u8] = b"usr/share/doc/";
+pub(super) const COPYRIGHT: &[u8] = b"/copyright";
 /// In the order in which the first one counts.
 pub(super) const OS_RELEASE: [&[u8]; 2] = [b"etc/os-release", b"usr/lib/os-release"];
 pub(super) const RPM_LOG: &[u8] = b"-wal";
@@ -55,6 +60,10 @@ impl Role {
         }
         if let Some(name) = name_in(DPKG_INFO) {
             return name.ends_with(DPKG_LIST).then_some(Self::DpkgFiles);
+        }
+        let document = path.strip_prefix(DOCUMENTATION).and_then(|p| p.strip_suffix(COPYRIGHT));
+        if document.is_some_and(|name| !name.contains(&b'/')) {
+            return Some(Self::Copyright);
         }
         match path {
             DPKG_STATUS => return Some(Self::Dpkg),
@@ -183,7 +192,12 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn keep(&mut self, path: &[u8], role: Role, keeping: Keeping) {
+    fn keep(&mut self, path: &[u8], role: Role, mut keeping: Keeping) {
+        if role == Role::Copyright {
+            let licenses = copyright::licenses(&keeping.content, self.limits.line_bytes);
+            let Some(licenses) = licenses.filter(|_| keeping.fault.is_none()) else { return };
+            keeping.content = licenses.into_bytes();
+        }
         let fault = match (keeping.fault, role) {
             (None, Role::Other(format)) => Some(DatabaseFault::Format(format)),
             (fault, _) => fault,
@@ -199,8 +213,9 @@ impl<'a> Collector<'a> {
 
     /// A database that is a link to elsewhere: it is there, and is not read where it leads.
     fn not_regular(&mut self, path: &[u8], role: Option<Role>) {
-        // Most systems have a link there, to the other one.
-        if let Some(role) = role.filter(|role| *role != Role::OsRelease) {
+        // Most systems have a link to the other one, and some to another package's licences.
+        let may_be_links = [Role::OsRelease, Role::Copyright];
+        if let Some(role) = role.filter(|role| !may_be_links.contains(role)) {
             self.cannot(path, role, DatabaseFault::NotRegular);
         }
         // These folders have one place only.
@@ -217,6 +232,8 @@ impl<'a> Collector<'a> {
                 self.kept.insert(path.to_vec(), Kept { role, content: vec![0] });
             }
             Role::DpkgFiles => self.warnings.unowned(path, fault),
+            // Which distribution it is remains unsaid, and its packages are listed.
+            Role::OsRelease => {}
             _ => self.warnings.unread(path, fault),
         }
     }
@@ -263,6 +280,7 @@ mod tests {
         assert_eq!(role("var/lib/dpkg/status.d/base.md5sums"), Some(Role::DpkgFiles));
         assert_eq!(role("var/lib/dpkg/info/libc6:amd64.list"), Some(Role::DpkgFiles));
         assert_eq!(role("usr/lib/sysimage/rpm/rpmdb.sqlite"), Some(Role::Rpm));
+        assert_eq!(role("usr/share/doc/libc6/copyright"), Some(Role::Copyright));
         assert_eq!(role("var/lib/rpm/Packages"), Some(Role::Other("Berkeley DB")));
         for other in [
             "srv/var/lib/dpkg/status",
@@ -270,6 +288,8 @@ mod tests {
             "var/lib/dpkg/status.d/a/b",
             "var/lib/dpkg/info/libc6:amd64.md5sums",
             "var/lib/rpm/.rpm.lock",
+            "usr/share/doc/a/b/copyright",
+            "usr/share/doc/copyright",
             "",
         ] {
             assert_eq!(role(other), None, "{other}");

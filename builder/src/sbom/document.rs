@@ -20,7 +20,7 @@ const IMAGE_COMMENT: &str = "The checksum is the image ID: SHA-512 of the uncomp
 const CODE_COMMENT: &str =
     " The verification code is that of all regular files of the image, those of packages too.";
 
-const LICENSE_COMMENT: &str = "What the package's database says of its licence.";
+const LICENSE_COMMENT: &str = "What the package says of its licence.";
 
 pub(super) fn document(
     image: &InspectedImage,
@@ -123,22 +123,23 @@ fn described(
     package: &Package,
     licenses: &mut BTreeMap<String, spdx::ExtractedLicense>,
 ) -> spdx::Package {
-    let license = package.license.as_deref().map(License::of);
-    if let Some(License::Reference { id, text }) = &license {
+    let license = package.license.as_deref().map(|text| License::of(package.manager, text));
+    let (license, references) = license
+        .map_or_else(Default::default, |license| (Some(license.expression), license.references));
+    for (id, text) in references {
         licenses.entry(id.clone()).or_insert_with(|| spdx::ExtractedLicense {
-            license_id: id.clone(),
-            extracted_text: text.clone(),
+            license_id: id,
+            extracted_text: text,
             comment: LICENSE_COMMENT,
         });
     }
     let has_files = !inventory.files_of(at).is_empty();
     let new = spdx::Package::new(package_id(package), package.name.clone());
-    let declared = license.map(|license| license.id().to_owned());
     spdx::Package {
         version_info: Some(package.full_version()),
         supplier: package.supplier.as_ref().map(|supplier| supplier.spdx()),
         source_info: package.source.as_ref().map(|source| format!("built from {source}")),
-        license_declared: declared.unwrap_or_else(|| spdx::NO_ASSERTION.to_owned()),
+        license_declared: license.unwrap_or_else(|| spdx::NO_ASSERTION.to_owned()),
         external_refs: vec![ExternalRef {
             reference_category: "PACKAGE-MANAGER",
             reference_type: "purl",

@@ -112,6 +112,7 @@ impl<'a> Paragraph<'a> {
             epoch: None,
             architecture: optional(self.architecture),
             supplier: optional(self.maintainer).map(Supplier::Maintainer),
+            // Stands elsewhere, in a file of its own.
             license: None,
         }))
     }

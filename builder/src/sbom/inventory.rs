@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::collect::{
-    Collected, DPKG_DIVERSIONS, DPKG_INFO, DPKG_LIST, DPKG_PARTS, DPKG_SUMS, Kept, OS_RELEASE,
-    RPM_LOG, Role,
+    COPYRIGHT, Collected, DOCUMENTATION, DPKG_DIVERSIONS, DPKG_INFO, DPKG_LIST, DPKG_PARTS,
+    DPKG_SUMS, Kept, OS_RELEASE, RPM_LOG, Role,
 };
 use super::fault::{DatabaseFault, SbomWarning, Warnings};
 use super::files::{Claims, FileRecord, Files};
@@ -152,7 +152,13 @@ impl<'a> Reader<'a> {
         content: &[u8],
         mut claims: Claims<'_>,
     ) -> Result<Found, DatabaseFault> {
-        let packages = dpkg::packages(content, self.limits)?;
+        let mut packages = dpkg::packages(content, self.limits)?;
+        for package in &mut packages {
+            let path = [DOCUMENTATION, package.name.as_bytes(), COPYRIGHT].concat();
+            // They were made text when they were kept.
+            let licenses = self.content(&path).map(<[u8]>::to_vec);
+            package.license = licenses.and_then(|licenses| String::from_utf8(licenses).ok());
+        }
         if claims.wanted() {
             if path.starts_with(DPKG_PARTS) {
                 self.claim_sums(path, packages.len(), &mut claims);

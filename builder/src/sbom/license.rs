@@ -5,35 +5,95 @@
 //! identifiers is taken as it is. Anything else becomes one identifier of the document's own, a
 //! `LicenseRef-…`, whose text is what the database says: nothing is guessed.
 
+use super::package::Manager;
 use super::sums::token;
 
 /// A licence as a document has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum License {
-    /// An expression of known identifiers.
-    Expression(String),
-    /// An identifier of the document's own, and what it stands for.
-    Reference { id: String, text: String },
+pub(super) struct License {
+    /// What stands in the package.
+    pub(super) expression: String,
+    /// The identifiers of the document's own that are in there, and what they stand for.
+    pub(super) references: Vec<(String, String)>,
 }
 
 impl License {
-    pub(super) fn of(text: &str) -> Self {
-        if text.len() <= LONGEST && is_expression(text) {
-            return Self::Expression(text.to_owned());
-        }
-        Self::Reference {
-            id: format!("LicenseRef-{}", token(&[text.as_bytes()])),
-            text: text.to_owned(),
+    /// What the database of this manager says.
+    pub(super) fn of(manager: Manager, text: &str) -> Self {
+        match manager {
+            Manager::Apk | Manager::Rpm => Self::of_field(text),
+            Manager::Dpkg => Self::of_debian(text),
         }
     }
 
-    /// What stands in the package.
-    pub(super) fn id(&self) -> &str {
-        match self {
-            Self::Expression(id) | Self::Reference { id, .. } => id,
+    /// From an expression, or something like it.
+    fn of_field(text: &str) -> Self {
+        if text.len() <= LONGEST && is_expression(text) {
+            return Self { expression: text.to_owned(), references: Vec::new() };
         }
+        let id = format!("LicenseRef-{}", token(&[text.as_bytes()]));
+        Self { expression: id.clone(), references: vec![(id, text.to_owned())] }
+    }
+
+    /// From Debian's short names, one for some of the files in each line: all of them are the
+    /// package's.
+    fn of_debian(text: &str) -> Self {
+        let of_line = |line: &str| {
+            let words = spdx_words(line).filter(|words| is_expression(words));
+            Self::of_field(words.as_deref().unwrap_or(line))
+        };
+        let mut all: Vec<Self> = text.lines().flat_map(operands).map(of_line).collect();
+        // Two spellings of one licence.
+        all.sort_by(|a, b| a.expression.cmp(&b.expression));
+        all.dedup();
+        let alone = all.len() == 1;
+        let bracketed = |expression: &str| {
+            if !alone && expression.contains(" OR ") {
+                format!("({expression})")
+            } else {
+                expression.to_owned()
+            }
+        };
+        let parts: Vec<_> = all.iter().map(|license| bracketed(&license.expression)).collect();
+        let references = all.into_iter().flat_map(|license| license.references).collect();
+        Self { expression: parts.join(" AND "), references }
     }
 }
+
+/// The licences that a line names, where it says that all of them hold; else the line whole.
+fn operands(line: &str) -> impl Iterator<Item = &str> {
+    let all_hold = !line.contains([',', '(']) && !line.contains(" or ");
+    let parts = line.split(if all_hold { " and " } else { "\n" }).map(str::trim);
+    parts.filter(|part| !part.is_empty())
+}
+
+/// A line of Debian's short names in the words of SPDX, where all of them have one there.
+fn spdx_words(line: &str) -> Option<String> {
+    let word = |word: &str| match word {
+        "and" => Some("AND".to_owned()),
+        "or" => Some("OR".to_owned()),
+        name => match DEBIAN.iter().find(|(debian, _)| *debian == name) {
+            Some((_, spdx)) => Some((*spdx).to_owned()),
+            None => is_known(name).then(|| name.to_owned()),
+        },
+    };
+    let words: Option<Vec<String>> = line.split_ascii_whitespace().map(word).collect();
+    words.map(|words| words.join(" "))
+}
+
+/// Short names of Debian that are spelled otherwise in SPDX ("Machine-readable debian/copyright
+/// file", short names).
+#[rustfmt::skip]
+const DEBIAN: &[(&str, &str)] = &[
+    ("BSD-2-clause", "BSD-2-Clause"), ("BSD-3-clause", "BSD-3-Clause"),
+    ("BSD-4-clause", "BSD-4-Clause"), ("Expat", "MIT"),
+    ("GFDL-1.2+", "GFDL-1.2-or-later"), ("GFDL-1.3+", "GFDL-1.3-or-later"),
+    ("GPL-1+", "GPL-1.0-or-later"), ("GPL-2", "GPL-2.0-only"), ("GPL-2+", "GPL-2.0-or-later"),
+    ("GPL-3", "GPL-3.0-only"), ("GPL-3+", "GPL-3.0-or-later"), ("LGPL-2", "LGPL-2.0-only"),
+    ("LGPL-2+", "LGPL-2.0-or-later"), ("LGPL-2.1", "LGPL-2.1-only"),
+    ("LGPL-2.1+", "LGPL-2.1-or-later"), ("LGPL-3", "LGPL-3.0-only"),
+    ("LGPL-3+", "LGPL-3.0-or-later"),
+];
 
 const LONGEST: usize = 1024;
 
@@ -88,7 +148,7 @@ const LICENSES: &[&str] = &[
     "GPL-3.0-only", "GPL-3.0-or-later", "HPND", "HPND-sell-variant", "ICU", "IJG", "ISC",
     "LGPL-2.0-only", "LGPL-2.0-or-later", "LGPL-2.1", "LGPL-2.1+", "LGPL-2.1-only",
     "LGPL-2.1-or-later", "LGPL-3.0", "LGPL-3.0+", "LGPL-3.0-only", "LGPL-3.0-or-later", "Libpng",
-    "MIT", "MIT-0", "MIT-CMU", "MIT-open-group", "MPL-1.1", "MPL-2.0", "MPL-2.0-no-copyleft-exception",
+    "MIT", "MIT-0", "MIT-CMU", "MIT-open-group", "MPL-1.1", "MPL-2.0",
     "MS-PL", "NCSA", "NTP", "OFL-1.0", "OFL-1.1", "OLDAP-2.8", "OpenSSL", "PHP-3.01", "PSF-2.0",
     "PostgreSQL", "Python-2.0", "Python-2.0.1", "QPL-1.0", "Ruby", "SGI-B-2.0", "SISSL", "SMLNJ",
     "Sleepycat", "TCL", "TCP-wrappers", "TU-Berlin-1.0", "UPL-1.0", "Unicode-3.0",
@@ -102,7 +162,7 @@ const EXCEPTIONS: &[&str] = &[
     "Autoconf-exception-2.0", "Autoconf-exception-3.0", "Autoconf-exception-generic",
     "Bison-exception-2.2", "Classpath-exception-2.0", "Font-exception-2.0", "GCC-exception-2.0",
     "GCC-exception-3.1", "LLVM-exception", "Libtool-exception", "Linux-syscall-note",
-    "OpenSSL-exception", "cryptsetup-OpenSSL-exception", "openvpn-openssl-exception",
+    "cryptsetup-OpenSSL-exception", "openvpn-openssl-exception",
 ];
 
 #[cfg(test)]
@@ -117,7 +177,8 @@ mod tests {
             "((ISC))",
             "GPL-3.0-or-later WITH GCC-exception-3.1 AND LGPL-2.1-or-later",
         ] {
-            assert_eq!(License::of(text), License::Expression(text.to_owned()));
+            let license = License::of(Manager::Apk, text);
+            assert_eq!((license.expression.as_str(), license.references), (text, vec![]));
         }
     }
 
@@ -140,11 +201,29 @@ mod tests {
             "LicenseRef-a",
             &deep,
         ] {
-            let License::Reference { id, text: kept } = License::of(text) else {
-                panic!("{text:?} is no expression");
-            };
-            assert_eq!(kept, text);
-            assert_eq!(id.len(), "LicenseRef-".len() + 32);
+            let License { expression, references } = License::of(Manager::Rpm, text);
+            assert_eq!(references, [(expression.clone(), text.to_owned())]);
+            assert!(expression.starts_with("LicenseRef-"), "{text:?} is no expression");
+            assert_eq!(expression.len(), "LicenseRef-".len() + 32);
+        }
+    }
+
+    #[test]
+    fn license_of_debian_is_all_of_its_short_names() {
+        let told = |text: &str| License::of(Manager::Dpkg, text);
+        assert_eq!(told("Expat").expression, "MIT");
+        assert_eq!(told("GPL-2+ or Expat").expression, "GPL-2.0-or-later OR MIT");
+        assert_eq!(told("Expat\nMIT").expression, "MIT");
+        assert_eq!(told("ISC and Expat\nExpat").expression, "ISC AND MIT");
+        assert_eq!(told("ISC and  and Expat").expression, "ISC AND MIT");
+        let two = told("Expat\nGPL-2+ or LGPL-3");
+        assert_eq!(two.expression, "(GPL-2.0-or-later OR LGPL-3.0-only) AND MIT");
+        assert_eq!(two.references, []);
+        for line in ["GPL-2+ with OpenSSL exception", "public-domain", "Expat, and ISC", "or"] {
+            let mixed = told(&format!("Expat\n{line}"));
+            let [(id, text)] = mixed.references.as_slice() else { panic!("{mixed:?}") };
+            assert!(mixed.expression.contains(id.as_str()) && mixed.expression.contains(" AND "));
+            assert_eq!(text, line);
         }
     }
 }

@@ -53,13 +53,16 @@
 //!   The image's own code is that of all files, those of packages too.
 //! - A path is written as everywhere in Gantry: what is not UTF-8 as `\xff`, a control character
 //!   as `\n` or `\u{1}`, and a backslash twice, so that no two paths become one.
-//! - A licence is declared where the database has one: apk and rpm. Nothing is concluded.
+//! - A licence is declared where the database has one, apk and rpm, or a machine-readable
+//!   copyright file lies in `usr/share/doc`, dpkg; what SPDX has no name for is quoted. Nothing is
+//!   concluded.
 //! - What could not be read is an annotation of the document, and a [`SbomWarning`].
 //!
 //! The same image gives the same bytes, as long as the options are the same.
 
 mod apk;
 mod collect;
+mod copyright;
 mod document;
 mod dpkg;
 mod fault;

@@ -175,6 +175,30 @@ fn sbom_tells_whose_each_file_is() {
 }
 
 #[test]
+fn sbom_of_dpkg_has_the_licences_of_copyright_files() {
+    let format =
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\n";
+    let sbom = sbom_of(
+        &[
+            (b"var/lib/dpkg/status", STATUS),
+            (
+                b"usr/share/doc/a/copyright",
+                &format!("{format}License: GPL-2+\n\nFiles: b\nLicense: BSD\n"),
+            ),
+            (b"usr/share/doc/b", "-> a"),
+        ],
+        &SbomLimits::default(),
+    );
+    let document = json(&sbom);
+    let licenses = document["hasExtractedLicensingInfos"].as_array().unwrap();
+    let [license] = licenses.as_slice() else { panic!("{licenses:?}") };
+    assert_eq!(license["extractedText"], "BSD");
+    let declared = format!("GPL-2.0-or-later AND {}", license["licenseId"].as_str().unwrap());
+    assert_eq!(package(&document, "a")["licenseDeclared"], declared);
+    assert_eq!(package(&document, "b")["licenseDeclared"], "NOASSERTION");
+}
+
+#[test]
 fn sbom_of_one_file_a_package_reads_its_sums() {
     let digest = "0".repeat(32);
     let sbom = sbom_of(
@@ -355,6 +379,8 @@ proptest! {
 
     #[test]
     fn license_never_panics(text in "(MIT|AND|OR|WITH|[() a]){0,20}") {
-        license::License::of(&text);
+        for manager in [package::Manager::Apk, package::Manager::Dpkg] {
+            license::License::of(manager, &text);
+        }
     }
 }
