@@ -141,6 +141,10 @@ impl<'a> Diversions<'a> {
             let (Some(to), Some(package)) = (lines.next()?, lines.next()?) else {
                 return Err(DatabaseFault::Form { line: lines.number() });
             };
+            // Lines of one byte each become fifty bytes here.
+            if all.len() >= limits.owned_files {
+                return Err(DatabaseFault::OwnedFiles { allowed: limits.owned_files });
+            }
             all.insert(from, (to, package));
         }
         Ok(Self(all))
@@ -251,6 +255,9 @@ mod tests {
         assert_eq!(diversions.real("bash", b"/bin/sh"), b"/bin/sh.distrib");
         assert_eq!(diversions.real("dash", b"/bin/sh"), b"/bin/sh");
         assert_eq!(diversions.real("bash", b"/bin/ls"), b"/bin/ls");
+        let limits = SbomLimits { owned_files: 0, ..limits };
+        let many = Diversions::parse(content, &limits);
+        assert_eq!(many.err(), Some(DatabaseFault::OwnedFiles { allowed: 0 }));
         let cut = Diversions::parse(b"/bin/sh\n/bin/sh.distrib", &limits);
         assert_eq!(cut.err(), Some(DatabaseFault::Form { line: 2 }));
     }

@@ -10,7 +10,8 @@ pub struct SbomLimits {
     pub image: aci::Limits,
     /// Bytes of one database of packages, or of one list of files.
     pub database_bytes: u64,
-    /// Bytes of all of them together: so much memory is taken, and some more for what they say.
+    /// Bytes of all of them together: so much memory is taken, and at worst a few times that for
+    /// what they say.
     pub databases_bytes: u64,
     /// Bytes of one line of a text database.
     pub line_bytes: usize,
@@ -23,14 +24,14 @@ pub struct SbomLimits {
 }
 
 impl Default for SbomLimits {
-    /// 256 MiB a database and 512 MiB together, lines of 1 MiB, 100,000 packages, 1,000,000 files
+    /// 128 MiB a database and 256 MiB together, lines of 1 MiB, 100,000 packages, 1,000,000 files
     /// and links, 2,000,000 files of packages.
     fn default() -> Self {
         const MIB: u64 = 1 << 20;
         Self {
             image: aci::Limits::default(),
-            database_bytes: 256 * MIB,
-            databases_bytes: 512 * MIB,
+            database_bytes: 128 * MIB,
+            databases_bytes: 256 * MIB,
             line_bytes: 1 << 20,
             packages: 100_000,
             files: 1_000_000,

@@ -58,7 +58,8 @@
 //!   concluded.
 //! - What could not be read is an annotation of the document, and a [`SbomWarning`].
 //!
-//! The same image gives the same bytes, as long as the options are the same.
+//! The same image gives the same bytes, as long as the options are the same. The namespace of a
+//! document is made of the image's name, its ID, and whether files are listed; not of the time.
 
 mod apk;
 mod collect;

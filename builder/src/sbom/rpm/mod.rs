@@ -73,12 +73,19 @@ const NORMAL: u8 = 0;
 /// A file that the package owns and does not bring.
 const GHOST: u32 = 1 << 6;
 
+/// The largest packages have some 20,000.
+const MOST_FOLDERS: usize = 1 << 20;
+
 fn claim_files(
     header: &Header<'_>,
     package: usize,
     claims: &mut Claims<'_>,
 ) -> Result<(), &'static str> {
-    let folders: Vec<&[u8]> = header.texts(tag::FOLDERS)?.collect();
+    let folders: Vec<&[u8]> = header.texts(tag::FOLDERS)?.take(MOST_FOLDERS + 1).collect();
+    // A name of nothing but its end takes one byte there and sixteen here.
+    if folders.len() > MOST_FOLDERS {
+        return Err("it has too many folders");
+    }
     let mut folder_of = header.numbers(tag::FOLDER_INDEXES)?;
     let mut flags = header.numbers(tag::FILE_FLAGS)?;
     let mut states = header.bytes(tag::FILE_STATES)?.iter();

@@ -209,6 +209,16 @@ fn rpm_header_with_files_in_no_folder_is_refused() {
 }
 
 #[test]
+fn rpm_header_with_a_million_folders_is_refused() {
+    let mut entries = basic("a");
+    let folders = vec![0; MOST_FOLDERS + 1];
+    entries.push((tag::FOLDERS, (8, folders.len() as u32, folders)));
+    let (blob, mut claims) = (header(&entries), Claims::new(None, 0));
+    let claimed = claim_files(&Header::parse(&blob).unwrap(), 0, &mut claims);
+    assert_eq!(claimed, Err("it has too many folders"));
+}
+
+#[test]
 fn sqlite_that_is_none_is_refused() {
     let good = database(&[header(&basic("a"))]);
     let fault = |change: &dyn Fn(&mut Vec<u8>)| {
