@@ -1,16 +1,16 @@
 //! The database of apk: `lib/apk/db/installed`.
 //!
 //! ```text
-//! C:Q1qKcZ+j23xssAXmgQhkOO8dHnbWw=
+//! C:Q1AAECAwQFBgcICQoLDA0ODxAREhM=
 //! P:alpine-baselayout
 //! V:3.6.5-r0
 //! A:x86_64
 //! o:alpine-baselayout
-//! m:Natanael Copa <ncopa@alpinelinux.org>
+//! m:A Maintainer <maintainer@example.com>
 //! L:GPL-2.0-only
 //! F:etc
 //! R:hosts
-//! Z:Q1BD6zJKZTRWyqGnPi4tSfd3krsMU=
+//! Z:Q1EhMUFRYXGBkaGxwdHh8gISIjJCU=
 //! ```
 //!
 //! A letter, a colon and a value; an empty line ends a package (apk-package(5)). `F` is a folder,

@@ -7,7 +7,7 @@
 //! Architecture: amd64
 //! Source: glibc
 //! Version: 2.36-9+deb12u10
-//! Maintainer: GNU Libc Maintainers <debian-glibc@lists.debian.org>
+//! Maintainer: Maintainers of libc <libc@example.com>
 //! Description: GNU C Library: Shared libraries
 //!  Contains the standard libraries that are used by nearly all programs.
 //! ```

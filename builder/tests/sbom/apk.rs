@@ -3,14 +3,14 @@
 use crate::support::{Document, write};
 
 const INSTALLED: &str = "\
-C:Q1m3+bOHyLlbtRrrJNfCOvMn6Z9cU=
+C:Q1AAECAwQFBgcICQoLDA0ODxAREhM=
 P:busybox
 V:1.36.1-r29
 A:x86_64
 S:501718
 I:798720
 T:Size optimized toolbox of many common UNIX utilities
-U:https://busybox.net/
+U:https://example.com/
 L:GPL-2.0-only
 o:busybox
 m:Example Maintainer <maintainer@example.com>
@@ -21,13 +21,13 @@ p:/bin/sh cmd:busybox=1.36.1-r29
 F:bin
 R:busybox
 a:0:0:755
-Z:Q1Bk3p1Z9dkKw4kEfjHvTx5F3Ykhc=
+Z:Q1EhMUFRYXGBkaGxwdHh8gISIjJCU=
 F:etc
 R:securetty
 F:var/cache/misc
 M:0:0:1777
 
-C:Q1bKcZ+j23xssAXmgQhkOO8dHnbWw=
+C:Q1AAECAwQFBgcICQoLDA0ODxAREhQ=
 P:zlib
 V:1.3.1-r1
 A:x86_64
