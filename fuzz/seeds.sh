@@ -27,6 +27,31 @@ done
 cp "$corpus"/archive/* "$corpus/compression/"
 cp "$corpus"/archive/* "$corpus/index/"
 
+# Databases of packages; the first byte says which one.
+mkdir -p "$corpus/packages"
+printf '\0Package: a\nStatus: install ok installed\nVersion: 1\n' >"$corpus/packages/dpkg"
+printf '\1P:a\nV:1\nL:MIT\nF:etc\nR:b\n' >"$corpus/packages/apk"
+printf '\3/var/lib/dpkg/status\n' >"$corpus/packages/list"
+if command -v python3 >/dev/null; then
+    python3 - "$seed/rpmdb.sqlite" <<'EOF'
+import sqlite3, struct, sys
+
+database = sqlite3.connect(sys.argv[1])
+database.execute("pragma page_size = 512")
+database.execute("create table Packages (hnum integer primary key autoincrement, blob blob not null)")
+for size in (1, 1000):
+    texts = {1000: b"a\0", 1001: b"1\0", 1002: b"2\0", 1014: b"x" * size + b"\0"}
+    index, data = b"", b""
+    for tag, text in texts.items():
+        index += struct.pack(">4I", tag, 6, len(data), 1)
+        data += text
+    blob = struct.pack(">2I", len(texts), len(data)) + index + data
+    database.execute("insert into Packages (blob) values (?)", (blob,))
+database.commit()
+EOF
+    { printf '\2' && cat "$seed/rpmdb.sqlite"; } >"$corpus/packages/rpm"
+fi
+
 if [[ ! -d $vectors ]]; then
     printf 'no seeds from vectors: there are none in %s\n' "$vectors"
 elif ! command -v python3 >/dev/null; then

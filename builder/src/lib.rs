@@ -10,6 +10,8 @@
 //! all without being root.
 //!
 //! [`step`] runs a command in a root file system, and says what it changed there.
+//!
+//! What is said beside an image: [`sbom`], what is in it, and [`provenance`], how it was made.
 
 mod attributes;
 mod capability;
@@ -20,9 +22,12 @@ pub mod manifest;
 mod overrides;
 mod owner;
 mod pack;
+pub mod provenance;
+pub mod sbom;
 mod source;
 pub mod step;
 mod tree;
+mod utc_time;
 mod walk;
 mod warning;
 
@@ -34,4 +39,5 @@ pub use overrides::{Overrides, Rule, RuleError};
 pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
 pub use pack::{PackOptions, Packed, Packer, Progress, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};
+pub use utc_time::{UtcTime, UtcTimeError};
 pub use warning::Warning;
