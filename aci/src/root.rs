@@ -14,6 +14,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use crate::archive::tree::{Missing, open_folder};
+
 /// An open rootfs folder.
 #[derive(Debug)]
 pub struct Root {
@@ -38,6 +40,11 @@ impl Root {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self { folder: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens the folder at a path below the root, following no symlink on the way.
+    pub fn folder(&self, below: &[u8]) -> io::Result<OwnedFd> {
+        open_folder(&self.folder, below, Missing::Refuse)
     }
 
     /// What `path` is, symlinks followed; `None` where there is nothing.

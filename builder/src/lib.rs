@@ -15,6 +15,7 @@
 
 mod attributes;
 mod capability;
+pub mod context;
 mod error;
 mod exec;
 mod ignore;

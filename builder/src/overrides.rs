@@ -181,10 +181,20 @@ fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
 pub(crate) struct Override {
     pub(crate) owner: Option<(u32, u32)>,
     pub(crate) mode: Option<u32>,
-    attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Override {
+    /// What this says, but for what `more` says.
+    pub(crate) fn then(mut self, more: Self) -> Self {
+        self.owner = more.owner.or(self.owner);
+        self.mode = more.mode.or(self.mode);
+        for (name, value) in &more.attributes {
+            self.set(name, value);
+        }
+        self
+    }
+
     /// Whether it says what this attribute is.
     pub(crate) fn gives(&self, name: &[u8]) -> bool {
         self.attributes.iter().any(|(own, _)| own == name)

@@ -25,6 +25,18 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// As on disk, but that this user and group are root in the image.
+    pub(crate) fn caller_as_root(uid: u32, gid: u32) -> Self {
+        let others = |id: u32| {
+            let before = (id > 0).then_some(Range { disk: 0, image: 0, count: id });
+            let itself = Range { disk: id, image: 0, count: 1 };
+            let count = u32::MAX - 1 - id;
+            let after = (count > 0).then_some(Range { disk: id + 1, image: id + 1, count });
+            before.into_iter().chain([itself]).chain(after).collect()
+        };
+        Self::Map(OwnerMap { users: others(uid), groups: others(gid) })
+    }
+
     /// User and group in the image for those on disk; `None` where a map has no line for them.
     pub(crate) fn of(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
         match self {

@@ -11,6 +11,7 @@ use aci::ImageManifest;
 use aci::archive::{self, Compression, WriteOptions, Written};
 use aci::stage::{Existing, StagedFile};
 
+use crate::context::Properties;
 use crate::error::PackError;
 use crate::exec::Exec;
 use crate::ignore::{IGNORE_FILE, Ignore};
@@ -30,8 +31,12 @@ pub struct PackOptions<'a> {
     pub owner: &'a Owner,
     /// What else is different in the image from what is on disk.
     pub overrides: &'a Overrides,
+    /// What files are that the disk of an ordinary user cannot say.
+    pub recorded: Option<&'a Properties>,
     /// What is left out, besides what the tree's own `.aciignore` names.
     pub ignore: &'a Ignore,
+    /// The tree's own `.aciignore` is a file like others.
+    pub keeps_ignore_file: bool,
     /// `SOURCE_DATE_EPOCH`: no time in the image is later, and the manifest has this one.
     pub source_date_epoch: Option<i64>,
     /// Leave sockets out instead of refusing them.
@@ -84,15 +89,21 @@ fn pack_outside(
     output: Option<(&Path, Identity)>,
 ) -> Result<Packed, PackError> {
     let manifest = ImageManifest::from_json(options.manifest)?;
-    let ignore = Ignore::of_tree(options.rootfs, options.ignore).map_err(|source| {
-        let path = options.rootfs.join(std::ffi::OsStr::from_bytes(IGNORE_FILE));
-        PackError::Ignore { path, source }
-    })?;
+    let ignore = match options.keeps_ignore_file {
+        true => options.ignore.clone(),
+        false => Ignore::of_tree(options.rootfs, options.ignore).map_err(|source| {
+            let path = options.rootfs.join(std::ffi::OsStr::from_bytes(IGNORE_FILE));
+            PackError::Ignore { path, source }
+        })?,
+    };
     let tree = Tree {
         root: options.rootfs,
+        only: None,
         owner: options.owner,
         overrides: options.overrides,
+        recorded: options.recorded,
         ignore: &ignore,
+        keeps_ignore_file: options.keeps_ignore_file,
         latest: options.source_date_epoch,
         skip_sockets: options.skip_sockets,
         one_file_system: options.one_file_system,

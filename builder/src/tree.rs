@@ -1,6 +1,7 @@
 //! What is found in a tree becomes archive entries.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -11,6 +12,7 @@ use aci::archive::{Entry, EntryKind, PathBytes};
 use rustix::fs::{FileType, Stat};
 
 use crate::attributes;
+use crate::context::{Device, Properties, Property};
 use crate::error::{PackError, Problem, ProblemKind};
 use crate::ignore::Ignore;
 use crate::overrides::{Override, Overrides};
@@ -40,9 +42,15 @@ pub(crate) struct Survey {
 /// A tree, and how it is packed.
 pub(crate) struct Tree<'a> {
     pub(crate) root: &'a Path,
+    /// The one thing of the root that is meant, without the root itself.
+    pub(crate) only: Option<&'a OsStr>,
     pub(crate) owner: &'a Owner,
     pub(crate) overrides: &'a Overrides,
+    /// What files are that the disk cannot say.
+    pub(crate) recorded: Option<&'a Properties>,
     pub(crate) ignore: &'a Ignore,
+    /// Whether `.aciignore` in the root is a file like others.
+    pub(crate) keeps_ignore_file: bool,
     /// No time in the image is later than this.
     pub(crate) latest: Option<i64>,
     pub(crate) skip_sockets: bool,
@@ -53,7 +61,10 @@ pub(crate) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     fn walk(&self) -> Walk<'a> {
-        Walk::new(self.root, self.ignore, self.one_file_system)
+        let mut walk = Walk::new(self.root, self.ignore, self.one_file_system);
+        walk.only = self.only;
+        walk.keeps_ignore_file = self.keeps_ignore_file;
+        walk
     }
 
     fn path(&self, found: &Found) -> PathBuf {
@@ -102,6 +113,8 @@ impl<'a> Tree<'a> {
                 // The first name has the attributes; a link has none of its own.
                 let kind = EntryKind::HardLink { target };
                 each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)?;
+            } else if let Some(kind) = self.device(&found) {
+                each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)?;
             } else if found.kind() == FileType::RegularFile {
                 self.file(&found, &mut each)?;
             } else {
@@ -111,6 +124,19 @@ impl<'a> Tree<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The device that a file on disk stands for.
+    fn device(&self, found: &Found) -> Option<EntryKind> {
+        let property = self.recorded?.of(&found.below)?;
+        property.device.filter(|_| found.kind() == FileType::RegularFile).map(Device::kind)
+    }
+
+    /// What the record and the rules say of a file, of which these count more.
+    fn change(&self, found: &Found, stat: &Stat, used: impl FnMut(usize)) -> Override {
+        let own = self.recorded.and_then(|recorded| recorded.of(&found.below));
+        let own = own.map(Property::as_override).unwrap_or_default();
+        own.then(self.overrides.of(&found.below, file_type(stat), used))
     }
 
     fn file(
@@ -151,7 +177,7 @@ impl<'a> Tree<'a> {
         stat: &Stat,
         mut attributes: Vec<(Vec<u8>, Vec<u8>)>,
     ) -> Result<Entry, PackError> {
-        let change = self.overrides.of(&found.below, file_type(stat), |_| ());
+        let change = self.change(found, stat, |_| ());
         let problem = |kind| PackError::Problems(vec![Problem { path: self.path(found), kind }]);
         let (uid, gid) = self.owner_of(stat, &change).map_err(problem)?;
         // What a rule gives stands in the image as it is given.
@@ -213,7 +239,7 @@ impl Look<'_> {
             self.problem(found, ProblemKind::Whiteout);
         }
         let used = &mut self.used;
-        let change = tree.overrides.of(&found.below, found.kind(), |rule| used[rule] = true);
+        let change = tree.change(found, &found.stat, |rule| used[rule] = true);
         self.owner(found, &change);
         self.name(found);
         let limits = Limits::default();
@@ -230,7 +256,7 @@ impl Look<'_> {
             Some((first, said)) if said != change => {
                 self.problem(found, ProblemKind::OtherName(first));
             }
-            None if found.kind() == FileType::RegularFile => {
+            None if found.kind() == FileType::RegularFile && tree.device(found).is_none() => {
                 self.survey.bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
             }
             _ => {}

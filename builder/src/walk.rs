@@ -105,6 +105,10 @@ pub(crate) struct Walk<'a> {
     root: &'a Path,
     ignore: &'a Ignore,
     one_file_system: bool,
+    /// The one name of the root that is meant, without the root itself.
+    pub(crate) only: Option<&'a OsStr>,
+    /// Whether `.aciignore` in the root is a file like others.
+    pub(crate) keeps_ignore_file: bool,
     levels: Vec<Level>,
     started: bool,
     /// What the ignore patterns have left out; a folder counts as one.
@@ -122,16 +126,30 @@ struct Level {
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(root: &'a Path, ignore: &'a Ignore, one_file_system: bool) -> Self {
-        Self { root, ignore, one_file_system, levels: Vec::new(), started: false, ignored: 0 }
+        Self {
+            root,
+            ignore,
+            one_file_system,
+            only: None,
+            keeps_ignore_file: false,
+            levels: Vec::new(),
+            started: false,
+            ignored: 0,
+        }
     }
 
     /// The next thing there is, or what is wrong with it. The walk goes on after a problem.
     fn step(&mut self) -> Result<Option<Found>, Problem> {
         if !self.started {
             self.started = true;
-            let open = open_quietly(CWD, self.root, OFlags::DIRECTORY);
+            // Who may enter a folder need not be allowed to read it.
+            let how = if self.only.is_some() { OFlags::PATH } else { OFlags::empty() };
+            let open = open_quietly(CWD, self.root, how | OFlags::DIRECTORY);
             let open = open.map_err(|error| self.unreadable(b"", error))?;
-            return self.enter(Vec::new(), open, None).map(Some);
+            let root = self.enter(Vec::new(), open, None)?;
+            if self.only.is_none() {
+                return Ok(Some(root));
+            }
         }
         loop {
             let Some(level) = self.levels.last_mut() else { return Ok(None) };
@@ -159,7 +177,7 @@ impl<'a> Walk<'a> {
         let stat = rustix::fs::statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| self.unreadable(&below, error))?;
         let directory = file_type(&stat) == FileType::Directory;
-        if below == IGNORE_FILE {
+        if below == IGNORE_FILE && !self.keeps_ignore_file {
             return Ok(None);
         }
         if self.ignore.hides(&below, directory) {
@@ -190,9 +208,13 @@ impl<'a> Walk<'a> {
         let stat = rustix::fs::fstat(&open).map_err(unreadable)?;
         let identity = identity(&stat);
         let mut names = Vec::new();
-        if !(self.one_file_system && self.is_mount_point(&open, identity).map_err(unreadable)?) {
+        let is_root_of_one = self.only.is_some() && below.is_empty();
+        if is_root_of_one || !(self.one_file_system && self.is_mount_point(&open, identity).map_err(unreadable)?) {
             self.check_folder(&below, &open, identity)?;
-            names = self::names(&open).map_err(unreadable)?;
+            names = match self.only.filter(|_| below.is_empty()) {
+                Some(only) => vec![only.as_bytes().to_vec()],
+                None => self::names(&open).map_err(unreadable)?,
+            };
         }
         let open = Rc::new(open);
         let level = Level {

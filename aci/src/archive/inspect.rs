@@ -108,7 +108,7 @@ pub fn read_entries<E: From<ArchiveError>>(
 }
 
 /// The content of an entry, of which a regular file alone has any.
-pub struct Content<'a>(&'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>);
+pub struct Content<'a>(pub(super) &'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>);
 
 impl Content<'_> {
     /// Reads some of it; 0 at its end.

@@ -25,8 +25,9 @@ mod parts;
 mod read;
 mod record;
 mod rewrite;
+mod rootfs_tar;
 mod seen;
-mod tree;
+pub(crate) mod tree;
 mod unpack;
 mod validate;
 mod write;
@@ -50,6 +51,7 @@ pub use index::{
 pub use inspect::{Content, InspectedImage, inspect, inspect_hashed, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
+pub use rootfs_tar::{RootfsTar, read_rootfs_tar};
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
 pub use tree::{FileContent, Linked, TreeBuilder};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};

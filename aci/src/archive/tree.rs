@@ -440,7 +440,7 @@ fn times(entry: &Entry) -> Timestamps {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
     /// It is made, and given to this owner.
     Make {
         owner: FolderOwner,
@@ -449,14 +449,14 @@ enum Missing {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum FolderOwner {
+pub(crate) enum FolderOwner {
     Caller,
     Is(Uid, Gid),
     InNoRange,
 }
 
 /// Opens a folder below `root` without following any symlink on the way.
-fn open_folder(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
+pub(crate) fn open_folder(root: &OwnedFd, path: &[u8], missing: Missing) -> io::Result<OwnedFd> {
     if path.is_empty() {
         return root.try_clone();
     }

@@ -1,0 +1,111 @@
+//! Why a context was not changed.
+
+use std::io;
+use std::path::PathBuf;
+
+use aci::archive::ArchiveError;
+
+use crate::error::PackError;
+use crate::manifest::{EditFault, Unacceptable};
+use crate::step::StepError;
+
+/// Why a context was not begun or changed. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    /// There is no context.
+    #[error("no build in progress in {0}: begin one with `begin`, or name its folder with --work-path")]
+    None(PathBuf),
+    /// There is one already.
+    #[error("a build is in progress in {0} already: end it with `end`, or name another folder with --work-path")]
+    InProgress(PathBuf),
+    /// It was made by acbuild for OCI images.
+    #[error("{0} is a context for OCI images, which are not built here: begin one without --build-mode oci")]
+    Oci(PathBuf),
+    /// A path in the image that leads out of it, or is none.
+    #[error("{path:?} is no path in an image: {why}")]
+    Path {
+        /// What was given.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// There is nothing at a path of the image.
+    #[error("there is no {0} in the image")]
+    Absent(String),
+    /// There is something else at a path of the image.
+    #[error("{path} in the image {what}")]
+    Occupied {
+        /// The path.
+        path: String,
+        /// What is in the way, and what to do.
+        what: &'static str,
+    },
+    /// A file of the host that is to be copied is not there or of no use.
+    #[error("cannot copy {path}: {source}")]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder of the host cannot be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// An archive cannot be read.
+    #[error("cannot begin with {path}: {source}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// Files cannot be placed in the context.
+    #[error("cannot fill the build: {0}")]
+    Place(#[from] ArchiveError),
+    /// An archive holds an image of another format.
+    #[error("{0} is an OCI or Docker archive, which is not read here yet: unpack its root file system, and begin with that folder or a tar of it")]
+    OtherFormat(PathBuf),
+    /// Attributes that the file system of the context does not keep.
+    #[error("{0} extended attributes cannot be kept on the file system of the build: put it on another one with --work-path")]
+    Attributes(u64),
+    /// The edit cannot be made.
+    #[error(transparent)]
+    Edit(#[from] EditFault),
+    /// The manifest would not be acceptable.
+    #[error(transparent)]
+    Manifest(#[from] Unacceptable),
+    /// A command cannot be run.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A command made what no image can hold.
+    #[error("{0} is a socket, which no image can hold: remove it in the command that made it")]
+    Socket(String),
+    /// The image has no name.
+    #[error("can't write ACI, name was never set: set one with `set-name`")]
+    Unnamed,
+    /// Something else is wrong with the context on disk.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it could not be.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ContextError {
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// Whether what was to be removed was absent.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent(_) | Self::Edit(EditFault::Absent(_)))
+    }
+}

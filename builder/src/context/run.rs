@@ -1,0 +1,211 @@
+//! A command runs in the image, and what it changed becomes a change of the context.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use discovery::bundle::Host;
+use discovery::runtime::Tools;
+use rustix::fs::FileType;
+
+use super::change::Change;
+use super::error::ContextError;
+use super::journal::Set;
+use super::paths::{Place, join, path_of, split};
+use super::properties::{Device, Property};
+use crate::step::{self, Engine, Helper, Kind, Network, Present, Step, StepMount};
+
+/// A command, and how it is run.
+pub struct RunStep<'a> {
+    /// How this program is started again.
+    pub helper: &'a Helper,
+    /// What this machine and this caller can do.
+    pub host: &'a Host,
+    /// Programs of the machine.
+    pub tools: &'a Tools,
+    /// The rendered root file systems of the images it depends on, topmost first.
+    pub dependencies: &'a [PathBuf],
+    /// The program and its arguments.
+    pub command: &'a [OsString],
+    /// The whole environment.
+    pub environment: &'a [(OsString, OsString)],
+    /// Where the command starts.
+    pub working_directory: &'a Path,
+    /// Which network.
+    pub network: Network,
+    /// What of the host is mounted.
+    pub mounts: &'a [StepMount],
+    /// The host's name inside.
+    pub hostname: &'a str,
+    /// What starts the command.
+    pub engine: Engine,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code; where it is not 0, the change has nothing of what it did.
+    pub code: u8,
+    /// Whether changes of owners were answered with success and not made.
+    pub faked_owners: bool,
+    /// What it removed of the images this one depends on, by paths below the root.
+    pub removed: Vec<Vec<u8>>,
+}
+
+impl Change<'_> {
+    /// Runs a command, and takes what it changed in.
+    pub fn run(&mut self, how: &RunStep<'_>) -> Result<Ran, ContextError> {
+        let (scratch, name) = self.slot()?;
+        let owners = self.properties.owned();
+        let lower: Vec<PathBuf> =
+            std::iter::once(self.rootfs()).chain(how.dependencies.iter().cloned()).collect();
+        let step = Step {
+            helper: how.helper,
+            host: how.host,
+            tools: how.tools,
+            lower: &lower,
+            scratch: &scratch,
+            owners: &owners,
+            command: how.command,
+            environment: how.environment,
+            working_directory: how.working_directory,
+            network: how.network,
+            mounts: how.mounts,
+            hostname: how.hostname,
+            engine: how.engine.clone(),
+        };
+        let ended = step.run()?;
+        let mut ran =
+            Ran { code: ended.code, faked_owners: ended.faked_owners, removed: Vec::new() };
+        if ran.code != 0 {
+            return Ok(ran);
+        }
+        let mut taken = Taken {
+            change: self,
+            upper: join(name.as_bytes(), b"upper"),
+            whole: None,
+            is_root: how.host.is_root(),
+        };
+        let io = |error| ContextError::io("read", ended.changes.file())(error);
+        for change in ended.changes.read().map_err(io)? {
+            match change.map_err(io)? {
+                step::Change::Removed { path } => {
+                    let below = path.as_slice();
+                    if taken.change.lstat(below)?.is_some() {
+                        taken.change.discard(below);
+                    }
+                    if how.dependencies.iter().any(|tree| is_in(tree, below)) {
+                        ran.removed.push(below.to_vec());
+                    }
+                }
+                step::Change::Present(present) => taken.take(&present)?,
+            }
+        }
+        Ok(ran)
+    }
+}
+
+/// Whether a tree has something at a path.
+fn is_in(tree: &Path, below: &[u8]) -> bool {
+    rustix::fs::lstat(tree.join(path_of(below))).is_ok()
+}
+
+/// Takes what a command left in the upper folder of its overlay.
+struct Taken<'c, 'x> {
+    change: &'c mut Change<'x>,
+    /// The upper folder, below `change/new/`.
+    upper: Vec<u8>,
+    /// A folder that was placed with all that is in it.
+    whole: Option<Vec<u8>>,
+    is_root: bool,
+}
+
+impl Taken<'_, '_> {
+    fn take(&mut self, present: &Present) -> Result<(), ContextError> {
+        let below = present.path.as_slice();
+        let place = Place { below: below.to_vec(), kind: None };
+        if present.kind == Kind::Socket {
+            return Err(ContextError::Socket(place.shown()));
+        }
+        let is_folder = matches!(present.kind, Kind::Folder { .. });
+        if present.prepared && !is_folder {
+            return Ok(());
+        }
+        let inside = |whole: &Vec<u8>| below.strip_prefix(whole.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
+        if self.whole.as_ref().is_some_and(inside) {
+            self.property(below, present);
+            return Ok(());
+        }
+        let there = self.change.lstat(below)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let replaces = matches!(present.kind, Kind::Folder { replaces: true });
+        match (is_folder, there) {
+            (true, Some(FileType::Directory)) if !replaces => self.folder(below, present)?,
+            (true, None) if !replaces => {
+                self.parents(below)?;
+                self.change.new_folder(below);
+                self.folder(below, present)?;
+            }
+            (_, there) => {
+                if is_folder && there.is_some() || there == Some(FileType::Directory) {
+                    self.change.discard(below);
+                }
+                self.change.properties.forget(below);
+                self.change.place(&join(&self.upper, below), &place);
+                self.whole = is_folder.then(|| below.to_vec());
+            }
+        }
+        self.property(below, present);
+        Ok(())
+    }
+
+    /// Folders of a dependency, which the command did not change, above something it made.
+    fn parents(&mut self, below: &[u8]) -> Result<(), ContextError> {
+        let (parent, _) = split(below);
+        if parent.is_empty() { Ok(()) } else { self.change.make_folder(parent, 0) }
+    }
+
+    /// A folder that is there, or that is made, becomes what the command left.
+    fn folder(&mut self, below: &[u8], present: &Present) -> Result<(), ContextError> {
+        self.change.set_time(below, present.seconds);
+        let (mode, owner) = match self.is_root {
+            true => (present.mode, Some((present.uid, present.gid))),
+            false => ((present.mode & 0o1777) | 0o700, None),
+        };
+        let mut attributes = Vec::new();
+        if self.is_root {
+            let path = self.change.rootfs().join(path_of(below));
+            let before = crate::attributes::read(&crate::attributes::From::Path(&path));
+            let is_kept = |name: &Vec<u8>| {
+                present.attributes.iter().any(|(other, _)| other.as_slice() == name.as_slice())
+            };
+            let gone = before.unwrap_or_default().into_iter().filter(|(name, _)| !is_kept(name));
+            attributes.extend(gone.map(|(name, _)| (name.into(), None)));
+            let set = present.attributes.iter().cloned();
+            attributes.extend(set.map(|(name, value)| (name, Some(value))));
+        }
+        self.change.set(below, Set { owner, mode: Some(mode), mtime: None, attributes });
+        Ok(())
+    }
+
+    /// What the disk of an ordinary user cannot say.
+    fn property(&mut self, below: &[u8], present: &Present) {
+        if self.is_root {
+            return;
+        }
+        let needed = if matches!(present.kind, Kind::Folder { .. }) { 0o700 } else { 0o600 };
+        let on_disk = (present.mode & 0o777) | needed;
+        let is_link = matches!(present.kind, Kind::Symlink { .. });
+        let device = |block, major, minor| Some(Device { block, major, minor });
+        let property = Property {
+            uid: present.uid,
+            gid: present.gid,
+            mode: (!is_link && on_disk != present.mode).then_some(present.mode),
+            attributes: present.attributes.iter().cloned().collect(),
+            device: match present.kind {
+                Kind::CharacterDevice { major, minor } => device(false, major, minor),
+                Kind::BlockDevice { major, minor } => device(true, major, minor),
+                _ => None,
+            },
+        };
+        self.change.properties.set(below, property);
+    }
+}

@@ -1,0 +1,265 @@
+//! Files of the image get another owner, mode or attribute, or are removed.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{FileType, Stat};
+
+use super::change::Change;
+use super::error::ContextError;
+use super::journal::Set;
+use super::paths::{Place, join, path_of};
+use super::properties::{Property, capability_name};
+use crate::step::Bytes;
+
+/// Whose a file is to be: numbers, or names that the image knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// The user; who it was where absent.
+    pub user: Option<String>,
+    /// The group, likewise.
+    pub group: Option<String>,
+}
+
+impl std::str::FromStr for Whose {
+    type Err = String;
+
+    /// `USER`, `USER:GROUP` or `:GROUP`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (user, group) = text.split_once(':').unwrap_or((text, ""));
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let whose = Self { user: some(user), group: some(group) };
+        match whose == Self::default() {
+            true => Err(format!("{text:?} is not USER, USER:GROUP or :GROUP")),
+            false => Ok(whose),
+        }
+    }
+}
+
+/// An extended attribute: its name, and its value or nothing to remove it.
+pub type Attribute = (Vec<u8>, Option<Vec<u8>>);
+
+/// Which files are changed: this one, or all below it as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    One,
+    All,
+}
+
+/// The largest passwd or group file that is read.
+const ACCOUNTS: u64 = 4 << 20;
+
+impl Change<'_> {
+    /// Removes what is at a path of the image, with all that is in it.
+    pub fn remove(&mut self, path: &Path) -> Result<(), ContextError> {
+        let place = self.something(path)?;
+        if place.is_root() {
+            let why = "the root itself cannot be removed";
+            return Err(ContextError::Path { path: place.shown(), why });
+        }
+        self.discard(&place.below);
+        Ok(())
+    }
+
+    /// Gives a file another owner; with `recursive` all below a folder.
+    pub fn chown(
+        &mut self,
+        path: &Path,
+        whose: &Whose,
+        recursive: bool,
+    ) -> Result<(), ContextError> {
+        let user = whose.user.as_deref().map(|name| self.account("/etc/passwd", name)).transpose()?;
+        let group = whose.group.as_deref().map(|name| self.account("/etc/group", name)).transpose()?;
+        self.each(path, reach(recursive), |_, property| {
+            property.uid = user.unwrap_or(property.uid);
+            property.gid = group.unwrap_or(property.gid);
+        })
+    }
+
+    /// Gives a file another mode, of which there are twelve bits; with `recursive` all below a
+    /// folder. Links have none.
+    pub fn chmod(&mut self, path: &Path, mode: u32, recursive: bool) -> Result<(), ContextError> {
+        self.each(path, reach(recursive), |kind, property| {
+            if kind != FileType::Symlink {
+                property.mode = Some(mode & 0o7777);
+            }
+        })
+    }
+
+    /// Sets or removes extended attributes of a file.
+    pub fn attributes(&mut self, path: &Path, all: &[Attribute]) -> Result<(), ContextError> {
+        self.each(path, Reach::One, |_, property| {
+            for (name, value) in all {
+                let name = Bytes::from(name.clone());
+                match value {
+                    Some(value) => property.attributes.insert(name, value.clone().into()),
+                    None => property.attributes.remove(&name),
+                };
+            }
+        })
+    }
+
+    /// Gives a program capabilities, or takes them away.
+    pub fn capabilities(&mut self, path: &Path, value: Option<&[u8]>) -> Result<(), ContextError> {
+        let place = self.something(path)?;
+        if place.kind != Some(FileType::RegularFile) {
+            let what = "is no regular file, and nothing else has capabilities";
+            return Err(ContextError::Occupied { path: place.shown(), what });
+        }
+        let name = capability_name().as_slice().to_vec();
+        self.attributes(path, &[(name, value.map(<[u8]>::to_vec))])
+    }
+
+    /// What there is at a path; an error where there is nothing.
+    fn something(&self, path: &Path) -> Result<Place, ContextError> {
+        let place = Place::of(&self.root, path)?;
+        if place.kind.is_none() { Err(ContextError::Absent(place.shown())) } else { Ok(place) }
+    }
+
+    /// Changes what one file is, or all of a tree.
+    fn each(
+        &mut self,
+        path: &Path,
+        reach: Reach,
+        change: impl Fn(FileType, &mut Property),
+    ) -> Result<(), ContextError> {
+        let mut left = vec![self.something(path)?.below];
+        while let Some(below) = left.pop() {
+            let Some(stat) = self.lstat(&below)? else { continue };
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            if reach == Reach::All && kind == FileType::Directory {
+                let folder = self.rootfs().join(path_of(&below));
+                let io = |error| ContextError::io("read", &folder)(error);
+                for entry in fs::read_dir(&folder).map_err(io)? {
+                    let name = entry.map_err(io)?.file_name();
+                    left.push(join(&below, name.as_bytes()));
+                }
+            }
+            self.one(&below, &stat, &|property| change(kind, property))?;
+        }
+        Ok(())
+    }
+
+    fn one(
+        &mut self,
+        below: &[u8],
+        stat: &Stat,
+        change: &dyn Fn(&mut Property),
+    ) -> Result<(), ContextError> {
+        if rustix::process::geteuid().is_root() {
+            let set = self.on_disk(below, stat, change)?;
+            self.set(below, set);
+            return Ok(());
+        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let names = match kind != FileType::Directory && stat.st_nlink > 1 {
+            true => self.names_of(stat)?,
+            false => vec![below.to_vec()],
+        };
+        let path = self.rootfs().join(path_of(below));
+        let on_disk = crate::attributes::read(&crate::attributes::From::Path(&path));
+        let on_disk = on_disk.map_err(ContextError::io("read", &path))?;
+        let mut property = self.properties.of(below).cloned().unwrap_or_default();
+        let mode = property.mode.unwrap_or(stat.st_mode & 0o7777);
+        for (name, value) in &on_disk {
+            property.attributes.entry(name.clone().into()).or_insert(value.clone().into());
+        }
+        change(&mut property);
+        // An attribute that is on disk and is to be gone goes there.
+        let gone = |name: &Vec<u8>| !property.attributes.contains_key(&name.clone().into());
+        let gone: Vec<_> = on_disk.iter().map(|(name, _)| name).filter(|name| gone(name)).collect();
+        if !gone.is_empty() {
+            let attributes = gone.into_iter().map(|name| (name.clone().into(), None)).collect();
+            self.set(below, Set { attributes, ..Set::default() });
+        }
+        let wanted = property.mode.unwrap_or(mode);
+        property.mode = (wanted != stat.st_mode & 0o7777).then_some(wanted);
+        if kind == FileType::Symlink {
+            property.mode = None;
+        }
+        for name in names {
+            self.properties.set(&name, property.clone());
+        }
+        Ok(())
+    }
+
+    /// What root changes on disk.
+    fn on_disk(
+        &self,
+        below: &[u8],
+        stat: &Stat,
+        change: &dyn Fn(&mut Property),
+    ) -> Result<Set, ContextError> {
+        let path = self.rootfs().join(path_of(below));
+        let read = crate::attributes::read(&crate::attributes::From::Path(&path));
+        let before: Vec<(Bytes, Bytes)> = read
+            .map_err(ContextError::io("read", &path))?
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let mut property = Property {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            attributes: before.iter().cloned().collect(),
+            ..Property::default()
+        };
+        change(&mut property);
+        let owner = (property.uid, property.gid);
+        let changed = owner != (stat.st_uid, stat.st_gid);
+        let mut attributes: Vec<_> = before
+            .iter()
+            .filter(|(name, _)| !property.attributes.contains_key(name))
+            .map(|(name, _)| (name.clone(), None))
+            .collect();
+        // A change of owner takes the capabilities away.
+        let old = |pair: &(Bytes, Bytes)| !changed && before.contains(pair);
+        let new = property.attributes.into_iter().filter(|pair| !old(pair));
+        attributes.extend(new.map(|(name, value)| (name, Some(value))));
+        Ok(Set { owner: changed.then_some(owner), mode: property.mode, mtime: None, attributes })
+    }
+
+    /// All names of a file: they have their properties in common.
+    fn names_of(&self, stat: &Stat) -> Result<Vec<Vec<u8>>, ContextError> {
+        let (mut names, mut left) = (Vec::new(), vec![Vec::new()]);
+        while let Some(below) = left.pop() {
+            let folder = self.rootfs().join(path_of(&below));
+            let io = |error| ContextError::io("read", &folder)(error);
+            for entry in fs::read_dir(&folder).map_err(io)? {
+                let entry = entry.map_err(io)?;
+                let metadata = entry.metadata().map_err(io)?;
+                let path = join(&below, entry.file_name().as_bytes());
+                if metadata.is_dir() {
+                    left.push(path);
+                } else if (metadata.dev(), metadata.ino()) == (stat.st_dev, stat.st_ino) {
+                    names.push(path);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// The number of a user or group; a name is looked for in the image.
+    fn account(&self, file: &str, name: &str) -> Result<u32, ContextError> {
+        if let Ok(number) = name.parse()
+            && number != u32::MAX
+        {
+            return Ok(number);
+        }
+        let read = self.root.read(Path::new(file), ACCOUNTS);
+        let text = read.map_err(ContextError::io("read", file))?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let mut found = fields.filter(|fields| fields.first() == Some(&name));
+        let number = found.next().and_then(|fields| fields.get(2)?.parse().ok());
+        number.ok_or_else(|| ContextError::Path {
+            path: name.to_owned(),
+            why: "it is no number, and neither /etc/passwd nor /etc/group of the image has that name",
+        })
+    }
+}
+
+fn reach(recursive: bool) -> Reach {
+    if recursive { Reach::All } else { Reach::One }
+}
