@@ -41,7 +41,7 @@ pub enum CapabilityError {
 
 /// The attribute's value for a text as getcap prints it: `cap_net_raw,cap_net_admin=ep`, several
 /// such clauses with blanks between, `[rootid=1000]` at the end for a root user of its own.
-pub(crate) fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
+pub fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
     let (mut permitted, mut inheritable, mut effective) = (0_u64, 0_u64, 0_u64);
     let mut root = None;
     for clause in text.split_whitespace() {

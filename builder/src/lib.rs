@@ -32,11 +32,11 @@ mod utc_time;
 mod walk;
 mod warning;
 
-pub use capability::CapabilityError;
+pub use capability::{CapabilityError, parse as capability_value};
 pub use error::{PackError, Problem, ProblemKind};
 pub use exec::{ExecFault, ExecWarning};
 pub use ignore::{Ignore, PatternError};
-pub use overrides::{Overrides, Rule, RuleError};
+pub use overrides::{Overrides, Rule, RuleError, extended_attribute};
 pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
 pub use pack::{PackOptions, Packed, Packer, Progress, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};

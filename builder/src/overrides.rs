@@ -91,28 +91,8 @@ impl Rule {
         let wanted = || form(text, "PATTERN:NAME=VALUE, as /bin/x:user.note=text");
         let (target, value) = text.split_once('=').ok_or_else(wanted)?;
         let (pattern, name) = target.rsplit_once(':').ok_or_else(wanted)?;
-        let spaces = ["user.", "security.", "trusted.", "system.posix_acl_"];
-        let allowed =
-            spaces.iter().any(|&space| name.starts_with(space) && name.len() > space.len());
-        if !allowed || name.len() > 255 || name.contains('\0') {
-            return Err(RuleError::AttributeName(name.to_owned()));
-        }
-        let bytes = if let Some(digits) = value.strip_prefix("0x") {
-            hexadecimal(digits)
-        } else if let Some(digits) = value.strip_prefix("0s") {
-            STANDARD.decode(digits).ok()
-        } else {
-            Some(value.as_bytes().to_vec())
-        };
-        // The kernel's own limit (XATTR_SIZE_MAX): no file could be unpacked with more.
-        let bytes = bytes.filter(|bytes| bytes.len() <= 64 << 10);
-        let bytes = bytes.ok_or_else(|| RuleError::AttributeValue(value.to_owned()))?;
-        // Whatever it says, no file could be unpacked with it.
-        if move_attribute_ids(name.as_bytes(), &bytes, somebody, somebody).is_none() {
-            return Err(RuleError::AttributeForm(name.to_owned()));
-        }
-        let name = name.as_bytes().to_vec();
-        Self::new(text.to_owned(), pattern, Change::Attribute { name, value: bytes })
+        let (name, value) = named_value(name, value)?;
+        Self::new(text.to_owned(), pattern, Change::Attribute { name, value })
     }
 
     /// `PATTERN=CAPABILITIES` in the form of getcap, as `/bin/x=cap_net_bind_service+ep`. Only
@@ -137,6 +117,39 @@ impl Rule {
         };
         can && self.pattern.matches(below, kind == FileType::Directory)
     }
+}
+
+/// Name and value of an extended attribute, from `NAME=VALUE`. The value as in
+/// [`Rule::attribute`].
+pub fn extended_attribute(text: &str) -> Result<(Vec<u8>, Vec<u8>), RuleError> {
+    let wanted = || form(text, "NAME=VALUE, as user.note=text");
+    let (name, value) = text.split_once('=').ok_or_else(wanted)?;
+    named_value(name, value)
+}
+
+/// The bytes of an extended attribute that an image can have.
+fn named_value(name: &str, value: &str) -> Result<(Vec<u8>, Vec<u8>), RuleError> {
+    let spaces = ["user.", "security.", "trusted.", "system.posix_acl_"];
+    let allowed =
+        spaces.iter().any(|&space| name.starts_with(space) && name.len() > space.len());
+    if !allowed || name.len() > 255 || name.contains('\0') {
+        return Err(RuleError::AttributeName(name.to_owned()));
+    }
+    let bytes = if let Some(digits) = value.strip_prefix("0x") {
+        hexadecimal(digits)
+    } else if let Some(digits) = value.strip_prefix("0s") {
+        STANDARD.decode(digits).ok()
+    } else {
+        Some(value.as_bytes().to_vec())
+    };
+    // The kernel's own limit (XATTR_SIZE_MAX): no file could be unpacked with more.
+    let bytes = bytes.filter(|bytes| bytes.len() <= 64 << 10);
+    let bytes = bytes.ok_or_else(|| RuleError::AttributeValue(value.to_owned()))?;
+    // Whatever it says, no file could be unpacked with it.
+    if move_attribute_ids(name.as_bytes(), &bytes, somebody, somebody).is_none() {
+        return Err(RuleError::AttributeForm(name.to_owned()));
+    }
+    Ok((name.as_bytes().to_vec(), bytes))
 }
 
 /// With the option that takes such a rule.

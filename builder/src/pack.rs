@@ -83,7 +83,7 @@ pub fn pack(out: &mut (impl Write + Send), options: &PackOptions<'_>) -> Result<
 }
 
 /// Packs a tree into `out`, which lies in this folder.
-fn pack_outside(
+pub(crate) fn pack_outside(
     out: &mut (impl Write + Send),
     options: &PackOptions<'_>,
     output: Option<(&Path, Identity)>,

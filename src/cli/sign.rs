@@ -67,7 +67,7 @@ impl Args {
         if !self.overwrite && !self.add && output.symlink_metadata().is_ok() {
             return Err(exists(&output));
         }
-        let signer = self.signer(context)?;
+        let signer = signer(context, &self.key, &self.passphrase)?;
         let (file, bytes) = regular(&self.file)?;
         let bar = context.progress("signing", Some(bytes));
         let written = match self.add {
@@ -124,22 +124,27 @@ impl Args {
     fn none(&self) -> String {
         format!("no signature for {}", self.file.display())
     }
+}
 
-    fn signer(&self, context: &Context) -> Result<Signer, Failure> {
-        let place = Place::find(context, &self.key)?;
-        let path = place.path();
-        let secret = read_small(&path, Limits::default().key_bytes)?;
-        let passphrase = self.passphrase.passphrase()?;
-        let signer = Signer::open(&secret, passphrase.as_ref(), now())
-            .with_context(|| format!("cannot sign with {}", path.display()))?;
-        // What others can read, others can sign with.
-        let mode = path.metadata().map(|metadata| metadata.permissions().mode());
-        if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-            let key = path.display();
-            context.note(format_args!("note: others can read {key}: chmod 600 {key}"));
-        }
-        Ok(signer)
+/// Opens a secret key: a file, or one of the folder of keys.
+pub(super) fn signer(
+    context: &Context,
+    key: &Path,
+    passphrase: &PassphraseArgs,
+) -> Result<Signer, Failure> {
+    let place = Place::find(context, key)?;
+    let path = place.path();
+    let secret = read_small(&path, Limits::default().key_bytes)?;
+    let passphrase = passphrase.passphrase()?;
+    let signer = Signer::open(&secret, passphrase.as_ref(), now())
+        .with_context(|| format!("cannot sign with {}", path.display()))?;
+    // What others can read, others can sign with.
+    let mode = path.metadata().map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        let key = path.display();
+        context.note(format_args!("note: others can read {key}: chmod 600 {key}"));
     }
+    Ok(signer)
 }
 
 /// Opens a regular file, and tells its size. A pipe or a device is refused: what was

@@ -45,8 +45,9 @@ pub use properties::Properties;
 pub(crate) use properties::{Device, Property};
 pub use run::{Ran, RunStep};
 pub use set::{Attribute, Whose};
-pub use write::WriteOptions;
+pub use write::{Unnamed, WriteOptions};
 
+use crate::step::StepError;
 use journal::Journal;
 
 /// The folder of a context, in the folder of the work.
@@ -67,19 +68,25 @@ pub struct Context {
     lock: File,
 }
 
-/// Is told, once, that somebody else works on the context and is waited for.
-pub type Waiting<'a> = &'a dyn Fn();
+/// What whoever opens a context is asked for.
+pub struct Attend<'a> {
+    /// Is told, once, that somebody else works on the context and is waited for.
+    pub waiting: &'a dyn Fn(),
+    /// Removes what a killed step has left in a folder: [`crate::step::remove_scratch`].
+    pub clear: &'a dyn Fn(&Path) -> Result<(), StepError>,
+}
 
 impl Context {
     /// Opens the context in a folder, waits until nobody else works on it, and finishes the change
     /// of a command that was killed.
-    pub fn open(work: &Path, waiting: Waiting<'_>) -> Result<Self, ContextError> {
+    pub fn open(work: &Path, attend: &Attend<'_>) -> Result<Self, ContextError> {
         let folder = work.join(FOLDER);
-        let Some(lock) = lock(&folder, waiting).map_err(ContextError::io("lock", &folder))? else {
+        let Some(lock) = lock(&folder, attend.waiting).map_err(ContextError::io("lock", &folder))? else {
             return Err(ContextError::None(work.to_owned()));
         };
         let context = Self { folder, lock };
         context.check_mode()?;
+        context.clear_steps(attend)?;
         context.recover().map_err(ContextError::io("finish the last change of", &context.folder))?;
         Ok(context)
     }
@@ -90,6 +97,21 @@ impl Context {
             b"oci" => Err(ContextError::Oci(self.folder.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Files of a killed step belong to IDs of a user namespace, which alone can remove them.
+    fn clear_steps(&self, attend: &Attend<'_>) -> Result<(), ContextError> {
+        let journal = self.folder.join(JOURNAL);
+        if rustix::process::geteuid().is_root() || journal::exists(&journal) {
+            return Ok(());
+        }
+        let Ok(slots) = fs::read_dir(self.folder.join(CHANGE).join("new")) else { return Ok(()) };
+        for slot in slots.flatten().map(|slot| slot.path()) {
+            if slot.join("upper").is_dir() {
+                (attend.clear)(&slot)?;
+            }
+        }
+        Ok(())
     }
 
     /// Finishes what counts, and throws away what does not.
@@ -154,7 +176,7 @@ impl Context {
 }
 
 /// Locks a context; `None` where there is none.
-fn lock(folder: &Path, waiting: Waiting<'_>) -> io::Result<Option<File>> {
+fn lock(folder: &Path, waiting: &dyn Fn()) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     loop {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;

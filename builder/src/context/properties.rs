@@ -33,6 +33,9 @@ pub(crate) struct Property {
     /// The device it is, for which an empty file stands on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<Device>,
+    /// It was removed, though an image that this one depends on has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) removed: bool,
 }
 
 /// A device file.
@@ -46,6 +49,9 @@ pub(crate) struct Device {
 impl Property {
     /// As a rule would say it.
     pub(crate) fn as_override(&self) -> Override {
+        if self.removed {
+            return Override::default();
+        }
         let bytes = |bytes: &Bytes| bytes.as_slice().to_vec();
         let attributes = self.attributes.iter();
         Override {
@@ -131,9 +137,21 @@ impl Properties {
         }
     }
 
+    /// Notes that a file of a dependency was removed.
+    pub(crate) fn remove(&mut self, below: &[u8]) {
+        self.forget(below);
+        self.set(below, Property { removed: true, ..Property::default() });
+    }
+
+    /// What was removed of dependencies.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(|(_, property)| property.removed).map(|(path, _)| path.as_slice())
+    }
+
     /// All of it, as a step wants it.
     pub(crate) fn owned(&self) -> Vec<Owned> {
-        let owned = self.0.iter().filter(|(_, property)| property.device.is_none());
+        let special = |property: &Property| property.device.is_some() || property.removed;
+        let owned = self.0.iter().filter(|(_, property)| !special(property));
         owned
             .map(|(path, property)| Owned {
                 path: path.clone().into(),

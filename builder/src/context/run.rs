@@ -47,8 +47,8 @@ pub struct Ran {
     pub code: u8,
     /// Whether changes of owners were answered with success and not made.
     pub faked_owners: bool,
-    /// What it removed of the images this one depends on, by paths below the root.
-    pub removed: Vec<Vec<u8>>,
+    /// How much it removed of the images this one depends on.
+    pub removed: u64,
 }
 
 impl Change<'_> {
@@ -75,7 +75,7 @@ impl Change<'_> {
         };
         let ended = step.run()?;
         let mut ran =
-            Ran { code: ended.code, faked_owners: ended.faked_owners, removed: Vec::new() };
+            Ran { code: ended.code, faked_owners: ended.faked_owners, removed: 0 };
         if ran.code != 0 {
             return Ok(ran);
         }
@@ -94,7 +94,8 @@ impl Change<'_> {
                         taken.change.discard(below);
                     }
                     if how.dependencies.iter().any(|tree| is_in(tree, below)) {
-                        ran.removed.push(below.to_vec());
+                        taken.change.properties.remove(below);
+                        ran.removed += 1;
                     }
                 }
                 step::Change::Present(present) => taken.take(&present)?,
@@ -105,7 +106,7 @@ impl Change<'_> {
 }
 
 /// Whether a tree has something at a path.
-fn is_in(tree: &Path, below: &[u8]) -> bool {
+pub(super) fn is_in(tree: &Path, below: &[u8]) -> bool {
     rustix::fs::lstat(tree.join(path_of(below))).is_ok()
 }
 
@@ -205,6 +206,7 @@ impl Taken<'_, '_> {
                 Kind::BlockDevice { major, minor } => device(true, major, minor),
                 _ => None,
             },
+            removed: false,
         };
         self.change.properties.set(below, property);
     }

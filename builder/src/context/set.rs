@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Stat};
 
@@ -52,14 +52,25 @@ enum Reach {
 const ACCOUNTS: u64 = 4 << 20;
 
 impl Change<'_> {
-    /// Removes what is at a path of the image, with all that is in it.
-    pub fn remove(&mut self, path: &Path) -> Result<(), ContextError> {
-        let place = self.something(path)?;
+    /// Removes what is at a path of the image, with all that is in it; also what the images it
+    /// depends on have there, of which these are the rendered root file systems.
+    pub fn remove(&mut self, path: &Path, dependencies: &[PathBuf]) -> Result<(), ContextError> {
+        let place = Place::of(&self.root, path)?;
         if place.is_root() {
             let why = "the root itself cannot be removed";
             return Err(ContextError::Path { path: place.shown(), why });
         }
-        self.discard(&place.below);
+        let gone = self.properties.removed().any(|gone| gone == place.below);
+        let below = dependencies.iter().any(|tree| super::run::is_in(tree, &place.below)) && !gone;
+        if place.kind.is_none() && !below {
+            return Err(ContextError::Absent(place.shown()));
+        }
+        if place.kind.is_some() {
+            self.discard(&place.below);
+        }
+        if below || gone {
+            self.properties.remove(&place.below);
+        }
         Ok(())
     }
 

@@ -8,6 +8,8 @@ use crate::{Ignore, Overrides, Owner};
 
 const PLATFORM: (&str, &str) = ("linux", "amd64");
 
+const ALONE: Attend<'static> = Attend { waiting: &|| (), clear: &|_| Ok(()) };
+
 struct Work(tempfile::TempDir);
 
 impl Work {
@@ -24,7 +26,7 @@ impl Work {
     }
 
     fn context(&self) -> Context {
-        Context::open(self.0.path(), &|| ()).unwrap()
+        Context::open(self.0.path(), &ALONE).unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -194,7 +196,7 @@ fn end_leaves_nothing_and_whoever_waited_finds_no_context() {
     let work = Work::new();
     let context = work.context();
     let path = work.0.path().to_owned();
-    let waiter = std::thread::spawn(move || Context::open(&path, &|| ()).map(|_| ()));
+    let waiter = std::thread::spawn(move || Context::open(&path, &ALONE).map(|_| ()));
     std::thread::sleep(std::time::Duration::from_millis(100));
     context.end().unwrap();
     assert!(matches!(waiter.join().unwrap(), Err(ContextError::None(_))));
@@ -206,8 +208,8 @@ fn remove_of_what_is_absent_says_so() {
     let work = Work::new();
     let context = work.context();
     let mut change = context.change().unwrap();
-    assert!(change.remove(Path::new("/none")).unwrap_err().is_absent());
-    assert!(change.remove(Path::new("/")).is_err());
+    assert!(change.remove(Path::new("/none"), &[]).unwrap_err().is_absent());
+    assert!(change.remove(Path::new("/"), &[]).is_err());
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn fault_lost_updates() {
     std::thread::scope(|scope| {
         for at in 0..100 {
             scope.spawn(move || {
-                let context = Context::open(path, &|| ()).unwrap();
+                let context = Context::open(path, &ALONE).unwrap();
                 let mut change = context.change().unwrap();
                 change.edit(&Edit::AddLabel(format!("l{at}"), "x".to_owned())).unwrap();
                 change.commit().unwrap();

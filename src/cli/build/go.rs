@@ -1,0 +1,245 @@
+//! How a build command runs: on which context, noted or not, alone or in a script.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+
+use aci::archive::ImageFinding;
+use anyhow::anyhow;
+use builder::context::{Began, Begin, BeginOptions, Change, ContextError};
+use builder::manifest::{Edit, Recorded};
+
+use super::write::{Output, Pending};
+use super::{BuildOptions, Command};
+use crate::cli::{Context, Failure, Kind};
+
+/// Runs build commands.
+pub(crate) struct Build<'a> {
+    /// How to speak, and where things are.
+    pub(super) context: &'a Context,
+    /// The folder the context is in.
+    pub(super) work: PathBuf,
+    history: bool,
+    options: BuildOptions,
+    /// What a script writes, which gets its names when the script has succeeded.
+    pending: Option<RefCell<Vec<Pending>>>,
+    /// How deep scripts are in scripts.
+    pub(super) depth: Cell<u32>,
+}
+
+impl<'a> Build<'a> {
+    pub(super) fn new(context: &'a Context, options: BuildOptions) -> Self {
+        Self {
+            context,
+            work: options.work_path.clone(),
+            history: !options.no_history,
+            options,
+            pending: None,
+            depth: Cell::new(0),
+        }
+    }
+
+    /// The commands of a script: on a context of their own, and nothing is there before the end.
+    pub(super) fn of_script(&self, work: &Path) -> Self {
+        Self {
+            context: self.context,
+            work: work.to_owned(),
+            history: self.history,
+            options: BuildOptions::default(),
+            pending: Some(RefCell::default()),
+            depth: Cell::new(self.depth.get() + 1),
+        }
+    }
+
+    pub(super) fn run(&self, command: Command) -> Result<(), Failure> {
+        if self.options.modify_oci.is_some() {
+            return Err(anyhow!(
+                "--modify-oci: OCI images are not edited here yet; convert the image to an ACI first"
+            )
+            .into());
+        }
+        match &self.options.modify {
+            Some(file) => self.modify(file, command),
+            None => self.run_here(command),
+        }
+    }
+
+    /// Edits an image file. The file changes when the command has succeeded, in one step.
+    fn modify(&self, file: &Path, command: Command) -> Result<(), Failure> {
+        if let Command::Begin(_)
+        | Command::Write(_)
+        | Command::End(_)
+        | Command::Script(_)
+        | Command::Version(_)
+        | Command::StepChild = command
+        {
+            return Err(anyhow!("--modify takes a command that changes an image, or shows it").into());
+        }
+        let work = Workspace::new(aci::stage::folder_of(file))?;
+        let build = Self {
+            context: self.context,
+            work: work.path().to_owned(),
+            history: self.history,
+            options: BuildOptions::default(),
+            pending: None,
+            depth: Cell::new(0),
+        };
+        let mut start = Vec::new();
+        std::io::Read::read_to_end(
+            &mut std::io::Read::take(std::fs::File::open(file).map_err(|error| {
+                Failure::from(anyhow::Error::new(error).context(format!("cannot read {}", file.display())))
+            })?, 16),
+            &mut start,
+        )?;
+        let began = build.begin(Begin::Archive(file))?;
+        if !matches!(began, Began::Image(_)) {
+            return Err(anyhow!("{} is no image, and --modify edits nothing else", file.display()).into());
+        }
+        let only_shows = matches!(command, Command::CatManifest(_));
+        build.run_here(command)?;
+        if only_shows {
+            return Ok(());
+        }
+        let compression = aci::archive::Compression::detect(&start).unwrap_or_default();
+        let output = Output { target: file.to_owned(), overwrite: true, compression };
+        build.write(&output)?.commit()
+    }
+
+    pub(super) fn run_here(&self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Begin(args) => args.run(self),
+            Command::Copy(args) => args.run(self),
+            Command::CopyToDir(args) => args.run(self),
+            Command::Remove(args) => args.run(self),
+            Command::Chown(args) => args.run(self),
+            Command::Chmod(args) => args.run(self),
+            Command::Setcap(args) => args.run(self),
+            Command::Xattr(args) => args.run(self),
+            Command::Run(args) => args.run(self),
+            Command::Shell(args) => args.run(self),
+            Command::Annotation(args) => args.run(self),
+            Command::Label(args) => args.run(self),
+            Command::Environment(args) => args.run(self),
+            Command::Mount(args) => args.run(self),
+            Command::Port(args) => args.run(self),
+            Command::Isolator(args) => args.run(self),
+            Command::Dependency(args) => args.run(self),
+            Command::SetName(args) => args.run(self),
+            Command::SetTag(args) => args.run(self),
+            Command::SetExec(args) => args.run(self),
+            Command::SetUser(args) => args.run(self),
+            Command::SetGroup(args) => args.run(self),
+            Command::SetSuppGroups(args) => args.run(self),
+            Command::SetWorkingDirectory(args) => args.run(self),
+            Command::SetEventHandler(args) => args.run(self),
+            Command::ReplaceManifest(args) => args.run(self),
+            Command::CatManifest(args) => args.run(self),
+            Command::Layer(args) => args.run(),
+            Command::Write(args) => args.run(self),
+            Command::End(args) => args.run(self),
+            Command::Script(args) => args.run(self),
+            Command::Version(args) => args.run(self),
+            Command::StepChild => run::step_child(),
+        }
+    }
+
+    /// Opens the context, and waits until nobody else works on it.
+    pub(super) fn open(&self) -> Result<builder::context::Context, Failure> {
+        let waiting = || {
+            self.context.note("waiting for another command that works on this build");
+        };
+        builder::context::Context::open(&self.work, &waiting).map_err(failed)
+    }
+
+    pub(super) fn begin(&self, begin: Begin<'_>) -> Result<Began, Failure> {
+        let limits = aci::Limits { ratio: u64::MAX, ..aci::Limits::default() };
+        let (os, arch) = aci::host_platform();
+        let options = BeginOptions { limits: &limits, platform: (os, arch) };
+        builder::context::Context::begin(&self.work, begin, &options).map_err(failed)
+    }
+
+    /// Makes one change of the context, and notes the command in the image.
+    pub(super) fn change<T>(
+        &self,
+        command: &[Recorded],
+        make: impl FnOnce(&mut Change<'_>) -> Result<T, ContextError>,
+    ) -> Result<T, Failure> {
+        let context = self.open()?;
+        let mut change = context.change().map_err(failed)?;
+        let made = make(&mut change).map_err(failed)?;
+        self.finish(change, command)?;
+        Ok(made)
+    }
+
+    /// Makes a change count.
+    pub(super) fn finish(&self, mut change: Change<'_>, command: &[Recorded]) -> Result<(), Failure> {
+        let line = |one: &ImageFinding| discovery::printable_line(&one.to_string());
+        let warnings: Vec<String> = change.warnings().iter().map(line).collect();
+        if self.history {
+            change.record(command).map_err(failed)?;
+        }
+        change.commit().map_err(failed)?;
+        warnings.iter().for_each(|warning| self.context.warn(warning));
+        Ok(())
+    }
+
+    /// Makes one edit of the manifest.
+    pub(super) fn edit(&self, command: &[&str], edit: &Edit) -> Result<(), Failure> {
+        self.change(&words(command), |change| change.edit(edit))
+    }
+
+    /// Whether this is a command of a script.
+    pub(super) fn in_script(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Gives what was written its name: at once, or at the end of the script.
+    pub(super) fn publish(&self, written: Pending) -> Result<(), Failure> {
+        match &self.pending {
+            None => written.commit(),
+            Some(pending) => {
+                pending.borrow_mut().push(written);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the script has written.
+    pub(super) fn into_pending(self) -> Vec<Pending> {
+        self.pending.map(RefCell::into_inner).unwrap_or_default()
+    }
+}
+
+use super::run;
+
+/// A hidden folder for a context that lives as long as one command.
+pub(super) struct Workspace(aci::stage::StagedFolder);
+
+impl Workspace {
+    pub(super) fn new(beside: &Path) -> Result<Self, Failure> {
+        let _ = aci::stage::clean(beside);
+        let staged = aci::stage::StagedFolder::new_in(beside);
+        staged.map(Self).map_err(|error| {
+            let text = format!("cannot write in {}", beside.display());
+            anyhow::Error::new(error).context(text).into()
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// The words of a command, as they are noted.
+pub(super) fn words(words: &[&str]) -> Vec<Recorded> {
+    words.iter().map(|word| Recorded::Word((*word).to_owned())).collect()
+}
+
+/// An error of a context as the end of a command: acbuild's codes, 2 for what is absent and 1 for
+/// the rest.
+pub(super) fn failed(error: ContextError) -> Failure {
+    let kind = if error.is_absent() { Kind::Absent } else { Kind::Failed };
+    match error {
+        ContextError::Step(error) => crate::cli::image::render::refused(discovery::Kind::Failed, &error),
+        error => Failure::new(kind, anyhow!("{error}")),
+    }
+}

@@ -1,0 +1,361 @@
+//! `run` and `shell`: a command runs in the image.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use aci::{ImageManifest, Limits, Reference};
+use anyhow::anyhow;
+use builder::context::{Ran, RunStep};
+use builder::manifest::Recorded;
+use builder::step::{self, Engine, Helper, Network, StepMount};
+use discovery::fetch::{FetchOptions, Pull, Source};
+use discovery::render::{Files, Shape};
+use discovery::runtime::program_in;
+
+use super::Build;
+use super::go::{failed, words};
+use crate::cli::client::failure;
+use crate::cli::fetching::Fetcher;
+use crate::cli::image::render::unrendered;
+use crate::cli::running::{host, search_path, tools};
+use crate::cli::{Failure, image};
+
+/// Where dependencies are rendered, in the folder of the build.
+const DEPENDENCIES: &str = ".acbuild/dependencies";
+
+/// Where commands are looked for where the image says nothing else.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Run a command in the image, and keep what it changes
+///
+/// It runs in namespaces of its own: as root where you are root, and as the root of a user
+/// namespace otherwise. It sees the image and what --mount, --cache and --secret name, nothing
+/// else of this machine, and has no network unless --net says so. Its environment is the image's.
+/// Where it fails, its exit code is passed on, and the image is what it was.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry build run -- /bin/sh -c 'echo hello > /etc/motd'
+  gantry build run --net -- apt-get install -y nginx-light
+  gantry build run --net --cache /var/cache/apt/archives -- apt-get install -y nginx-light
+  gantry build run --secret token=./token.txt -- /bin/fetch --token-file /run/secrets/token
+  gantry build run --engine crun --working-dir /srv -- ./configure
+
+Options go before --, everything behind it is the command's, exactly as it is.")]
+pub(crate) struct Args {
+    /// What starts the command: namespaces, crun or runc; acbuild's chroot and systemd-nspawn are
+    /// taken for namespaces
+    #[arg(long, value_name = "ENGINE", default_value = "namespaces",
+        value_parser = ["namespaces", "crun", "runc", "chroot", "systemd-nspawn"])]
+    engine: String,
+    /// Start in this folder of the image
+    #[arg(long, value_name = "DIR")]
+    working_dir: Option<PathBuf>,
+    /// Fetch dependencies without checking the server's certificate, or without TLS
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    insecure: bool,
+    #[command(flatten)]
+    with: With,
+    /// The command and its arguments
+    #[arg(required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What a command has besides the image.
+#[derive(clap::Args)]
+struct With {
+    /// With this machine's network, its resolv.conf and its hosts file
+    #[arg(long)]
+    net: bool,
+    /// Keep this folder of the image from one build to the next, and out of the image
+    #[arg(long = "cache", value_name = "PATH")]
+    caches: Vec<PathBuf>,
+    /// Show a file at /run/secrets/NAME, and keep it out of the image
+    #[arg(long = "secret", value_name = "NAME=FILE", value_parser = pair)]
+    secrets: Vec<(String, PathBuf)>,
+    /// Mount a file or folder of this machine: HOST:PATH[:ro]
+    #[arg(long = "mount", value_name = "HOST:PATH[:ro]", value_parser = mount)]
+    mounts: Vec<(PathBuf, PathBuf, bool)>,
+    /// Set a variable for this command alone
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair)]
+    variables: Vec<(String, PathBuf)>,
+}
+
+/// Start a shell in the image, and keep what it changes
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry build shell
+  gantry build shell --net --discard         # look around, and keep nothing")]
+pub(crate) struct ShellArgs {
+    /// The shell
+    #[arg(long, value_name = "PROGRAM", default_value = "/bin/sh")]
+    shell: OsString,
+    /// Keep nothing of what it changes
+    #[arg(long)]
+    discard: bool,
+    #[command(flatten)]
+    with: With,
+}
+
+impl Args {
+    pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
+        let engine = engine(&self.engine)?;
+        let mut command = words(&["run"]);
+        if self.engine != "namespaces" {
+            command.extend(words(&["--engine", &self.engine]));
+        }
+        if let Some(folder) = &self.working_dir {
+            command.extend(words(&["--working-dir", &folder.to_string_lossy()]));
+        }
+        command.extend(self.with.words());
+        command.extend(words(&["--"]));
+        let argument = |word: &OsString| Recorded::Argument(word.to_string_lossy().into_owned());
+        command.extend(self.command.iter().map(argument));
+        let step = Wanted {
+            command: &self.command,
+            working_directory: self.working_dir.as_deref().unwrap_or(Path::new("/")),
+            engine,
+            with: &self.with,
+            insecure: self.insecure,
+            keep: true,
+        };
+        step.run(build, &command)
+    }
+}
+
+impl ShellArgs {
+    pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
+        let step = Wanted {
+            command: std::slice::from_ref(&self.shell),
+            working_directory: Path::new("/"),
+            engine: Engine::Namespaces,
+            with: &self.with,
+            insecure: false,
+            keep: !self.discard,
+        };
+        step.run(build, &words(&["shell"]))
+    }
+}
+
+/// A command that is wanted.
+struct Wanted<'a> {
+    command: &'a [OsString],
+    working_directory: &'a Path,
+    engine: Engine,
+    with: &'a With,
+    insecure: bool,
+    keep: bool,
+}
+
+impl Wanted<'_> {
+    fn run(self, build: &Build<'_>, recorded: &[Recorded]) -> Result<(), Failure> {
+        let context = build.open()?;
+        let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?)
+            .map_err(|error| anyhow!("{error}"))?;
+        let dependencies = render(build, &manifest, self.insecure)?;
+        let environment = self.with.environment(&manifest);
+        let mounts = self.with.mounts(build)?;
+        let (host, tools) = (host(), tools());
+        let mut change = context.change().map_err(failed)?;
+        let ran = change.run(&RunStep {
+            helper: &step_helper(),
+            host: &host,
+            tools: &tools,
+            dependencies: &dependencies,
+            command: self.command,
+            environment: &environment,
+            working_directory: self.working_directory,
+            network: if self.with.net { Network::Host } else { Network::None },
+            mounts: &mounts,
+            hostname: "build",
+            engine: self.engine,
+        });
+        let ran = ran.map_err(failed)?;
+        self.told(build, &ran);
+        if ran.code != 0 {
+            return Err(Failure::Child(ran.code));
+        }
+        if !self.keep {
+            return Ok(());
+        }
+        if !ran.removed.is_empty() {
+            change.whitelist(&dependencies, &ran.removed).map_err(failed)?;
+        }
+        build.finish(change, recorded)
+    }
+
+    fn told(&self, build: &Build<'_>, ran: &Ran) {
+        if ran.faked_owners {
+            build.context.note(
+                "note: you have no subordinate IDs (subuid(5)): all that the command made is root's \
+                 in the image",
+            );
+        }
+        if !ran.removed.is_empty() {
+            build.context.note(format_args!(
+                "{} files of dependencies were removed: the path whitelist leaves them out",
+                ran.removed.len()
+            ));
+        }
+    }
+}
+
+impl With {
+    fn words(&self) -> Vec<Recorded> {
+        let mut command = Vec::new();
+        let word = |text: String| Recorded::Word(text);
+        command.extend(self.net.then(|| word("--net".to_owned())));
+        command.extend(self.caches.iter().map(|path| word(format!("--cache={}", path.display()))));
+        command.extend(self.secrets.iter().map(|(name, _)| word(format!("--secret={name}=***"))));
+        let target = |(_, target, _): &(PathBuf, PathBuf, bool)| word(format!("--mount=***:{}", target.display()));
+        command.extend(self.mounts.iter().map(target));
+        command.extend(self.variables.iter().map(|(name, _)| word(format!("--env={name}=***"))));
+        command
+    }
+
+    /// The image's own environment, and a PATH where it has none.
+    fn environment(&self, manifest: &ImageManifest) -> Vec<(OsString, OsString)> {
+        let own = manifest.app.iter().flat_map(|app| &app.environment);
+        let mut all: Vec<(OsString, OsString)> =
+            own.map(|one| (one.name.clone().into(), one.value.clone().into())).collect();
+        for (name, value) in &self.variables {
+            all.retain(|(other, _)| other != OsStr::new(name));
+            all.push((name.into(), value.into()));
+        }
+        if !all.iter().any(|(name, _)| name == "PATH") {
+            all.push(("PATH".into(), PATH.into()));
+        }
+        all
+    }
+
+    fn mounts(&self, build: &Build<'_>) -> Result<Vec<StepMount>, Failure> {
+        let mut all = Vec::new();
+        let mut add = |source: PathBuf, target: &Path, read_only| {
+            all.push(StepMount { source: source.into(), target: target.into(), read_only });
+        };
+        for (source, target, read_only) in &self.mounts {
+            add(source.clone(), target, *read_only);
+        }
+        for path in &self.caches {
+            let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
+            let folder = build.context.cache_dir().join("build").join(name);
+            aci::stage::create_folders(&folder)
+                .map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
+            add(folder, path, false);
+        }
+        for (name, file) in &self.secrets {
+            if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) || name.starts_with('.') {
+                return Err(anyhow!("{name:?} is no name of a secret: letters, digits, \"-\", \"_\" and \".\" are").into());
+            }
+            if !file.is_file() {
+                return Err(anyhow!("the secret {name}: {} is no file", file.display()).into());
+            }
+            add(file.clone(), &Path::new("/run/secrets").join(name), true);
+        }
+        Ok(all)
+    }
+}
+
+/// Renders what an image depends on, topmost first. What was rendered for an earlier command is
+/// used again.
+fn render(
+    build: &Build<'_>,
+    manifest: &ImageManifest,
+    insecure: bool,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut trees = Vec::new();
+    if manifest.dependencies.is_empty() {
+        return Ok(trees);
+    }
+    let context = build.context.with_insecure(insecure);
+    let store = context.store()?;
+    for dependency in manifest.dependencies.iter().rev() {
+        let (name, labels) = (dependency.image_name.clone(), dependency.labels.clone());
+        let reference = Reference::new(name, labels);
+        let pinned = match &dependency.image_id {
+            Some(id) => store.open_image(id).map_err(failure)?,
+            None => None,
+        };
+        let stored = match pinned {
+            Some(stored) => stored,
+            None => {
+                let source = Source::Name(reference.clone());
+                let options = FetchOptions { pull: Pull::New, ..FetchOptions::default() };
+                let fetcher = Fetcher::new(&context, options, std::slice::from_ref(&source))?;
+                let fetched = fetcher.fetch(&source)?;
+                image::open_id(&fetcher.store, &fetched.imported.record.image_id)?
+            }
+        };
+        let record = stored.record();
+        let unlike = dependency.image_id.as_ref().is_some_and(|id| *id != record.image_id)
+            || dependency.size.is_some_and(|size| size != record.file_bytes);
+        if unlike {
+            return Err(anyhow!(
+                "{reference} is image {} of {} bytes, which is not what the dependency names: \
+                 dependency add names another",
+                record.image_id,
+                record.file_bytes
+            )
+            .into());
+        }
+        let folder = build.work.join(DEPENDENCIES).join(record.image_id.to_string());
+        if !folder.is_dir() {
+            aci::stage::create_folders(&build.work.join(DEPENDENCIES))?;
+            discovery::render::render(&stored, &folder, Files::Rendered, Shape::Rootfs, &Limits::default())
+                .map_err(unrendered)?;
+        }
+        trees.push(folder);
+    }
+    Ok(trees)
+}
+
+/// What a killed command of a user left that only a user namespace can remove.
+pub(super) fn clear(context: &builder::context::Context) -> Result<(), Failure> {
+    context.clear_steps(&step_helper(), &host(), &tools()).map_err(failed)
+}
+
+/// This program, as the helper of a step.
+fn step_helper() -> Helper {
+    Helper {
+        program: "/proc/self/exe".into(),
+        arguments: ["build", "step-child"].map(OsString::from).to_vec(),
+    }
+}
+
+/// What the helper does.
+pub(super) fn step_child() -> Result<(), Failure> {
+    step::child()?;
+    Ok(())
+}
+
+fn engine(name: &str) -> Result<Engine, Failure> {
+    let find = |name: &str| {
+        program_in(&search_path(), name).ok_or_else(|| {
+            anyhow!("{name} is not installed: install it, or leave --engine out")
+        })
+    };
+    Ok(match name {
+        "crun" => Engine::Crun(find("crun")?),
+        "runc" => Engine::Runc(find("runc")?),
+        _ => Engine::Namespaces,
+    })
+}
+
+fn pair(text: &str) -> Result<(String, PathBuf), String> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
+}
+
+fn mount(text: &str) -> Result<(PathBuf, PathBuf, bool), String> {
+    let (rest, read_only) = match text.strip_suffix(":ro") {
+        Some(rest) => (rest, true),
+        None => (text.strip_suffix(":rw").unwrap_or(text), false),
+    };
+    match rest.split_once(':') {
+        Some((host, path)) if !host.is_empty() && path.starts_with('/') => {
+            Ok((host.into(), path.into(), read_only))
+        }
+        _ => Err(format!("{text:?} is not HOST:PATH[:ro], PATH from the root of the image on")),
+    }
+}

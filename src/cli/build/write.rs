@@ -1,0 +1,197 @@
+//! `write`: the build becomes an image file.
+
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use aci::archive::Compression;
+use aci::stage::{self, Existing};
+use anyhow::{Context as _, anyhow};
+use builder::Packed;
+use builder::context::{Unnamed, WriteOptions};
+use serde_json::{Value, json};
+
+use super::Build;
+use super::go::failed;
+use crate::cli::files::{in_json, signature_beside};
+use crate::cli::key::PassphraseArgs;
+use crate::cli::pack::Bar;
+use crate::cli::sign::signer;
+use crate::cli::{Context, Failure};
+
+/// Write the image into a file, and print its image ID
+///
+/// The file appears when it is whole, and with --sign when it is signed: a failure leaves nothing,
+/// and a file that was there stays. The same files and manifest give the same bytes.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry build write hello.aci
+  gantry build write hello.aci --overwrite --sign ci@example.com    # and hello.aci.asc
+  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) gantry build write hello.aci")]
+pub(crate) struct Args {
+    /// The image file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    overwrite: bool,
+    /// Sign it with this key: a file, or a key of the folder of keys by fingerprint, user ID or
+    /// mail address
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// gzip, none, bzip2, xz, or zstd (outside the spec: rkt and actool cannot read it)
+    #[arg(long, default_value = "gzip")]
+    compression: Compression,
+    /// Compress on this many threads; the bytes do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// No time in the image is later than this, in seconds since 1970; the manifest has this one
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    source_date_epoch: Option<i64>,
+    /// Also write the image ID into this file
+    #[arg(long, value_name = "FILE")]
+    digest_file: Option<PathBuf>,
+    /// Also write ID, digests, sizes, labels and signature into this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+}
+
+/// Where an image goes, and how.
+pub(super) struct Output {
+    pub(super) target: PathBuf,
+    pub(super) overwrite: bool,
+    pub(super) compression: Compression,
+}
+
+/// An image that is whole, with what lies beside it, and has no name yet.
+pub(super) struct Pending {
+    image: Unnamed,
+    /// Small files beside it, and whether they may replace others.
+    beside: Vec<(PathBuf, Vec<u8>, Existing)>,
+    id: String,
+    metadata: Value,
+    context: Context,
+}
+
+impl Args {
+    pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
+        let signer =
+            self.sign.as_ref().map(|key| signer(build.context, key, &self.passphrase)).transpose()?;
+        let (target, overwrite, compression) = (self.file.clone(), self.overwrite, self.compression);
+        let how = How { threads: self.threads, source_date_epoch: self.source_date_epoch };
+        let mut written = build.write_with(&Output { target, overwrite, compression }, &how)?;
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
+        if let Some(signer) = &signer {
+            let path = signature_beside(&self.file);
+            existing.check(&path).map_err(|_| anyhow!("{} exists: --overwrite replaces it", path.display()))?;
+            // Signed is the file as it lies on disk, and the signature is verified over it.
+            let whole = Whole { file: written.image.file(), at: 0 };
+            let signature = signer
+                .sign(whole)
+                .with_context(|| format!("no signature for {}", self.file.display()))?;
+            written.metadata["signature"] = json!({
+                "file": in_json(&path), "fingerprint": signer.fingerprint(), "signingKey": signer.signing_key(),
+            });
+            written.beside.push((path, signature, existing));
+        }
+        let replace = Existing::Replace;
+        if let Some(file) = self.digest_file {
+            written.beside.push((file, format!("{}\n", written.id).into_bytes(), replace));
+        }
+        if let Some(file) = self.metadata_file {
+            let text = format!("{:#}\n", written.metadata);
+            written.beside.push((file, text.into_bytes(), replace));
+        }
+        build.publish(written)
+    }
+}
+
+/// How an image is packed.
+#[derive(Default)]
+pub(super) struct How {
+    pub(super) threads: Option<NonZeroUsize>,
+    pub(super) source_date_epoch: Option<i64>,
+}
+
+impl Build<'_> {
+    pub(super) fn write(&self, output: &Output) -> Result<Pending, Failure> {
+        self.write_with(output, &How::default())
+    }
+
+    /// Packs the build into a file without a name.
+    pub(super) fn write_with(&self, output: &Output, how: &How) -> Result<Pending, Failure> {
+        let context = self.open()?;
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let bar = self.context.progress("writing", Some(0));
+        let options = WriteOptions {
+            existing: if output.overwrite { Existing::Replace } else { Existing::Refuse },
+            compression: output.compression,
+            threads: how.threads.unwrap_or_else(cores),
+            source_date_epoch: how.source_date_epoch,
+            progress: &Bar(&bar),
+        };
+        let (image, packed) = context.write(&output.target, &options).map_err(failed)?;
+        bar.finish_and_clear();
+        let Packed { manifest, written, warnings, .. } = packed;
+        for warning in &warnings {
+            self.context.warn(discovery::printable(&warning.to_string()));
+        }
+        if manifest.app.as_ref().is_none_or(|app| app.exec.is_empty()) {
+            self.context.note("note: the image has no program to run; set-exec sets one");
+        }
+        let metadata = json!({
+            "imageId": written.image_id,
+            "file": in_json(&output.target),
+            "fileDigest": written.file_digest,
+            "fileBytes": written.file_bytes,
+            "tarBytes": written.tar_bytes,
+            "compression": output.compression,
+            "name": manifest.name,
+            "labels": manifest.labels,
+            "dependencies": manifest.dependencies,
+            "warnings": warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        });
+        Ok(Pending {
+            image,
+            beside: Vec::new(),
+            id: written.image_id.to_string(),
+            metadata,
+            context: self.context.clone(),
+        })
+    }
+}
+
+impl Pending {
+    /// Gives the files their names, the image last, and prints the image ID.
+    pub(super) fn commit(self) -> Result<(), Failure> {
+        let Self { image, beside, id, metadata, context } = self;
+        for (path, bytes, existing) in &beside {
+            put(path, bytes, *existing)?;
+        }
+        image.commit().map_err(failed)?;
+        Ok(context.print(&metadata, id)?)
+    }
+}
+
+fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
+    stage::write(path, bytes, 0o644, existing)
+        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(Failure::from)
+}
+
+/// A file from its beginning, whatever its position is.
+struct Whole<'f> {
+    file: &'f std::fs::File,
+    at: u64,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read_at(buffer, self.at)?;
+        self.at += got as u64;
+        Ok(got)
+    }
+}
