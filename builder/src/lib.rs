@@ -25,6 +25,7 @@ mod owner;
 mod pack;
 pub mod provenance;
 pub mod sbom;
+pub mod script;
 mod source;
 pub mod step;
 mod tree;

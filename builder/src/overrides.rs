@@ -130,8 +130,7 @@ pub fn extended_attribute(text: &str) -> Result<(Vec<u8>, Vec<u8>), RuleError> {
 /// The bytes of an extended attribute that an image can have.
 fn named_value(name: &str, value: &str) -> Result<(Vec<u8>, Vec<u8>), RuleError> {
     let spaces = ["user.", "security.", "trusted.", "system.posix_acl_"];
-    let allowed =
-        spaces.iter().any(|&space| name.starts_with(space) && name.len() > space.len());
+    let allowed = spaces.iter().any(|&space| name.starts_with(space) && name.len() > space.len());
     if !allowed || name.len() > 255 || name.contains('\0') {
         return Err(RuleError::AttributeName(name.to_owned()));
     }

@@ -209,7 +209,10 @@ impl<'a> Walk<'a> {
         let identity = identity(&stat);
         let mut names = Vec::new();
         let is_root_of_one = self.only.is_some() && below.is_empty();
-        if is_root_of_one || !(self.one_file_system && self.is_mount_point(&open, identity).map_err(unreadable)?) {
+        if is_root_of_one
+            || !(self.one_file_system
+                && self.is_mount_point(&open, identity).map_err(unreadable)?)
+        {
             self.check_folder(&below, &open, identity)?;
             names = match self.only.filter(|_| below.is_empty()) {
                 Some(only) => vec![only.as_bytes().to_vec()],

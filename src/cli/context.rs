@@ -54,11 +54,19 @@ pub(crate) struct Global {
 pub(crate) struct Context {
     global: Global,
     config: Config,
+    /// Whether this program was called as acbuild.
+    is_acbuild: bool,
 }
 
 impl Context {
-    pub(super) fn new(global: Global) -> Self {
-        Self { global, config: Config::default() }
+    pub(super) fn new(global: Global, is_acbuild: bool) -> Self {
+        Self { global, config: Config::default(), is_acbuild }
+    }
+
+    /// Whether this program was called as acbuild, whose scripts find their files where they
+    /// always did.
+    pub(super) fn is_acbuild(&self) -> bool {
+        self.is_acbuild
     }
 
     /// Reads the configuration: `--config` alone, or the user's file and the system's.
@@ -97,6 +105,24 @@ impl Context {
         let mut context = self.clone();
         context.config.max_size = limit.or(context.config.max_size);
         context
+    }
+
+    /// The same where `insecure` is not set; else one that gives up TLS as acbuild's --insecure does.
+    pub(super) fn with_insecure(&self, insecure: bool) -> Self {
+        let mut context = self.clone();
+        if insecure {
+            context.global.network = context.global.network.insecure();
+        }
+        context
+    }
+
+    /// The folder of what can be made again.
+    pub(super) fn cache_dir(&self) -> PathBuf {
+        if rustix::process::geteuid().is_root() {
+            PathBuf::from("/var/cache/gantry")
+        } else {
+            home_folder("XDG_CACHE_HOME", ".cache").join("gantry")
+        }
     }
 
     pub(crate) fn global(&self) -> &Global {

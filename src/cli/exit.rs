@@ -98,16 +98,22 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Says what clap has to say: help on stdout with code 0, bad usage on stderr with code 3,
 /// as JSON where the command line asks for it before it goes wrong or after.
-pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+pub(super) fn usage(error: &clap::Error, code: u8, json: bool) -> ExitCode {
     let wanted = !error.use_stderr();
     if json && !wanted {
         let text = error.to_string();
         let message = text.trim_start_matches("error: ").trim_end();
-        return say(Kind::Usage, message, plain(Kind::Usage, message), None, true);
+        say(Kind::Usage, message, plain(Kind::Usage, message), None, true);
+        return ExitCode::from(code);
     }
     // A closed pipe is the reader's choice.
     let _ = error.print();
-    if wanted { ExitCode::SUCCESS } else { ExitCode::from(Kind::Usage as u8) }
+    if wanted { ExitCode::SUCCESS } else { ExitCode::from(code) }
+}
+
+/// Says of a command line what clap has not seen, with code 3.
+pub(super) fn usage_text(text: &str, json: bool) -> ExitCode {
+    say(Kind::Usage, text, plain(Kind::Usage, text), None, json)
 }
 
 /// Says why a command failed, in text or JSON on stderr, and gives its exit code.

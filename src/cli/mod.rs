@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each an `Args` struct and `run`.
 
+mod build;
 mod bundle;
 mod client;
 mod context;
@@ -35,6 +36,8 @@ mod trust;
 mod validate;
 mod verify;
 
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -74,6 +77,7 @@ enum Command {
     Image(image::Args),
     Bundle(bundle::Args),
     Mirror(mirror::Args),
+    Build(build::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
     Extract(extract::Args),
@@ -86,16 +90,35 @@ enum Command {
     Verify(verify::Args),
 }
 
+/// The arguments with those that the program's own name stands for.
+fn called(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().map(PathBuf::from).unwrap_or_default();
+    let stands_for: &[&str] = match name.file_name().and_then(OsStr::to_str) {
+        Some("acbuild") => &["build"],
+        Some("acbuild-script") => &["build", "script"],
+        _ => return arguments,
+    };
+    arguments.splice(1..1, stands_for.iter().map(OsString::from));
+    arguments
+}
+
 /// Reads the command line, runs it, and says what went wrong.
 pub(crate) fn main() -> ExitCode {
-    let gantry = match Gantry::try_parse() {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let count = given.len();
+    let mut arguments = called(given);
+    let is_acbuild = arguments.len() > count;
+    let json = arguments.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    let builds = arguments.get(1).is_some_and(|word| word == "build");
+    if builds && let Err(text) = build::expand(&mut arguments[2..]) {
+        return exit::usage_text(&text, json);
+    }
+    let gantry = match Gantry::try_parse_from(arguments) {
         Ok(gantry) => gantry,
-        Err(error) => {
-            let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
-            return exit::usage(&error, json);
-        }
+        Err(error) if builds => return exit::usage(&error, build::usage_code(&error), json),
+        Err(error) => return exit::usage(&error, Kind::Usage as u8, json),
     };
-    let mut context = Context::new(gantry.global);
+    let mut context = Context::new(gantry.global, is_acbuild);
     if let Err(failure) = context.configure() {
         return exit::report(&context, Err(failure));
     }
@@ -111,6 +134,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(args) => args.run(&context),
         Command::Bundle(args) => args.run(&context),
         Command::Mirror(args) => args.run(&context),
+        Command::Build(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
         Command::Extract(args) => args.run(&context),

@@ -82,6 +82,15 @@ impl Network {
     }
 }
 
+impl Network {
+    /// The same, giving up https and the checking of certificates, but for files of keys.
+    pub(super) fn insecure(mut self) -> Self {
+        self.insecure_skip_tls_verify = true;
+        self.insecure_allow_http = true;
+        self
+    }
+}
+
 impl Context {
     fn network(&self) -> &Network {
         &self.global().network

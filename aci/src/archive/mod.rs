@@ -51,8 +51,8 @@ pub use index::{
 pub use inspect::{Content, InspectedImage, inspect, inspect_hashed, read_entries};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
-pub use rootfs_tar::{RootfsTar, read_rootfs_tar};
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
+pub use rootfs_tar::{RootfsTar, read_rootfs_tar};
 pub use tree::{FileContent, Linked, TreeBuilder};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
 pub use validate::{

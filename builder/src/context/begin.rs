@@ -148,13 +148,19 @@ impl New<'_> {
         let image = read_entries(reader, self.options.limits, |entry, content| {
             place(&mut intake, entry, content)
         })?;
-        intake.finish(image.manifest_bytes()).map_err(|e| ArchiveError::Io(std::io::Error::other(e)))?;
+        intake
+            .finish(image.manifest_bytes())
+            .map_err(|e| ArchiveError::Io(std::io::Error::other(e)))?;
         self.put(&properties).map_err(|e| ArchiveError::Io(std::io::Error::other(e)))?;
         Ok(Began::Image(image.image_id().clone()))
     }
 
     /// A plain tar.
-    fn rootfs(&self, reader: impl Read, current: &Path) -> Result<Result<Began, Refused>, ContextError> {
+    fn rootfs(
+        &self,
+        reader: impl Read,
+        current: &Path,
+    ) -> Result<Result<Began, Refused>, ContextError> {
         let (unpack, mut properties) = (ownership(), Properties::default());
         let mut intake = Intake::new(current, ALL, &unpack, &mut properties)?;
         let read = read_rootfs_tar(reader, self.options.limits, |entry, content| {

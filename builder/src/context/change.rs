@@ -203,9 +203,7 @@ impl Change<'_> {
     }
 
     fn is_made(&self, below: &[u8]) -> bool {
-        let made = |operation: &Operation| {
-            matches!(operation, Operation::MakeFolder { path } if path.as_slice() == below)
-        };
+        let made = |operation: &Operation| matches!(operation, Operation::MakeFolder { path } if path.as_slice() == below);
         self.operations.iter().any(made)
     }
 
@@ -222,7 +220,8 @@ impl Change<'_> {
         }
         let operations = std::mem::take(&mut self.operations);
         let journal = Journal { operations, manifest, properties };
-        self.write_down(&journal).map_err(ContextError::io("stage the change in", self.folder()))?;
+        self.write_down(&journal)
+            .map_err(ContextError::io("stage the change in", self.folder()))?;
         journal.apply(&self.context.folder).map_err(ContextError::io("change", self.folder()))?;
         journal::clear(&self.folder()).map_err(ContextError::io("clear", self.folder()))
     }

@@ -266,9 +266,9 @@ fn check_free(source: &Source<'_>, place: &Place, merge: bool) -> Result<bool, C
     match (&source.only, place.kind) {
         (_, None) => Ok(false),
         (None, Some(FileType::Directory)) if merge => Ok(true),
-        (None, Some(FileType::Directory)) => {
-            occupied("is a folder already: give --merge to put the files into it, or remove it first")
-        }
+        (None, Some(FileType::Directory)) => occupied(
+            "is a folder already: give --merge to put the files into it, or remove it first",
+        ),
         (None, Some(_)) => occupied("is there and no folder: remove it first"),
         (Some(_), Some(FileType::Directory)) => {
             occupied("is a folder: name the file in it, or use copy-to-dir")
@@ -308,7 +308,9 @@ fn fill(
         placed.map_err(io::Error::other)
     });
     placed.map_err(|error| match error {
-        PackError::Write(source) => ContextError::Io { doing: "fill", path: slot.to_owned(), source },
+        PackError::Write(source) => {
+            ContextError::Io { doing: "fill", path: slot.to_owned(), source }
+        }
         other => ContextError::Pack(other),
     })?;
     intake.finish(b"")

@@ -13,13 +13,19 @@ use crate::step::StepError;
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// There is no context.
-    #[error("no build in progress in {0}: begin one with `begin`, or name its folder with --work-path")]
+    #[error(
+        "no build in progress in {0}: begin one with `begin`, or name its folder with --work-path"
+    )]
     None(PathBuf),
     /// There is one already.
-    #[error("a build is in progress in {0} already: end it with `end`, or name another folder with --work-path")]
+    #[error(
+        "a build is in progress in {0} already: end it with `end`, or name another folder with --work-path"
+    )]
     InProgress(PathBuf),
     /// It was made by acbuild for OCI images.
-    #[error("{0} is a context for OCI images, which are not built here: begin one without --build-mode oci")]
+    #[error(
+        "{0} is a context for OCI images, which are not built here: begin one without --build-mode oci"
+    )]
     Oci(PathBuf),
     /// A path in the image that leads out of it, or is none.
     #[error("{path:?} is no path in an image: {why}")]
@@ -65,10 +71,14 @@ pub enum ContextError {
     #[error("cannot fill the build: {0}")]
     Place(#[from] ArchiveError),
     /// An archive holds an image of another format.
-    #[error("{0} is an OCI or Docker archive, which is not read here yet: unpack its root file system, and begin with that folder or a tar of it")]
+    #[error(
+        "{0} is an OCI or Docker archive, which is not read here yet: unpack its root file system, and begin with that folder or a tar of it"
+    )]
     OtherFormat(PathBuf),
     /// Attributes that the file system of the context does not keep.
-    #[error("{0} extended attributes cannot be kept on the file system of the build: put it on another one with --work-path")]
+    #[error(
+        "{0} extended attributes cannot be kept on the file system of the build: put it on another one with --work-path"
+    )]
     Attributes(u64),
     /// The edit cannot be made.
     #[error(transparent)]
@@ -99,7 +109,10 @@ pub enum ContextError {
 }
 
 impl ContextError {
-    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
     }

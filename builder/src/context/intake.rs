@@ -60,8 +60,7 @@ impl<'a> Intake<'a> {
             return self.tree.place(&entry, content);
         }
         let below = self.moved.path(&entry.path.0);
-        let is_device =
-            matches!(entry.kind, EntryKind::Character { .. } | EntryKind::Block { .. });
+        let is_device = matches!(entry.kind, EntryKind::Character { .. } | EntryKind::Block { .. });
         let property = self.link_property(&entry);
         let (entry, own) = for_user(entry);
         self.properties.set(&below, property.unwrap_or(own));

@@ -57,9 +57,9 @@ impl Journal {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let change = rustix::fs::open(context.join(super::CHANGE), flags, Mode::empty())?;
         for operation in &self.operations {
-            operation.apply(&root, &change).map_err(|error| {
-                io::Error::new(error.kind(), format!("{operation}: {error}"))
-            })?;
+            operation
+                .apply(&root, &change)
+                .map_err(|error| io::Error::new(error.kind(), format!("{operation}: {error}")))?;
         }
         let current = rustix::fs::open(context.join(super::CURRENT), flags, Mode::empty())?;
         let context = rustix::fs::open(context, flags, Mode::empty())?;

@@ -37,9 +37,9 @@ use aci::stage::{self, Existing};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-pub use begin::{Begin, BeginOptions, Began};
+pub use begin::{Began, Begin, BeginOptions};
 pub use change::Change;
-pub use copy::{CopyOptions, Copied};
+pub use copy::{Copied, CopyOptions};
 pub use error::ContextError;
 pub use properties::Properties;
 pub(crate) use properties::{Device, Property};
@@ -81,13 +81,17 @@ impl Context {
     /// of a command that was killed.
     pub fn open(work: &Path, attend: &Attend<'_>) -> Result<Self, ContextError> {
         let folder = work.join(FOLDER);
-        let Some(lock) = lock(&folder, attend.waiting).map_err(ContextError::io("lock", &folder))? else {
+        let Some(lock) =
+            lock(&folder, attend.waiting).map_err(ContextError::io("lock", &folder))?
+        else {
             return Err(ContextError::None(work.to_owned()));
         };
         let context = Self { folder, lock };
         context.check_mode()?;
         context.clear_steps(attend)?;
-        context.recover().map_err(ContextError::io("finish the last change of", &context.folder))?;
+        context
+            .recover()
+            .map_err(ContextError::io("finish the last change of", &context.folder))?;
         Ok(context)
     }
 

@@ -184,8 +184,7 @@ pub(crate) fn for_user(mut entry: Entry) -> (Entry, Property) {
         entry.mode = on_disk;
     }
     let attributes = entry.xattrs.drain(..);
-    property.attributes =
-        attributes.map(|(name, value)| (name.into(), value.into())).collect();
+    property.attributes = attributes.map(|(name, value)| (name.into(), value.into())).collect();
     (entry, property)
 }
 

@@ -74,8 +74,7 @@ impl Change<'_> {
             engine: how.engine.clone(),
         };
         let ended = step.run()?;
-        let mut ran =
-            Ran { code: ended.code, faked_owners: ended.faked_owners, removed: 0 };
+        let mut ran = Ran { code: ended.code, faked_owners: ended.faked_owners, removed: 0 };
         if ran.code != 0 {
             return Ok(ran);
         }
@@ -131,7 +130,9 @@ impl Taken<'_, '_> {
         if present.prepared && !is_folder {
             return Ok(());
         }
-        let inside = |whole: &Vec<u8>| below.strip_prefix(whole.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
+        let inside = |whole: &Vec<u8>| {
+            below.strip_prefix(whole.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
+        };
         if self.whole.as_ref().is_some_and(inside) {
             self.property(below, present);
             return Ok(());

@@ -81,8 +81,10 @@ impl Change<'_> {
         whose: &Whose,
         recursive: bool,
     ) -> Result<(), ContextError> {
-        let user = whose.user.as_deref().map(|name| self.account("/etc/passwd", name)).transpose()?;
-        let group = whose.group.as_deref().map(|name| self.account("/etc/group", name)).transpose()?;
+        let user =
+            whose.user.as_deref().map(|name| self.account("/etc/passwd", name)).transpose()?;
+        let group =
+            whose.group.as_deref().map(|name| self.account("/etc/group", name)).transpose()?;
         self.each(path, reach(recursive), |_, property| {
             property.uid = user.unwrap_or(property.uid);
             property.gid = group.unwrap_or(property.gid);

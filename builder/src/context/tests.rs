@@ -93,7 +93,8 @@ fn copy_replaces_files_and_no_folders() {
     work.copy(&two, "/f", false).unwrap();
     assert_eq!(fs::read(work.inside("f")).unwrap(), b"2");
     work.copy(&folder, "/d", false).unwrap();
-    for (source, to) in [(&folder, "/d"), (&one, "/d"), (&folder, "/f"), (&one, "/d/"), (&one, "/f/x")]
+    for (source, to) in
+        [(&folder, "/d"), (&one, "/d"), (&folder, "/f"), (&one, "/d/"), (&one, "/f/x")]
     {
         assert!(work.copy(source, to, false).is_err(), "{source:?} {to}");
     }

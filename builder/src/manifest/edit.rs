@@ -146,6 +146,11 @@ impl Edit {
                 let what = format!("environment variable {name}");
                 editor.remove_items(&list("environment"), &what, named(name))
             }
+            Self::AddMount { path, .. } if !path.starts_with('/') => {
+                Err(EditFault::Value(format!(
+                    "{path:?} is no path to mount something at: it begins at the root, with a slash"
+                )))
+            }
             Self::AddMount { name, path, read_only } => {
                 let mut item = json!({ "name": name, "path": path });
                 if *read_only {

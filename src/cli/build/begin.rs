@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "appc", default_value = "appc")]
     build_mode: String,
     /// Fetch without checking the server's certificate, or without TLS. The signature is checked
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     insecure: bool,
     /// When to ask the network for an image that is given by its name [default: new]
     #[arg(long, value_name = "never|new|update", env = "GANTRY_PULL")]
@@ -49,7 +49,11 @@ impl Args {
                 )
                 .into());
             }
-            other => return Err(anyhow!("unknown build mode {other:?}: appc is the one there is").into()),
+            other => {
+                return Err(
+                    anyhow!("unknown build mode {other:?}: appc is the one there is").into()
+                );
+            }
         }
         let Some(start) = self.start.as_deref() else {
             return self.tell(build, build.begin(Begin::Empty)?);

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use aci::ImageManifest;
 use anyhow::anyhow;
 use builder::context::{Attribute, Copied, CopyOptions, Whose};
 use builder::manifest::Recorded;
 use builder::{Owner, capability_value, extended_attribute};
 
 use super::Build;
-use super::go::words;
+use super::go::{failed, words};
 use crate::cli::pack::{Bar, TreeArgs};
 use crate::cli::{Context, Failure};
 
@@ -57,7 +58,8 @@ impl How {
     fn words(&self, name: &str) -> Vec<Recorded> {
         let mut command = words(&[name]);
         command.extend(self.tree.words().into_iter().map(Recorded::Word));
-        let more = [self.merge.then(|| "--merge".to_owned()), self.mtime.map(|m| format!("--mtime={m}"))];
+        let more =
+            [self.merge.then(|| "--merge".to_owned()), self.mtime.map(|m| format!("--mtime={m}"))];
         command.extend(more.into_iter().flatten().map(Recorded::Word));
         command
     }
@@ -151,7 +153,14 @@ pub(crate) struct RemoveArgs {
 impl RemoveArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
         let command = with_paths(&["remove"], &self.paths);
-        build.change(&command, |change| self.paths.iter().try_for_each(|path| change.remove(path)))
+        let context = build.open()?;
+        let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?);
+        let manifest = manifest.map_err(|error| anyhow!("{error}"))?;
+        let dependencies = super::run::render(build, &manifest, false)?;
+        let mut change = context.change().map_err(failed)?;
+        let mut paths = self.paths.iter();
+        paths.try_for_each(|path| change.remove(path, &dependencies)).map_err(failed)?;
+        build.finish(change, &command)
     }
 }
 
@@ -209,8 +218,9 @@ impl ChmodArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
         let digits = self.mode.bytes().all(|b| b.is_ascii_digit());
         let mode = u32::from_str_radix(&self.mode, 8).ok().filter(|&mode| digits && mode <= 0o7777);
-        let mode =
-            mode.ok_or_else(|| anyhow!("{:?} is no mode: write it in octal digits, 0 to 7777", self.mode))?;
+        let mode = mode.ok_or_else(|| {
+            anyhow!("{:?} is no mode: write it in octal digits, 0 to 7777", self.mode)
+        })?;
         let start: &[&str] = if self.recursive { &["chmod", "-R"] } else { &["chmod"] };
         let mut command = words(start);
         command.extend(with_paths(&[&self.mode], &self.paths));

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use aci::archive::ImageFinding;
 use anyhow::anyhow;
-use builder::context::{Began, Begin, BeginOptions, Change, ContextError};
+use builder::context::{Attend, Began, Begin, BeginOptions, Change, ContextError};
 use builder::manifest::{Edit, Recorded};
+use builder::step::remove_scratch;
 
 use super::write::{Output, Pending};
-use super::{BuildOptions, Command};
-use crate::cli::{Context, Failure, Kind};
+use super::{BuildOptions, Command, run};
+use crate::cli::{Context, Failure, Kind, running};
 
 /// Runs build commands.
 pub(crate) struct Build<'a> {
@@ -72,7 +73,9 @@ impl<'a> Build<'a> {
         | Command::Version(_)
         | Command::StepChild = command
         {
-            return Err(anyhow!("--modify takes a command that changes an image, or shows it").into());
+            return Err(
+                anyhow!("--modify takes a command that changes an image, or shows it").into()
+            );
         }
         let work = Workspace::new(aci::stage::folder_of(file))?;
         let build = Self {
@@ -85,21 +88,30 @@ impl<'a> Build<'a> {
         };
         let mut start = Vec::new();
         std::io::Read::read_to_end(
-            &mut std::io::Read::take(std::fs::File::open(file).map_err(|error| {
-                Failure::from(anyhow::Error::new(error).context(format!("cannot read {}", file.display())))
-            })?, 16),
+            &mut std::io::Read::take(
+                std::fs::File::open(file).map_err(|error| {
+                    Failure::from(
+                        anyhow::Error::new(error)
+                            .context(format!("cannot read {}", file.display())),
+                    )
+                })?,
+                16,
+            ),
             &mut start,
         )?;
         let began = build.begin(Begin::Archive(file))?;
         if !matches!(began, Began::Image(_)) {
-            return Err(anyhow!("{} is no image, and --modify edits nothing else", file.display()).into());
+            return Err(
+                anyhow!("{} is no image, and --modify edits nothing else", file.display()).into()
+            );
         }
         let only_shows = matches!(command, Command::CatManifest(_));
         build.run_here(command)?;
         if only_shows {
             return Ok(());
         }
-        let compression = aci::archive::Compression::detect(&start).unwrap_or_default();
+        let compression =
+            aci::archive::Compression::detect(&start).unwrap_or(aci::archive::Compression::Gzip);
         let output = Output { target: file.to_owned(), overwrite: true, compression };
         build.write(&output)?.commit()
     }
@@ -147,7 +159,12 @@ impl<'a> Build<'a> {
         let waiting = || {
             self.context.note("waiting for another command that works on this build");
         };
-        builder::context::Context::open(&self.work, &waiting).map_err(failed)
+        let clear = |scratch: &Path| {
+            let (host, tools) = (running::host(), running::tools());
+            remove_scratch(scratch, &run::step_helper(), &host, &tools)
+        };
+        let attend = Attend { waiting: &waiting, clear: &clear };
+        builder::context::Context::open(&self.work, &attend).map_err(failed)
     }
 
     pub(super) fn begin(&self, begin: Begin<'_>) -> Result<Began, Failure> {
@@ -171,7 +188,11 @@ impl<'a> Build<'a> {
     }
 
     /// Makes a change count.
-    pub(super) fn finish(&self, mut change: Change<'_>, command: &[Recorded]) -> Result<(), Failure> {
+    pub(super) fn finish(
+        &self,
+        mut change: Change<'_>,
+        command: &[Recorded],
+    ) -> Result<(), Failure> {
         let line = |one: &ImageFinding| discovery::printable_line(&one.to_string());
         let warnings: Vec<String> = change.warnings().iter().map(line).collect();
         if self.history {
@@ -209,8 +230,6 @@ impl<'a> Build<'a> {
     }
 }
 
-use super::run;
-
 /// A hidden folder for a context that lives as long as one command.
 pub(super) struct Workspace(aci::stage::StagedFolder);
 
@@ -239,7 +258,9 @@ pub(super) fn words(words: &[&str]) -> Vec<Recorded> {
 pub(super) fn failed(error: ContextError) -> Failure {
     let kind = if error.is_absent() { Kind::Absent } else { Kind::Failed };
     match error {
-        ContextError::Step(error) => crate::cli::image::render::refused(discovery::Kind::Failed, &error),
+        ContextError::Step(error) => {
+            crate::cli::image::render::refused(discovery::Kind::Failed, &error)
+        }
         error => Failure::new(kind, anyhow!("{error}")),
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn plain(failure: Failure, file: &std::path::Path) -> Failure {
   gantry build cat-manifest --pretty-print")]
 pub(crate) struct CatManifestArgs {
     /// Indent it
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pretty_print: bool,
     /// Which of an OCI image's files; an App Container Image has its manifest alone
     #[arg(long, value_name = "manifest", value_parser = ["manifest"], default_value = "manifest", hide = true)]
@@ -63,7 +63,8 @@ impl CatManifestArgs {
         let manifest = build.open()?.manifest().map_err(failed)?;
         let mut text = manifest.trim_ascii().to_vec();
         if self.pretty_print {
-            let value: Value = serde_json::from_slice(&manifest).context("the manifest is no JSON")?;
+            let value: Value =
+                serde_json::from_slice(&manifest).context("the manifest is no JSON")?;
             text = Vec::new();
             let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
             let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
@@ -80,7 +81,8 @@ pub(crate) struct LayerArgs {}
 
 impl LayerArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
-        Err(anyhow!("an App Container Image has no layers: dependencies are for what images share").into())
+        Err(anyhow!("an App Container Image has no layers: dependencies are for what images share")
+            .into())
     }
 }
 
@@ -92,9 +94,7 @@ pub(crate) struct EndArgs {}
 
 impl EndArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        let context = build.open()?;
-        super::run::clear(&context)?;
-        context.end().map_err(failed)
+        build.open()?.end().map_err(failed)
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct VersionArgs {}
 
 impl VersionArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        let spec = aci::AcVersion::default();
+        let spec = aci::AcVersion::CURRENT;
         let text = format!("gantry version {}\nappc version {spec}\n", env!("CARGO_PKG_VERSION"));
         Ok(build.context.write(text.as_bytes())?)
     }

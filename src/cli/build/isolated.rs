@@ -133,7 +133,9 @@ impl DependencyArgs {
                         for (option, values) in
                             [("--image-id", image_id.as_slice()), ("--label", &labels)]
                         {
-                            command.extend(values.iter().flat_map(|value| [word(option), word(value)]));
+                            command.extend(
+                                values.iter().flat_map(|value| [word(option), word(value)]),
+                            );
                         }
                         if let Some(size) = size {
                             command.extend([word("--size"), word(&size.to_string())]);

@@ -43,8 +43,9 @@ impl AnnotationArgs {
                 let command = ["annotation", "add", &name, &value];
                 build.edit(&command, &Edit::AddAnnotation(name.clone(), value.clone()))
             }
-            Pairs::Remove { name } => build
-                .edit(&["annotation", "remove", &name], &Edit::RemoveAnnotation(name.clone())),
+            Pairs::Remove { name } => {
+                build.edit(&["annotation", "remove", &name], &Edit::RemoveAnnotation(name.clone()))
+            }
         }
     }
 }
@@ -121,7 +122,7 @@ enum Mounts {
         /// Its path in the image, from the root on
         path: String,
         /// Let nothing be written there
-        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+        #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
         read_only: bool,
     },
     /// Remove those of this name or path; exit code 2 where there is none
@@ -176,7 +177,7 @@ enum Ports {
         #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
         count: u16,
         /// Hand the app the open socket
-        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+        #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
         socket_activated: bool,
     },
     /// Remove those of this name, number, or number and protocol; exit code 2 where there is none
@@ -192,9 +193,10 @@ impl PortArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
         match self.command {
             Ports::Add { name, protocol, port, count, socket_activated } => {
-                let number: u16 = port.parse().ok().filter(|&number| number > 0).ok_or_else(|| {
-                    anyhow!("{port:?} is no port: a number from 1 to 65535 is one")
-                })?;
+                let number: u16 =
+                    port.parse().ok().filter(|&number| number > 0).ok_or_else(|| {
+                        anyhow!("{port:?} is no port: a number from 1 to 65535 is one")
+                    })?;
                 let many = count.to_string();
                 let mut command = vec!["port", "add", &name, &protocol, &port];
                 if count != 1 {
@@ -308,9 +310,8 @@ pub(crate) struct SetSuppGroupsArgs {
 
 impl SetSuppGroupsArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        let number = |text: &String| {
-            text.parse().map_err(|_| anyhow!("{text:?} is no number of a group"))
-        };
+        let number =
+            |text: &String| text.parse().map_err(|_| anyhow!("{text:?} is no number of a group"));
         let numbers = self.groups.iter().map(number).collect::<Result<Vec<u32>, _>>()?;
         let texts = self.groups.iter().map(String::as_str);
         let command: Vec<&str> = std::iter::once("set-supp-groups").chain(texts).collect();

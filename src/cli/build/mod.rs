@@ -55,7 +55,7 @@ pub(crate) struct BuildOptions {
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     work_path: PathBuf,
     /// Do not note this command in the image's annotations
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     no_history: bool,
     /// Begin with this image file, run the one command, and write the file anew if it succeeds
     #[arg(long, global = true, value_name = "FILE", visible_alias = "modify-appc")]
@@ -64,7 +64,7 @@ pub(crate) struct BuildOptions {
     #[arg(long, global = true, value_name = "FILE", hide = true)]
     modify_oci: Option<PathBuf>,
     /// Say what is done
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     debug: bool,
 }
 

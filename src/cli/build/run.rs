@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     working_dir: Option<PathBuf>,
     /// Fetch dependencies without checking the server's certificate, or without TLS
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     insecure: bool,
     #[command(flatten)]
     with: With,
@@ -167,7 +167,7 @@ impl Wanted<'_> {
             network: if self.with.net { Network::Host } else { Network::None },
             mounts: &mounts,
             hostname: "build",
-            engine: self.engine,
+            engine: self.engine.clone(),
         });
         let ran = ran.map_err(failed)?;
         self.told(build, &ran);
@@ -176,9 +176,6 @@ impl Wanted<'_> {
         }
         if !self.keep {
             return Ok(());
-        }
-        if !ran.removed.is_empty() {
-            change.whitelist(&dependencies, &ran.removed).map_err(failed)?;
         }
         build.finish(change, recorded)
     }
@@ -190,10 +187,11 @@ impl Wanted<'_> {
                  in the image",
             );
         }
-        if !ran.removed.is_empty() {
+        if ran.removed > 0 {
             build.context.note(format_args!(
-                "{} files of dependencies were removed: the path whitelist leaves them out",
-                ran.removed.len()
+                "{} of the dependencies' files and folders were removed: the path whitelist will leave \
+                 them out",
+                ran.removed
             ));
         }
     }
@@ -206,7 +204,9 @@ impl With {
         command.extend(self.net.then(|| word("--net".to_owned())));
         command.extend(self.caches.iter().map(|path| word(format!("--cache={}", path.display()))));
         command.extend(self.secrets.iter().map(|(name, _)| word(format!("--secret={name}=***"))));
-        let target = |(_, target, _): &(PathBuf, PathBuf, bool)| word(format!("--mount=***:{}", target.display()));
+        let target = |(_, target, _): &(PathBuf, PathBuf, bool)| {
+            word(format!("--mount=***:{}", target.display()))
+        };
         command.extend(self.mounts.iter().map(target));
         command.extend(self.variables.iter().map(|(name, _)| word(format!("--env={name}=***"))));
         command
@@ -243,8 +243,13 @@ impl With {
             add(folder, path, false);
         }
         for (name, file) in &self.secrets {
-            if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) || name.starts_with('.') {
-                return Err(anyhow!("{name:?} is no name of a secret: letters, digits, \"-\", \"_\" and \".\" are").into());
+            if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                || name.starts_with('.')
+            {
+                return Err(anyhow!(
+                    "{name:?} is no name of a secret: letters, digits, \"-\", \"_\" and \".\" are"
+                )
+                .into());
             }
             if !file.is_file() {
                 return Err(anyhow!("the secret {name}: {} is no file", file.display()).into());
@@ -257,7 +262,7 @@ impl With {
 
 /// Renders what an image depends on, topmost first. What was rendered for an earlier command is
 /// used again.
-fn render(
+pub(super) fn render(
     build: &Build<'_>,
     manifest: &ImageManifest,
     insecure: bool,
@@ -300,21 +305,22 @@ fn render(
         let folder = build.work.join(DEPENDENCIES).join(record.image_id.to_string());
         if !folder.is_dir() {
             aci::stage::create_folders(&build.work.join(DEPENDENCIES))?;
-            discovery::render::render(&stored, &folder, Files::Rendered, Shape::Rootfs, &Limits::default())
-                .map_err(unrendered)?;
+            discovery::render::render(
+                &stored,
+                &folder,
+                Files::Rendered,
+                Shape::Rootfs,
+                &Limits::default(),
+            )
+            .map_err(unrendered)?;
         }
         trees.push(folder);
     }
     Ok(trees)
 }
 
-/// What a killed command of a user left that only a user namespace can remove.
-pub(super) fn clear(context: &builder::context::Context) -> Result<(), Failure> {
-    context.clear_steps(&step_helper(), &host(), &tools()).map_err(failed)
-}
-
 /// This program, as the helper of a step.
-fn step_helper() -> Helper {
+pub(super) fn step_helper() -> Helper {
     Helper {
         program: "/proc/self/exe".into(),
         arguments: ["build", "step-child"].map(OsString::from).to_vec(),
@@ -329,9 +335,8 @@ pub(super) fn step_child() -> Result<(), Failure> {
 
 fn engine(name: &str) -> Result<Engine, Failure> {
     let find = |name: &str| {
-        program_in(&search_path(), name).ok_or_else(|| {
-            anyhow!("{name} is not installed: install it, or leave --engine out")
-        })
+        program_in(&search_path(), name)
+            .ok_or_else(|| anyhow!("{name} is not installed: install it, or leave --engine out"))
     };
     Ok(match name {
         "crun" => Engine::Crun(find("crun")?),

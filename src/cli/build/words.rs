@@ -59,7 +59,8 @@ pub(crate) fn expand(words: &mut [OsString]) -> Result<(), String> {
     }
     let Some(at) = command_at(words, at + 1) else { return Ok(()) };
     if let Some(word) = words[at].to_str() {
-        words[at] = choose(word, ["add", "remove", "rm", "help"].into_iter(), [].into_iter())?.into();
+        words[at] =
+            choose(word, ["add", "remove", "rm", "help"].into_iter(), [].into_iter())?.into();
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use aci::ImageManifest;
 use aci::archive::Compression;
 use aci::stage::{self, Existing};
 use anyhow::{Context as _, anyhow};
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace the file if it exists
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     overwrite: bool,
     /// Sign it with this key: a file, or a key of the folder of keys by fingerprint, user ID or
     /// mail address
@@ -78,15 +79,21 @@ pub(super) struct Pending {
 
 impl Args {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        let signer =
-            self.sign.as_ref().map(|key| signer(build.context, key, &self.passphrase)).transpose()?;
-        let (target, overwrite, compression) = (self.file.clone(), self.overwrite, self.compression);
+        let signer = self
+            .sign
+            .as_ref()
+            .map(|key| signer(build.context, key, &self.passphrase))
+            .transpose()?;
+        let (target, overwrite, compression) =
+            (self.file.clone(), self.overwrite, self.compression);
         let how = How { threads: self.threads, source_date_epoch: self.source_date_epoch };
         let mut written = build.write_with(&Output { target, overwrite, compression }, &how)?;
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         if let Some(signer) = &signer {
             let path = signature_beside(&self.file);
-            existing.check(&path).map_err(|_| anyhow!("{} exists: --overwrite replaces it", path.display()))?;
+            existing
+                .check(&path)
+                .map_err(|_| anyhow!("{} exists: --overwrite replaces it", path.display()))?;
             // Signed is the file as it lies on disk, and the signature is verified over it.
             let whole = Whole { file: written.image.file(), at: 0 };
             let signature = signer
@@ -125,12 +132,19 @@ impl Build<'_> {
     pub(super) fn write_with(&self, output: &Output, how: &How) -> Result<Pending, Failure> {
         let context = self.open()?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut dependencies = Vec::new();
+        if context.wants_dependencies().map_err(failed)? {
+            let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?);
+            let manifest = manifest.map_err(|error| anyhow!("{error}"))?;
+            dependencies = super::run::render(self, &manifest, false)?;
+        }
         let bar = self.context.progress("writing", Some(0));
         let options = WriteOptions {
             existing: if output.overwrite { Existing::Replace } else { Existing::Refuse },
             compression: output.compression,
             threads: how.threads.unwrap_or_else(cores),
             source_date_epoch: how.source_date_epoch,
+            dependencies: &dependencies,
             progress: &Bar(&bar),
         };
         let (image, packed) = context.write(&output.target, &options).map_err(failed)?;

@@ -12,7 +12,7 @@ use aci::{Identifier, ImageManifest, Label, Labels, Limits, Name};
 use anyhow::{Context as _, anyhow};
 use builder::{PackOptions, Packed, Progress, Source};
 use indicatif::ProgressBar;
-use tree::TreeArgs;
+pub(super) use tree::TreeArgs;
 
 use super::files::{in_json, read_small};
 use super::key::read_passphrase;
@@ -369,7 +369,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }
 
-struct Bar<'a>(&'a ProgressBar);
+pub(super) struct Bar<'a>(pub(super) &'a ProgressBar);
 
 impl Progress for Bar<'_> {
     fn total(&self, bytes: u64) {

@@ -10,7 +10,7 @@ use super::{Failure, Kind};
 
 /// What goes into the image that is not on disk like that, and what does not go in.
 #[derive(clap::Args)]
-pub(super) struct TreeArgs {
+pub(in crate::cli) struct TreeArgs {
     /// Whose the files are in the image: UID:GID, or `keep` for the owners on disk [default: 0:0]
     #[arg(long, value_name = "OWNER")]
     owner: Option<Owner>,
@@ -35,10 +35,10 @@ pub(super) struct TreeArgs {
     ignore_files: Vec<PathBuf>,
     /// Leave sockets out instead of refusing them
     #[arg(long)]
-    pub(super) skip_sockets: bool,
+    pub(in crate::cli) skip_sockets: bool,
     /// Pack mount points empty instead of what is mounted there
     #[arg(long)]
-    pub(super) one_file_system: bool,
+    pub(in crate::cli) one_file_system: bool,
 }
 
 /// Bytes of an ownership map: a million lines are nobody's.
@@ -46,7 +46,15 @@ const MAX_OWNER_MAP: u64 = 16 << 20;
 
 impl TreeArgs {
     /// Whose the files are, and what else is different from what is on disk.
-    pub(super) fn changes(&mut self) -> Result<(Owner, Overrides), Failure> {
+    pub(in crate::cli) fn changes(&mut self) -> Result<(Owner, Overrides), Failure> {
+        self.changes_or(Owner::Fixed { uid: 0, gid: 0 })
+    }
+
+    /// The same with another answer where the options say nothing of owners.
+    pub(in crate::cli) fn changes_or(
+        &mut self,
+        default: Owner,
+    ) -> Result<(Owner, Overrides), Failure> {
         let (map, mut rules) = match &self.owner_map {
             None => (None, Vec::new()),
             Some(file) => {
@@ -72,7 +80,7 @@ impl TreeArgs {
             }
             (Some(map), None) => Owner::Map(map),
             (None, Some(owner)) => owner,
-            (None, None) => Owner::Fixed { uid: 0, gid: 0 },
+            (None, None) => default,
         };
         for more in [&mut self.modes, &mut self.attributes, &mut self.capabilities] {
             rules.append(more);
@@ -80,8 +88,26 @@ impl TreeArgs {
         Ok((owner, Overrides(rules)))
     }
 
+    /// The options as they were given, for a note of the command.
+    pub(in crate::cli) fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        match &self.owner {
+            Some(Owner::Fixed { uid, gid }) => words.push(format!("--owner={uid}:{gid}")),
+            Some(Owner::Keep) => words.push("--owner=keep".to_owned()),
+            _ => {}
+        }
+        words.extend(self.owner_map.iter().map(|_| "--owner-map=***".to_owned()));
+        let rules = self.modes.iter().chain(&self.attributes).chain(&self.capabilities);
+        words.extend(rules.map(ToString::to_string));
+        words.extend(self.ignored.iter().map(|pattern| format!("--ignore={pattern}")));
+        words.extend(self.ignore_files.iter().map(|_| "--ignore-file=***".to_owned()));
+        words.extend(self.skip_sockets.then(|| "--skip-sockets".to_owned()));
+        words.extend(self.one_file_system.then(|| "--one-file-system".to_owned()));
+        words
+    }
+
     /// What is left out.
-    pub(super) fn ignore(&self) -> Result<Ignore, Failure> {
+    pub(in crate::cli) fn ignore(&self) -> Result<Ignore, Failure> {
         let mut ignore = Ignore::default();
         for file in &self.ignore_files {
             ignore
