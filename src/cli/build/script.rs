@@ -94,7 +94,7 @@ impl Args {
             match step(line) {
                 Ok(step) => steps.push(step),
                 Err((fault, is)) => {
-                    code = is;
+                    code = code.max(is);
                     faults.push(format!("{file}:{}:{}: {fault}", line.line, line.column()));
                 }
             }
