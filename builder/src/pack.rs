@@ -69,6 +69,8 @@ pub struct Packed {
     pub manifest: ImageManifest,
     /// Image ID, digest and sizes.
     pub written: Written,
+    /// The time of the manifest's entry: that of the image, in seconds since 1970.
+    pub time: i64,
     /// What the ignore patterns left out; a folder counts as one, with all that is in it.
     pub ignored: u64,
     /// Sockets left out.
@@ -113,8 +115,8 @@ pub(crate) fn pack_outside(
     options.progress.total(survey.bytes);
     let mut empty_attributes = 0;
     let write_options = WriteOptions { compression: options.compression, threads: options.threads };
+    let time = options.source_date_epoch.unwrap_or(survey.newest);
     let written = archive::write(out, &write_options, |archive| {
-        let time = options.source_date_epoch.unwrap_or(survey.newest);
         archive.manifest(options.manifest, time)?;
         tree.entries(|entry, content| {
             let empty = entry.xattrs.iter().filter(|(_, value)| value.is_empty());
@@ -132,7 +134,7 @@ pub(crate) fn pack_outside(
         warnings.extend(exec.look(&tree).into_iter().map(Warning::Exec));
     }
     let (ignored, sockets_left_out) = (survey.ignored, survey.sockets);
-    Ok(Packed { manifest, written, ignored, sockets_left_out, warnings })
+    Ok(Packed { manifest, written, time, ignored, sockets_left_out, warnings })
 }
 
 fn warnings(survey: &Survey, empty_attributes: u64, written: &Written) -> Vec<Warning> {

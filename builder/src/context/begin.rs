@@ -8,13 +8,14 @@ use aci::archive::{ArchiveError, Content, Entry, read_entries, read_rootfs_tar};
 use aci::stage::{self, Existing, StagedFolder};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Labels, Limits};
 use rustix::fs::{Timespec, Timestamps};
+use serde::{Deserialize, Serialize};
 
 use super::copy::{Copied, CopyOptions};
 use super::error::ContextError;
 use super::intake::{Intake, Moved, ownership};
 use super::properties::Properties;
 use super::write::UNNAMED;
-use super::{CURRENT, Context, FOLDER, LOCK, MANIFEST, MODE, PROPERTIES, ROOTFS};
+use super::{BEGAN, CURRENT, Context, FOLDER, LOCK, MANIFEST, MODE, PROPERTIES, ROOTFS};
 
 /// What a context begins with.
 pub enum Begin<'a> {
@@ -37,12 +38,13 @@ pub struct BeginOptions<'a> {
 }
 
 /// What a context began with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Began {
     /// Nothing.
     Empty,
     /// A folder.
-    Folder(Copied),
+    Folder(#[serde(skip)] Copied),
     /// An image.
     Image(ImageId),
     /// A tar of a root file system, by the digest of its file.
@@ -65,7 +67,7 @@ impl Context {
         let staged = StagedFolder::new_in(work).map_err(ContextError::io("write in", work))?;
         let new = New { at: staged.path().to_owned(), options };
         let began = new.fill(begin)?;
-        new.finish().map_err(ContextError::io("write", &folder))?;
+        new.finish(&began).map_err(ContextError::io("write", &folder))?;
         match staged.commit(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(ContextError::InProgress(work.to_owned()))
@@ -202,7 +204,9 @@ impl New<'_> {
     }
 
     /// What every context has.
-    fn finish(&self) -> std::io::Result<()> {
+    fn finish(&self, began: &Began) -> std::io::Result<()> {
+        let text = serde_json::to_vec(began)?;
+        stage::write(&self.at.join(BEGAN), &text, 0o644, Existing::Refuse)?;
         stage::write(&self.at.join(MODE), b"appc", 0o644, Existing::Refuse)?;
         stage::write(&self.at.join(LOCK), b"", 0o644, Existing::Refuse)?;
         debug_assert!(self.at.join(ROOTFS).is_dir());

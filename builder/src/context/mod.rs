@@ -4,6 +4,7 @@
 //! .acbuild/
 //!   lock                  flocked while a command reads and writes; removed with the whole alone
 //!   buildMode             "appc", as acbuild has it
+//!   began                 what it began with
 //!   currentaci/manifest   the manifest, edited in its own text
 //!   currentaci/rootfs/    the files
 //!   properties.jsonl      what the disk cannot say of them (`properties.rs`), for ordinary users
@@ -52,6 +53,7 @@ use journal::Journal;
 
 /// The folder of a context, in the folder of the work.
 const FOLDER: &str = ".acbuild";
+const BEGAN: &str = "began";
 const LOCK: &str = "lock";
 const MODE: &str = "buildMode";
 const CURRENT: &str = "currentaci";
@@ -146,6 +148,11 @@ impl Context {
             Ok(text)
         };
         read().map_err(ContextError::io("read", &path))
+    }
+
+    /// What the context began with; `None` where another program made it.
+    pub fn began(&self) -> Option<Began> {
+        serde_json::from_slice(&fs::read(self.folder.join(BEGAN)).ok()?).ok()
     }
 
     /// The folder of the files. What is changed in it by hand is in the image, too.

@@ -8,6 +8,7 @@ mod isolated;
 mod metadata;
 mod run;
 mod script;
+mod sidecars;
 mod words;
 mod write;
 

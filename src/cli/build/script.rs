@@ -144,9 +144,9 @@ fn step(line: &Line) -> Result<Step, (String, u8)> {
     );
     let (options, command) = parse(words).map_err(|error| {
         let text = error.to_string();
-        let first =
-            text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-        (first, usage_code(&error))
+        let what = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = what.split_whitespace().collect();
+        (words.join(" "), usage_code(&error))
     })?;
     Ok(Step { line: line.line, options, command })
 }

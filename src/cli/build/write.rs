@@ -10,11 +10,12 @@ use aci::archive::Compression;
 use aci::stage::{self, Existing};
 use anyhow::{Context as _, anyhow};
 use builder::Packed;
-use builder::context::{Unnamed, WriteOptions};
+use builder::context::{Began, Unnamed, WriteOptions};
 use serde_json::{Value, json};
 
 use super::Build;
 use super::go::failed;
+use super::sidecars::{Inputs, Sidecars};
 use crate::cli::files::{in_json, signature_beside};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::pack::Bar;
@@ -43,6 +44,8 @@ pub(crate) struct Args {
     sign: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+    #[command(flatten)]
+    sidecars: Sidecars,
     /// gzip, none, bzip2, xz, or zstd (outside the spec: rkt and actool cannot read it)
     #[arg(long, default_value = "gzip")]
     compression: Compression,
@@ -84,26 +87,44 @@ impl Args {
             .as_ref()
             .map(|key| signer(build.context, key, &self.passphrase))
             .transpose()?;
-        let (target, overwrite, compression) =
-            (self.file.clone(), self.overwrite, self.compression);
+        let output =
+            Output { target: self.file, overwrite: self.overwrite, compression: self.compression };
         let how = How { threads: self.threads, source_date_epoch: self.source_date_epoch };
-        let mut written = build.write_with(&Output { target, overwrite, compression }, &how)?;
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
-        if let Some(signer) = &signer {
-            let path = signature_beside(&self.file);
+        let signed = |path: PathBuf| signer.as_ref().map(|_| signature_beside(&path));
+        let beside = self.sidecars.names(&output.target);
+        let signatures = beside.iter().chain([&output.target]).cloned().filter_map(signed);
+        for path in beside.iter().cloned().chain(signatures) {
             existing
                 .check(&path)
                 .map_err(|_| anyhow!("{} exists: --overwrite replaces it", path.display()))?;
-            // Signed is the file as it lies on disk, and the signature is verified over it.
-            let whole = Whole { file: written.image.file(), at: 0 };
-            let signature = signer
-                .sign(whole)
-                .with_context(|| format!("no signature for {}", self.file.display()))?;
-            written.metadata["signature"] = json!({
-                "file": in_json(&path), "fingerprint": signer.fingerprint(), "signingKey": signer.signing_key(),
-            });
-            written.beside.push((path, signature, existing));
         }
+        let (mut written, packed, began) = build.write_with(&output, &how)?;
+        let parameters = json!({
+            "command": "write", "compression": output.compression,
+            "sourceDateEpoch": self.source_date_epoch,
+        });
+        let inputs = Inputs { began: began.as_ref(), parameters: &parameters };
+        let whole = || Whole { file: written.image.file(), at: 0 };
+        let mut files =
+            self.sidecars.make(build.context, &output.target, &packed, &inputs, whole())?;
+        if let Some(signer) = &signer {
+            // Signed is the file as it lies on disk, and each signature is verified over it.
+            let unsigned = |path: &Path| format!("no signature for {}", path.display());
+            let signature = signer.sign(whole()).with_context(|| unsigned(&output.target))?;
+            let mut signatures = vec![(signature_beside(&output.target), signature)];
+            for (path, bytes) in &files {
+                let signature = signer.sign(bytes.as_slice()).with_context(|| unsigned(path))?;
+                signatures.push((signature_beside(path), signature));
+            }
+            written.metadata["signature"] = json!({
+                "file": in_json(&signature_beside(&output.target)),
+                "fingerprint": signer.fingerprint(), "signingKey": signer.signing_key(),
+            });
+            files.extend(signatures);
+        }
+        written.metadata["inputs"] = json!({ "began": began, "parameters": parameters });
+        written.beside.extend(files.into_iter().map(|(path, bytes)| (path, bytes, existing)));
         let replace = Existing::Replace;
         if let Some(file) = self.digest_file {
             written.beside.push((file, format!("{}\n", written.id).into_bytes(), replace));
@@ -125,11 +146,15 @@ pub(super) struct How {
 
 impl Build<'_> {
     pub(super) fn write(&self, output: &Output) -> Result<Pending, Failure> {
-        self.write_with(output, &How::default())
+        self.write_with(output, &How::default()).map(|(written, ..)| written)
     }
 
     /// Packs the build into a file without a name.
-    pub(super) fn write_with(&self, output: &Output, how: &How) -> Result<Pending, Failure> {
+    pub(super) fn write_with(
+        &self,
+        output: &Output,
+        how: &How,
+    ) -> Result<(Pending, Packed, Option<Began>), Failure> {
         let context = self.open()?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut dependencies = Vec::new();
@@ -149,8 +174,8 @@ impl Build<'_> {
         };
         let (image, packed) = context.write(&output.target, &options).map_err(failed)?;
         bar.finish_and_clear();
-        let Packed { manifest, written, warnings, .. } = packed;
-        for warning in &warnings {
+        let Packed { manifest, written, warnings, .. } = &packed;
+        for warning in warnings {
             self.context.warn(discovery::printable(&warning.to_string()));
         }
         if manifest.app.as_ref().is_none_or(|app| app.exec.is_empty()) {
@@ -168,13 +193,10 @@ impl Build<'_> {
             "dependencies": manifest.dependencies,
             "warnings": warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
-        Ok(Pending {
-            image,
-            beside: Vec::new(),
-            id: written.image_id.to_string(),
-            metadata,
-            context: self.context.clone(),
-        })
+        let id = written.image_id.to_string();
+        let speak = self.context.clone();
+        let pending = Pending { image, beside: Vec::new(), id, metadata, context: speak };
+        Ok((pending, packed, context.began()))
     }
 }
 
