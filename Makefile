@@ -27,6 +27,7 @@ bench: ## Measure packing, reading and fetching against the other tools (release
 	@bench/store.sh
 	@bench/large.sh
 	@bench/fetch.sh
+	@bench/build.sh
 
 SECONDS_EACH := $(or $(SECONDS),30)
 fuzz: ## Fuzz every parser of outside bytes, each for SECONDS=30

@@ -92,6 +92,8 @@ bench_tools() {
     want openssl no 'it makes the certificate of that server' on_path openssl
     want curl no 'fetching with it is what we compare with' on_path curl
     want gnupg no 'verifying with it is what we compare with' on_path gpg
+    want buildah no 'building with it is what we compare with' on_path buildah
+    want umoci no 'building with it is what we compare with' on_path umoci
 }
 
 if ! command -v cargo >/dev/null; then

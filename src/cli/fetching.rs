@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use aci::Reference;
+use aci::manifest::Dependency;
 use discovery::fetch::{FetchOptions, Fetched, Pull, Source, SourceError, Trust};
 use discovery::store::{StoreError, StoredImage, Wanted};
 use discovery::{Client, Store};
@@ -79,6 +81,27 @@ impl PullOption {
 pub(super) fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
     let usage = |error: SourceError| Failure::new(Kind::Usage, anyhow::anyhow!("{error}"));
     texts.iter().map(|text| text.parse().map_err(usage)).collect()
+}
+
+/// The dependency that means exactly the image that a reference leads to now: with the ID and the
+/// size of what the store has, or of what is fetched, in either case verified.
+pub(super) fn pinned(
+    context: &Context,
+    reference: &Reference,
+    pull: Option<Pull>,
+) -> Result<Dependency, Failure> {
+    let source = Source::Name(reference.clone());
+    let how = FetchingOptions { pull: pull.or(Some(Pull::New)), parallel: None, max_size: None };
+    let fetcher = Fetcher::new(context, how.options(context), std::slice::from_ref(&source))?;
+    let fetched = fetcher.fetch(&source)?;
+    let record = &fetched.imported.record;
+    Ok(Dependency {
+        image_name: record.name.clone(),
+        image_id: Some(record.image_id.clone()),
+        labels: reference.labels().clone(),
+        size: Some(record.file_bytes),
+        extra: Default::default(),
+    })
 }
 
 /// Brings images into the store, and says what is done and what came of it.

@@ -11,6 +11,7 @@ use clap::Subcommand;
 use super::Build;
 use super::go::words;
 use crate::cli::Failure;
+use crate::cli::fetching::pinned;
 use crate::cli::files::read_small;
 
 /// Add and remove isolators: limits and privileges of the app
@@ -73,6 +74,7 @@ impl IsolatorArgs {
 #[command(after_help = "Examples:
   gantry build dependency add example.com/base:1.0.0
   gantry build dependency add example.com/base --label version=1.0.0 --image-id sha512-… --size 1048576
+  gantry build dependency add example.com/base:1.0.0 --pin
   gantry build dependency add --local ./base.aci      # name, labels, image ID and size are its own
   gantry build dependency remove example.com/base")]
 pub(crate) struct DependencyArgs {
@@ -99,6 +101,9 @@ enum Dependencies {
         /// Depend on exactly the image of this file
         #[arg(long, value_name = "FILE", conflicts_with_all = ["image_id", "labels", "size"])]
         local: Option<PathBuf>,
+        /// Look up image ID and size: in the store, or where it is published; it is verified
+        #[arg(long, conflicts_with_all = ["image_id", "size", "local"])]
+        pin: bool,
         /// Keep others of its name that ask for other labels
         #[arg(long)]
         another: bool,
@@ -118,7 +123,7 @@ impl DependencyArgs {
                 let wanted: Reference = image.parse().map_err(|e| anyhow!("{image:?}: {e}"))?;
                 build.edit(&["dependency", "remove", &image], &Edit::RemoveDependency(wanted))
             }
-            Dependencies::Add { image, image_id, labels, size, local, another } => {
+            Dependencies::Add { image, image_id, labels, size, local, pin, another } => {
                 let mut command = words(&["dependency", "add"]);
                 let word = |text: &str| Recorded::Word(text.to_owned());
                 let dependency = match (&local, &image) {
@@ -140,8 +145,16 @@ impl DependencyArgs {
                         if let Some(size) = size {
                             command.extend([word("--size"), word(&size.to_string())]);
                         }
-                        dependency(image, image_id.as_deref(), &labels, size)
-                            .map_err(|error| anyhow!("{error}"))?
+                        let named = dependency(image, image_id.as_deref(), &labels, size)
+                            .map_err(|error| anyhow!("{error}"))?;
+                        match pin {
+                            false => named,
+                            true => {
+                                command.push(word("--pin"));
+                                let reference = Reference::new(named.image_name, named.labels);
+                                pinned(build.context, &reference, None)?
+                            }
+                        }
                     }
                 };
                 command.extend(another.then(|| word("--another")));

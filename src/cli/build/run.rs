@@ -64,7 +64,7 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 struct With {
     /// With this machine's network, its resolv.conf and its hosts file
-    #[arg(long)]
+    #[arg(long, env = "GANTRY_BUILD_NET", value_parser = clap::builder::FalseyValueParser::new())]
     net: bool,
     /// Keep this folder of the image from one build to the next, and out of the image
     #[arg(long = "cache", value_name = "PATH")]
@@ -172,6 +172,12 @@ impl Wanted<'_> {
         let ran = ran.map_err(failed)?;
         self.told(build, &ran);
         if ran.code != 0 {
+            if !self.with.net {
+                build.context.note(
+                    "note: the command had no network; --net, or GANTRY_BUILD_NET=1, gives it this \
+                     machine's",
+                );
+            }
             return Err(Failure::Child(ran.code));
         }
         if !self.keep {

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use aci::archive::Compression;
 use aci::manifest::{Annotation, App, EnvironmentVariable};
 use aci::stage::{Existing, StagedFile, folder_of};
-use aci::{Identifier, ImageManifest, Label, Labels, Limits, Name};
+use aci::{Identifier, ImageManifest, Label, Labels, Limits, Name, Reference};
 use anyhow::{Context as _, anyhow};
 use builder::{PackOptions, Packed, Progress, Source};
 use indicatif::ProgressBar;
 pub(super) use tree::TreeArgs;
 
+use super::fetching;
 use super::files::{in_json, read_small};
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
@@ -29,6 +30,7 @@ use super::{Context, Failure, Kind};
   gantry pack layout -o hello.aci                 # manifest and rootfs/ in one directory
   gantry pack rootfs -o secret.aci --name example.com/secret --encrypt --passphrase-file pass.txt
   gantry pack rootfs -o web.aci --name example.com/web --cap '/bin/web=cap_net_bind_service+ep'
+  gantry pack rootfs -o web.aci --name example.com/web --dependency example.com/base:1.0.0
   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) gantry pack rootfs -o hello.aci --name example.com/hello")]
 pub(crate) struct Args {
     /// The directory to pack
@@ -114,9 +116,13 @@ struct ManifestArgs {
     /// An annotation, as homepage=https://example.com
     #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
     annotations: Vec<(String, String)>,
+    /// Depend on this image, of which ID and size are looked up: in the store, or where it is
+    /// published; it is verified. NAME[:VERSION][,LABEL=VALUE…]
+    #[arg(long = "dependency", value_name = "IMAGE")]
+    dependencies: Vec<Reference>,
     /// Use this file as the manifest, byte for byte
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "version", "labels", "noarch",
-        "exec", "command", "user", "group", "working_dir", "environment", "annotations"])]
+        "exec", "command", "user", "group", "working_dir", "environment", "annotations", "dependencies"])]
     manifest: Option<PathBuf>,
 }
 
@@ -131,7 +137,7 @@ impl Args {
             other => Failure::from(other),
         })?;
         self.check_files(&source)?;
-        let manifest = self.manifest.bytes(&source)?;
+        let manifest = self.manifest.bytes(context, &source)?;
         let ignore = self.tree.ignore()?;
         let (owner, overrides) = self.tree.changes()?;
         if self.compression == Compression::Zstd {
@@ -258,7 +264,7 @@ impl Args {
 
 impl ManifestArgs {
     /// The manifest's bytes: as given, where they are given and nothing changes them.
-    fn bytes(&self, source: &Source) -> Result<Vec<u8>, Failure> {
+    fn bytes(&self, context: &Context, source: &Source) -> Result<Vec<u8>, Failure> {
         if let Some(file) = &self.manifest {
             return read_small(file, Limits::default().manifest_bytes);
         }
@@ -275,7 +281,17 @@ impl ManifestArgs {
                 Kind::Usage,
                 anyhow!("--name is needed: the directory has no manifest and rootfs/ of its own"),
             )),
-            (None, Some(name)) => Ok(self.manifest(name)?.to_json()?),
+            (None, Some(name)) => {
+                let mut manifest = self.manifest(name)?;
+                for reference in &self.dependencies {
+                    let dependency = fetching::pinned(context, reference, None)?;
+                    let id = dependency.image_id.as_ref().map(ToString::to_string);
+                    context
+                        .note(format_args!("depends on {reference}: {}", id.unwrap_or_default()));
+                    manifest.dependencies.push(dependency);
+                }
+                Ok(manifest.to_json()?)
+            }
         }
     }
 
@@ -289,6 +305,7 @@ impl ManifestArgs {
             && self.working_dir.is_none()
             && self.environment.is_empty()
             && self.annotations.is_empty()
+            && self.dependencies.is_empty()
     }
 
     fn exec(&self) -> &[String] {

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# The same image through acbuild's verbs, buildah and umoci, in one run: begin with nothing, copy a
+# tree of 250 MB, twelve commands about its metadata, write. RUNS=5 says how often each is timed.
+#
+# Buildah and umoci write OCI images, gzip as it is their default; gantry writes an ACI, gzip too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+runs=${RUNS:-5}
+source bench/common.sh build
+make_tree
+
+tree=$PWD/image/rootfs
+rm -rf building
+mkdir building
+cd building
+ln -s "$GANTRY" acbuild
+
+cat >gantry.sh <<EOF
+set -e
+b="$PWD/acbuild -q --work-path $PWD"
+\$b begin
+\$b copy $tree /data
+\$b set-name example.com/bench/data
+\$b label add version 1.0.0
+\$b label add channel stable
+\$b annotation add homepage https://example.com
+\$b annotation add authors 'Example'
+\$b environment add LANG C.UTF-8
+\$b environment add MODE test
+\$b mount add data /srv/data
+\$b port add http tcp 80
+\$b set-user 1000
+\$b set-working-directory /data
+\$b set-exec -- /data/bin/run --all
+\$b write $PWD/gantry.aci --overwrite
+\$b end
+EOF
+
+# One call of buildah config sets all that twelve of ours do: it is taken at its best.
+cat >buildah.sh <<EOF
+set -e
+b="buildah --root $PWD/storage --runroot $PWD/run --storage-driver \${DRIVER:-overlay}"
+c=\$(\$b from scratch)
+\$b add -q \$c $tree /data
+\$b config --label version=1.0.0 --label channel=stable --annotation homepage=https://example.com \
+    --author Example --env LANG=C.UTF-8 --env MODE=test --volume /srv/data --port 80/tcp --user 1000 \
+    --workingdir /data --cmd /data/bin/run --label name=data \$c
+\$b commit -q --rm \$c oci-archive:$PWD/buildah.tar
+EOF
+
+cat >umoci.sh <<EOF
+set -e
+umoci init --layout $PWD/umoci
+umoci new --image $PWD/umoci:data
+umoci insert --image $PWD/umoci:data $tree /data
+umoci config --image $PWD/umoci:data --config.label version=1.0.0 --config.label channel=stable \
+    --manifest.annotation homepage=https://example.com --author Example --config.env LANG=C.UTF-8 \
+    --config.env MODE=test --config.volume /srv/data --config.exposedports 80/tcp --config.user 1000 \
+    --config.workingdir /data --config.cmd /data/bin/run --config.label name=data
+EOF
+
+clean="rm -rf $PWD/.acbuild $PWD/storage $PWD/run $PWD/umoci $PWD/*.aci $PWD/*.tar"
+arguments=(--prepare "$clean" --command-name 'gantry build' 'bash gantry.sh')
+if command -v buildah >/dev/null; then
+    # The faster of its two ways of storing that works here.
+    DRIVER=overlay
+    bash -c "$clean; DRIVER=overlay bash buildah.sh" >/dev/null 2>&1 || DRIVER=vfs
+    arguments+=(--prepare "$clean" --command-name "buildah ($DRIVER)" "DRIVER=$DRIVER bash buildah.sh")
+fi
+if command -v umoci >/dev/null; then
+    arguments+=(--prepare "$clean" --command-name 'umoci insert' 'bash umoci.sh')
+fi
+hyperfine --warmup 1 --runs "$runs" --export-json "$results/times.json" "${arguments[@]}"
+bash -c "$clean"
+cd ..
+
+python3 - "$results/times.json" <<'EOF' | tee "$results/report.md"
+import json, sys
+results = json.load(open(sys.argv[1]))["results"]
+ours = results[0]["median"]
+print("| | seconds (median) | gantry's part of it |\n|---|---:|---:|")
+for one in results:
+    print(f"| {one['command']} | {one['median']:.2f} | {ours / one['median']:.2f} |")
+EOF
+printf '\nWritten to %s\n' "${results#"$here"/}"
