@@ -1,9 +1,11 @@
 //! Image IDs and file digests (spec: types.md, "Image ID Type").
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
 
 /// Why a text is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +152,26 @@ impl FromStr for ImageIdPrefix {
 impl fmt::Display for ImageIdPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl FileDigest {
+    /// The digest of these bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::of(Sha512::digest(bytes).into())
+    }
+
+    /// The digest of all that a reader gives.
+    pub fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
+        let (mut hash, mut buffer) = (Sha512::new(), vec![0; 256 << 10]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Self::of(hash.finalize().into())),
+                Ok(got) => hash.update(&buffer[..got]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod overrides;
 mod owner;
 mod pack;
 pub mod provenance;
+pub mod recipe;
 pub mod sbom;
 pub mod script;
 mod source;

@@ -79,6 +79,11 @@ impl Change<'_> {
         &self.manifest
     }
 
+    /// Whether files are other names of kept ones.
+    pub(super) fn is_linked(&self) -> bool {
+        self.context.is_linked()
+    }
+
     /// The folder of the files, as they were before the change.
     pub(super) fn rootfs(&self) -> PathBuf {
         self.context.rootfs()
@@ -176,6 +181,16 @@ impl Change<'_> {
             self.make_folder(&folder, mtime)?;
         }
         Ok(())
+    }
+
+    /// Makes a folder at a path of the image, and those above it, where there are none.
+    pub fn directory(&mut self, path: &Path, mtime: i64) -> Result<(), ContextError> {
+        let place = Place::of_folder(&self.root, path)?;
+        if place.is_root() {
+            return Ok(());
+        }
+        self.make_parents(&place, mtime)?;
+        self.make_folder(&place.below, mtime)
     }
 
     /// Makes a folder where there is none.

@@ -3,16 +3,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use aci::archive::{ArchiveError, EntryKind};
+use aci::ImageId;
+use aci::archive::{self, ArchiveError, Compression, Entry, EntryKind, WriteOptions};
 use rustix::fs::FileType;
 
 use super::change::Change;
 use super::error::ContextError;
 use super::intake::{Intake, Moved, ownership};
-use super::paths::{Place, join};
+use super::paths::{Place, join, path_of};
 use super::properties::Properties;
 use crate::error::PackError;
 use crate::ignore::Ignore;
@@ -35,10 +37,21 @@ pub struct CopyOptions<'a> {
     pub one_file_system: bool,
     /// The time of everything that is copied, in seconds since 1970; as on disk where absent.
     pub mtime: Option<i64>,
+    /// The modes of everything that is copied.
+    pub modes: Modes,
     /// Put what is in a folder into one that is there, instead of refusing that.
     pub merge: bool,
     /// Is told how far the work is.
     pub progress: &'a dyn Progress,
+}
+
+/// Modes in the place of those on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// That of regular files.
+    pub files: Option<u32>,
+    /// That of folders.
+    pub folders: Option<u32>,
 }
 
 /// What was copied.
@@ -179,6 +192,42 @@ impl Change<'_> {
         Ok(copied)
     }
 
+    /// Puts a copy of a file of the image in its own place, under all these names.
+    pub(super) fn copy_of_own(
+        &mut self,
+        below: &[u8],
+        names: &[Vec<u8>],
+    ) -> Result<(), ContextError> {
+        let path = self.rootfs().join(path_of(below));
+        let (owner, overrides, ignore) = (Owner::Keep, Overrides::default(), Ignore::default());
+        let options = CopyOptions {
+            owner: &owner,
+            overrides: &overrides,
+            ignore: &ignore,
+            skip_sockets: false,
+            one_file_system: false,
+            mtime: None,
+            modes: Modes::default(),
+            merge: false,
+            progress: &(),
+        };
+        let source = Source::new(&path)?;
+        let tree = source.tree(&ignore, &options);
+        let (slot, name) = self.slot()?;
+        let (from, mut unused) = (source.entry_path(), Properties::default());
+        fill(&tree, &slot, Moved { from: &from, to: below }, &options, &mut unused)?;
+        let staged = join(name.as_bytes(), &from);
+        for (at, other) in names.iter().enumerate().skip(1) {
+            let next = join(name.as_bytes(), format!("name-{at}").as_bytes());
+            let (from, to) = (self.staged(&staged), self.staged(&next));
+            fs::hard_link(&from, &to).map_err(ContextError::io("link", to))?;
+            self.place(&next, &Place { below: other.clone(), kind: None });
+        }
+        let first = names.first().map_or(below, Vec::as_slice).to_vec();
+        self.place(&staged, &Place { below: first, kind: None });
+        Ok(())
+    }
+
     fn copy_to(
         &mut self,
         source: &Source<'_>,
@@ -277,6 +326,50 @@ fn check_free(source: &Source<'_>, place: &Place, merge: bool) -> Result<bool, C
     }
 }
 
+/// The image ID that a file or folder alone would have. It stands for names, modes, owners,
+/// attributes and content, and not for times.
+pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId, ContextError> {
+    let overrides = Overrides::default();
+    let options = CopyOptions {
+        owner,
+        overrides: &overrides,
+        ignore,
+        skip_sockets: false,
+        one_file_system: false,
+        mtime: Some(0),
+        modes: Modes::default(),
+        merge: false,
+        progress: &(),
+    };
+    let real = path.canonicalize();
+    let real = real.map_err(|source| ContextError::Source { path: path.to_owned(), source })?;
+    let source = Source::new(if path.is_dir() { &real } else { path })?;
+    let ignore = source.ignore(&options)?;
+    let tree = source.tree(&ignore, &options);
+    tree.survey()?;
+    let write = WriteOptions { compression: Compression::None, threads: NonZeroUsize::MIN };
+    let written = archive::write(&mut io::sink(), &write, |archive| {
+        archive.manifest(b"{}", 0)?;
+        if source.only.is_some() {
+            archive.entry(&root_entry())?;
+        }
+        tree.entries(|entry, content| {
+            let mut entry = entry.clone();
+            entry.mtime = 0;
+            match content {
+                None => archive.entry(&entry),
+                Some(file) => archive.file(&entry, file),
+            }
+        })
+    });
+    Ok(written?.image_id)
+}
+
+fn root_entry() -> Entry {
+    let (path, kind, xattrs) = ("rootfs".into(), EntryKind::Directory, Vec::new());
+    Entry { path, kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs }
+}
+
 /// Copies a tree into a slot.
 fn fill(
     tree: &Tree<'_>,
@@ -290,6 +383,11 @@ fn fill(
     let placed = tree.entries(|entry, content| {
         let mut entry = entry.clone();
         entry.mtime = options.mtime.unwrap_or(entry.mtime);
+        entry.mode = match entry.kind {
+            EntryKind::Directory => options.modes.folders.unwrap_or(entry.mode),
+            EntryKind::File { .. } => options.modes.files.unwrap_or(entry.mode),
+            _ => entry.mode,
+        };
         let placed = match content {
             None => intake.place(entry, &mut |_| Ok(0)),
             Some(file) => {

@@ -8,6 +8,7 @@
 //!   currentaci/manifest   the manifest, edited in its own text
 //!   currentaci/rootfs/    the files
 //!   properties.jsonl      what the disk cannot say of them (`properties.rs`), for ordinary users
+//!   linked                there where files are other names of kept ones (`freeze.rs`)
 //!   change/               a change that is being made (`journal.rs`)
 //! ```
 //!
@@ -19,6 +20,7 @@ mod begin;
 mod change;
 mod copy;
 mod error;
+mod freeze;
 mod intake;
 mod journal;
 mod paths;
@@ -40,12 +42,12 @@ use rustix::io::Errno;
 
 pub use begin::{Began, Begin, BeginOptions};
 pub use change::Change;
-pub use copy::{Copied, CopyOptions};
+pub use copy::{Copied, CopyOptions, Modes, content_id};
 pub use error::ContextError;
 pub use properties::Properties;
 pub(crate) use properties::{Device, Property};
 pub use run::{Ran, RunStep};
-pub use set::{Attribute, Whose};
+pub use set::{Attribute, Matched, Whose};
 pub use write::{Unnamed, WriteOptions};
 
 use crate::step::StepError;
@@ -61,6 +63,8 @@ const MANIFEST: &str = "manifest";
 const ROOTFS: &str = "currentaci/rootfs";
 const PROPERTIES: &str = "properties.jsonl";
 const CHANGE: &str = "change";
+/// There where files are other names of kept ones.
+const LINKED: &str = "linked";
 const JOURNAL: &str = "change/journal";
 
 /// A context, locked.

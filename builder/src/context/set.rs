@@ -163,6 +163,12 @@ impl Change<'_> {
     ) -> Result<(), ContextError> {
         if rustix::process::geteuid().is_root() {
             let set = self.on_disk(below, stat, change)?;
+            if self.is_linked() && FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                for name in self.detach(below, stat)? {
+                    self.set(&name, set.clone());
+                }
+                return Ok(());
+            }
             self.set(below, set);
             return Ok(());
         }
@@ -196,6 +202,17 @@ impl Change<'_> {
             self.properties.set(&name, property.clone());
         }
         Ok(())
+    }
+
+    /// Puts a file of its own in the place of one that has names outside of this context; gives
+    /// all its names here.
+    fn detach(&mut self, below: &[u8], stat: &Stat) -> Result<Vec<Vec<u8>>, ContextError> {
+        let names = match stat.st_nlink > 1 {
+            true => self.names_of(stat)?,
+            false => vec![below.to_vec()],
+        };
+        self.copy_of_own(below, &names)?;
+        Ok(names)
     }
 
     /// What root changes on disk.
@@ -271,6 +288,98 @@ impl Change<'_> {
             why: "it is no number, and neither /etc/passwd nor /etc/group of the image has that name",
         })
     }
+}
+
+/// Files that patterns mean, and what becomes of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Matched {
+    /// Their user and group.
+    pub owner: Option<(u32, u32)>,
+    /// Their mode; links have none.
+    pub mode: Option<u32>,
+    /// Extended attributes to set; links have none. Capabilities are for regular files alone.
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Change<'_> {
+    /// Removes all that `is_meant` says of paths below the root and whether they are folders; gives
+    /// how many. A folder is removed with all that is in it.
+    pub fn remove_matching(
+        &mut self,
+        is_meant: &dyn Fn(&[u8], bool) -> bool,
+    ) -> Result<u64, ContextError> {
+        let found = self.matching(is_meant, Descend::Past)?;
+        let count = found.len() as u64;
+        found.iter().for_each(|(below, _)| self.discard(below));
+        Ok(count)
+    }
+
+    /// Gives all that is meant other properties; gives how many.
+    pub fn set_matching(
+        &mut self,
+        is_meant: &dyn Fn(&[u8], bool) -> bool,
+        to: &Matched,
+    ) -> Result<u64, ContextError> {
+        let found = self.matching(is_meant, Descend::Into)?;
+        for (below, stat) in &found {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            self.one(below, stat, &|property| {
+                (property.uid, property.gid) = to.owner.unwrap_or((property.uid, property.gid));
+                if kind == FileType::Symlink {
+                    return;
+                }
+                property.mode = to.mode.or(property.mode);
+                for (name, value) in &to.attributes {
+                    let name = Bytes::from(name.clone());
+                    if name != capability_name() || kind == FileType::RegularFile {
+                        property.attributes.insert(name, value.clone().into());
+                    }
+                }
+            })?;
+        }
+        Ok(found.len() as u64)
+    }
+
+    /// Gives one file or folder, by its path below the root, other properties.
+    pub fn set_one(&mut self, below: &[u8], to: &Matched) -> Result<(), ContextError> {
+        let wanted = |path: &[u8], _: bool| path == below;
+        match self.set_matching(&wanted, to)? {
+            0 => Err(ContextError::Absent(Place { below: below.to_vec(), kind: None }.shown())),
+            _ => Ok(()),
+        }
+    }
+
+    fn matching(
+        &self,
+        is_meant: &dyn Fn(&[u8], bool) -> bool,
+        descend: Descend,
+    ) -> Result<Vec<(Vec<u8>, Stat)>, ContextError> {
+        let (mut found, mut left) = (Vec::new(), vec![Vec::new()]);
+        while let Some(folder) = left.pop() {
+            let path = self.rootfs().join(path_of(&folder));
+            let io = |error| ContextError::io("read", &path)(error);
+            for entry in fs::read_dir(&path).map_err(io)? {
+                let below = join(&folder, entry.map_err(io)?.file_name().as_bytes());
+                let Some(stat) = self.lstat(&below)? else { continue };
+                let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                let meant = is_meant(&below, is_folder);
+                if is_folder && !(meant && descend == Descend::Past) {
+                    left.push(below.clone());
+                }
+                if meant {
+                    found.push((below, stat));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether what is in a folder that is meant is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Descend {
+    Into,
+    Past,
 }
 
 fn reach(recursive: bool) -> Reach {

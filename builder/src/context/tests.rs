@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
+use crate::context::copy::Modes;
 use crate::manifest::Edit;
 use crate::{Ignore, Overrides, Owner};
 
@@ -54,6 +55,7 @@ impl Work {
             skip_sockets: false,
             one_file_system: false,
             mtime: None,
+            modes: Modes::default(),
             merge,
             progress: &(),
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use builder::context::{Began, Begin, CopyOptions};
+use builder::context::{Began, Begin, CopyOptions, Modes};
 use builder::{Ignore, Overrides, Owner};
 use discovery::fetch::{FetchOptions, Pull, Source};
 
@@ -85,6 +85,7 @@ impl Args {
             skip_sockets: false,
             one_file_system: false,
             mtime: None,
+            modes: Modes::default(),
             merge: false,
             progress: &crate::cli::pack::Bar(&bar),
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use aci::ImageManifest;
 use anyhow::anyhow;
-use builder::context::{Attribute, Copied, CopyOptions, Whose};
+use builder::context::{Attribute, Copied, CopyOptions, Modes, Whose};
 use builder::manifest::Recorded;
 use builder::{Owner, capability_value, extended_attribute};
 
@@ -46,6 +46,7 @@ impl How {
             skip_sockets: self.tree.skip_sockets,
             one_file_system: self.tree.one_file_system,
             mtime: self.mtime,
+            modes: Modes::default(),
             merge: self.merge,
             progress: &Bar(&bar),
         };

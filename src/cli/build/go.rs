@@ -51,6 +51,18 @@ impl<'a> Build<'a> {
         }
     }
 
+    /// Builds on a context of its own, of whose making nothing is noted in the image.
+    pub(super) fn of_recipe(&self, work: &Path) -> Self {
+        Self {
+            context: self.context,
+            work: work.to_owned(),
+            history: false,
+            options: BuildOptions::default(),
+            pending: None,
+            depth: Cell::new(0),
+        }
+    }
+
     pub(super) fn run(&self, command: Command) -> Result<(), Failure> {
         if self.options.modify_oci.is_some() {
             return Err(anyhow!(
@@ -70,6 +82,7 @@ impl<'a> Build<'a> {
         | Command::Write(_)
         | Command::End(_)
         | Command::Script(_)
+        | Command::Recipe(_)
         | Command::Version(_)
         | Command::StepChild = command
         {
@@ -149,6 +162,7 @@ impl<'a> Build<'a> {
             Command::Write(args) => args.run(self),
             Command::End(args) => args.run(self),
             Command::Script(args) => args.run(self),
+            Command::Recipe(args) => args.run(self),
             Command::Version(args) => args.run(self),
             Command::StepChild => run::step_child(),
         }

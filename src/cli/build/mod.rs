@@ -6,6 +6,7 @@ mod go;
 mod image;
 mod isolated;
 mod metadata;
+mod recipe;
 mod run;
 mod script;
 mod sidecars;
@@ -111,6 +112,7 @@ pub(crate) enum Command {
     Write(write::Args),
     End(image::EndArgs),
     Script(script::Args),
+    Recipe(recipe::Args),
     Version(image::VersionArgs),
     /// What the helper process of `run` does.
     #[command(hide = true)]

@@ -26,6 +26,10 @@ const DEPENDENCIES: &str = ".acbuild/dependencies";
 /// Where commands are looked for where the image says nothing else.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a user without subordinate IDs should know.
+pub(super) const FAKED: &str = "note: you have no subordinate IDs (subuid(5)): all that the command \
+    made is root's in the image";
+
 /// Run a command in the image, and keep what it changes
 ///
 /// It runs in namespaces of its own: as root where you are root, and as the root of a user
@@ -188,10 +192,7 @@ impl Wanted<'_> {
 
     fn told(&self, build: &Build<'_>, ran: &Ran) {
         if ran.faked_owners {
-            build.context.note(
-                "note: you have no subordinate IDs (subuid(5)): all that the command made is root's \
-                 in the image",
-            );
+            build.context.note(FAKED);
         }
         if ran.removed > 0 {
             build.context.note(format_args!(
@@ -220,33 +221,26 @@ impl With {
 
     /// The image's own environment, and a PATH where it has none.
     fn environment(&self, manifest: &ImageManifest) -> Vec<(OsString, OsString)> {
-        let own = manifest.app.iter().flat_map(|app| &app.environment);
-        let mut all: Vec<(OsString, OsString)> =
-            own.map(|one| (one.name.clone().into(), one.value.clone().into())).collect();
+        let mut all = environment(manifest);
         for (name, value) in &self.variables {
             all.retain(|(other, _)| other != OsStr::new(name));
             all.push((name.into(), value.into()));
-        }
-        if !all.iter().any(|(name, _)| name == "PATH") {
-            all.push(("PATH".into(), PATH.into()));
         }
         all
     }
 
     fn mounts(&self, build: &Build<'_>) -> Result<Vec<StepMount>, Failure> {
         let mut all = Vec::new();
-        let mut add = |source: PathBuf, target: &Path, read_only| {
-            all.push(StepMount { source: source.into(), target: target.into(), read_only });
+        let mount = |source: PathBuf, target: &Path, read_only| StepMount {
+            source: source.into(),
+            target: target.into(),
+            read_only,
         };
         for (source, target, read_only) in &self.mounts {
-            add(source.clone(), target, *read_only);
+            all.push(mount(source.clone(), target, *read_only));
         }
         for path in &self.caches {
-            let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
-            let folder = build.context.cache_dir().join("build").join(name);
-            aci::stage::create_folders(&folder)
-                .map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
-            add(folder, path, false);
+            all.push(cache(build, path)?);
         }
         for (name, file) in &self.secrets {
             if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -260,10 +254,30 @@ impl With {
             if !file.is_file() {
                 return Err(anyhow!("the secret {name}: {} is no file", file.display()).into());
             }
-            add(file.clone(), &Path::new("/run/secrets").join(name), true);
+            all.push(mount(file.clone(), &Path::new("/run/secrets").join(name), true));
         }
         Ok(all)
     }
+}
+
+/// The environment of an image's app, and a PATH where it has none.
+pub(super) fn environment(manifest: &ImageManifest) -> Vec<(OsString, OsString)> {
+    let own = manifest.app.iter().flat_map(|app| &app.environment);
+    let mut all: Vec<(OsString, OsString)> =
+        own.map(|one| (one.name.clone().into(), one.value.clone().into())).collect();
+    if !all.iter().any(|(name, _)| name == "PATH") {
+        all.push(("PATH".into(), PATH.into()));
+    }
+    all
+}
+
+/// The mount of a folder that is kept from one build to the next.
+pub(super) fn cache(build: &Build<'_>, path: &Path) -> Result<StepMount, Failure> {
+    let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
+    let folder = build.context.cache_dir().join("build/folders").join(name);
+    aci::stage::create_folders(&folder)
+        .map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
+    Ok(StepMount { source: folder.into(), target: path.into(), read_only: false })
 }
 
 /// Renders what an image depends on, topmost first. What was rendered for an earlier command is
@@ -339,7 +353,7 @@ pub(super) fn step_child() -> Result<(), Failure> {
     Ok(())
 }
 
-fn engine(name: &str) -> Result<Engine, Failure> {
+pub(super) fn engine(name: &str) -> Result<Engine, Failure> {
     let find = |name: &str| {
         program_in(&search_path(), name)
             .ok_or_else(|| anyhow!("{name} is not installed: install it, or leave --engine out"))
@@ -351,7 +365,7 @@ fn engine(name: &str) -> Result<Engine, Failure> {
     })
 }
 
-fn pair(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn pair(text: &str) -> Result<(String, PathBuf), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.into()))

@@ -21,6 +21,7 @@ use crate::cli::key::PassphraseArgs;
 use crate::cli::pack::Bar;
 use crate::cli::sign::signer;
 use crate::cli::{Context, Failure};
+use keys::Signer;
 
 /// Write the image into a file, and print its image ID
 ///
@@ -74,29 +75,49 @@ pub(super) struct Output {
 pub(super) struct Pending {
     image: Unnamed,
     /// Small files beside it, and whether they may replace others.
-    beside: Vec<(PathBuf, Vec<u8>, Existing)>,
+    files: Vec<(PathBuf, Vec<u8>, Existing)>,
+    /// Whether signatures and documents beside the image may replace others.
+    existing: Existing,
     id: String,
-    metadata: Value,
+    pub(super) metadata: Value,
     context: Context,
+}
+
+/// With what images are signed, if they are.
+pub(super) struct Signing(Option<Signer>);
+
+impl Signing {
+    /// With this key, where there is one.
+    pub(super) fn new(
+        context: &Context,
+        key: Option<&Path>,
+        passphrase: &PassphraseArgs,
+    ) -> Result<Self, Failure> {
+        key.map(|key| signer(context, key, passphrase)).transpose().map(Self)
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 impl Args {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        let signer = self
-            .sign
-            .as_ref()
-            .map(|key| signer(build.context, key, &self.passphrase))
-            .transpose()?;
+        let signing = Signing::new(build.context, self.sign.as_deref(), &self.passphrase)?;
         let output =
             Output { target: self.file, overwrite: self.overwrite, compression: self.compression };
         let how = How { threads: self.threads, source_date_epoch: self.source_date_epoch };
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
-        let signed = |path: PathBuf| signer.as_ref().map(|_| signature_beside(&path));
         let beside = self.sidecars.names(&output.target);
-        let signatures = beside.iter().chain([&output.target]).cloned().filter_map(signed);
-        for path in beside.iter().cloned().chain(signatures) {
+        let signatures: Vec<PathBuf> = match signing.is_wanted() {
+            true => {
+                beside.iter().chain([&output.target]).map(|path| signature_beside(path)).collect()
+            }
+            false => Vec::new(),
+        };
+        for path in beside.iter().chain(&signatures) {
             existing
-                .check(&path)
+                .check(path)
                 .map_err(|_| anyhow!("{} exists: --overwrite replaces it", path.display()))?;
         }
         let (mut written, packed, began) = build.write_with(&output, &how)?;
@@ -105,33 +126,16 @@ impl Args {
             "sourceDateEpoch": self.source_date_epoch,
         });
         let inputs = Inputs { began: began.as_ref(), parameters: &parameters };
-        let whole = || Whole { file: written.image.file(), at: 0 };
-        let mut files =
-            self.sidecars.make(build.context, &output.target, &packed, &inputs, whole())?;
-        if let Some(signer) = &signer {
-            // Signed is the file as it lies on disk, and each signature is verified over it.
-            let unsigned = |path: &Path| format!("no signature for {}", path.display());
-            let signature = signer.sign(whole()).with_context(|| unsigned(&output.target))?;
-            let mut signatures = vec![(signature_beside(&output.target), signature)];
-            for (path, bytes) in &files {
-                let signature = signer.sign(bytes.as_slice()).with_context(|| unsigned(path))?;
-                signatures.push((signature_beside(path), signature));
-            }
-            written.metadata["signature"] = json!({
-                "file": in_json(&signature_beside(&output.target)),
-                "fingerprint": signer.fingerprint(), "signingKey": signer.signing_key(),
-            });
-            files.extend(signatures);
-        }
+        written.existing = existing;
+        written.beside(build.context, self.sidecars, &packed, &inputs, &signing)?;
         written.metadata["inputs"] = json!({ "began": began, "parameters": parameters });
-        written.beside.extend(files.into_iter().map(|(path, bytes)| (path, bytes, existing)));
         let replace = Existing::Replace;
         if let Some(file) = self.digest_file {
-            written.beside.push((file, format!("{}\n", written.id).into_bytes(), replace));
+            written.files.push((file, format!("{}\n", written.id).into_bytes(), replace));
         }
         if let Some(file) = self.metadata_file {
             let text = format!("{:#}\n", written.metadata);
-            written.beside.push((file, text.into_bytes(), replace));
+            written.files.push((file, text.into_bytes(), replace));
         }
         build.publish(written)
     }
@@ -195,16 +199,54 @@ impl Build<'_> {
         });
         let id = written.image_id.to_string();
         let speak = self.context.clone();
-        let pending = Pending { image, beside: Vec::new(), id, metadata, context: speak };
+        let (files, existing) = (Vec::new(), Existing::Replace);
+        let pending = Pending { image, files, existing, id, metadata, context: speak };
         Ok((pending, packed, context.began()))
     }
 }
 
 impl Pending {
+    /// The image ID.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Makes what lies beside the image: what is in it, how it was made, and the signatures.
+    pub(super) fn beside(
+        &mut self,
+        context: &Context,
+        sidecars: Sidecars,
+        packed: &Packed,
+        inputs: &Inputs<'_>,
+        signing: &Signing,
+    ) -> Result<(), Failure> {
+        let target = self.image.target().to_owned();
+        let whole = || Whole { file: self.image.file(), at: 0 };
+        let mut files = sidecars.make(context, &target, packed, inputs, whole())?;
+        if let Some(signer) = &signing.0 {
+            // Signed is the file as it lies on disk, and each signature is verified over it.
+            let unsigned = |path: &Path| format!("no signature for {}", path.display());
+            let signature = signer.sign(whole()).with_context(|| unsigned(&target))?;
+            let mut signatures = vec![(signature_beside(&target), signature)];
+            for (path, bytes) in &files {
+                let signature = signer.sign(bytes.as_slice()).with_context(|| unsigned(path))?;
+                signatures.push((signature_beside(path), signature));
+            }
+            self.metadata["signature"] = json!({
+                "file": in_json(&signature_beside(&target)),
+                "fingerprint": signer.fingerprint(), "signingKey": signer.signing_key(),
+            });
+            files.extend(signatures);
+        }
+        let existing = self.existing;
+        self.files.extend(files.into_iter().map(|(path, bytes)| (path, bytes, existing)));
+        Ok(())
+    }
+
     /// Gives the files their names, the image last, and prints the image ID.
     pub(super) fn commit(self) -> Result<(), Failure> {
-        let Self { image, beside, id, metadata, context } = self;
-        for (path, bytes, existing) in &beside {
+        let Self { image, files, id, metadata, context, .. } = self;
+        for (path, bytes, existing) in &files {
             put(path, bytes, *existing)?;
         }
         image.commit().map_err(failed)?;

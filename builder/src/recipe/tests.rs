@@ -1,0 +1,5 @@
+use super::*;
+#[test]
+fn a() {
+    let _ = Recipe::parse("");
+}

@@ -1,0 +1,292 @@
+//! `recipe`: an image is built as one file says.
+//!
+//! read → resolve (what it begins with, and what it depends on) → steps, from the last one that was
+//! kept on → manifest → outputs → tests → all files get their names.
+
+mod keep;
+mod resolve;
+mod steps;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aci::archive::Compression;
+use anyhow::{Context as _, anyhow};
+use builder::manifest::Edit;
+use builder::recipe::{Lock, Output as Wanted, Recipe};
+use serde_json::{Value, json};
+
+use super::go::{Workspace, failed};
+use super::sidecars::{Inputs, Sidecars};
+use super::write::{How, Output, Pending, Signing};
+use super::{Build, run};
+use crate::cli::files::read_small;
+use crate::cli::key::PassphraseArgs;
+use crate::cli::{Failure, Kind};
+use resolve::{Base, Resolved};
+
+/// The largest recipe or lock file.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Build images as a recipe says: one file of TOML
+///
+/// What the recipe begins with is fetched and verified; its steps run one after the other, and what
+/// a command has made is kept for the next build, which does again only what has changed since.
+/// The same recipe and files give the same bytes. Images are written when all is done and the
+/// recipe's tests have passed; they replace those of the last build. With a lock file beside the
+/// recipe, nothing but what it names is taken.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry build recipe web.toml
+  gantry build recipe web.toml --lock                   # writes web.lock, and builds
+  gantry build recipe web.toml --secret token=./token.txt --sign ci@example.com
+  gantry build recipe web.toml --output-dir ./images --sbom --provenance --json
+
+docs/recipes.md has all keys.")]
+pub(crate) struct Args {
+    /// The recipe
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    how: HowArgs,
+    /// Write the lock file anew: the images and files that the recipe's references lead to now
+    #[arg(long)]
+    lock: bool,
+    /// Write the images into this folder [default: the recipe's own]
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+    /// Sign with this key in the place of the recipe's
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    /// Do not sign, whatever the recipe says
+    #[arg(long, conflicts_with = "sign")]
+    no_sign: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    #[command(flatten)]
+    sidecars: Sidecars,
+    /// Also write the image IDs into this file, one a line
+    #[arg(long, value_name = "FILE")]
+    digest_file: Option<PathBuf>,
+    /// Also write IDs, digests, sizes, labels, signatures and inputs into this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+}
+
+/// How recipes are built, whatever becomes of the images.
+#[derive(clap::Args, Debug, Clone)]
+pub(in crate::cli) struct HowArgs {
+    /// The file of a secret that steps ask for
+    #[arg(long = "secret", value_name = "ID=FILE", value_parser = run::pair)]
+    secrets: Vec<(String, PathBuf)>,
+    /// Do all steps again, and keep nothing
+    #[arg(long)]
+    no_cache: bool,
+    /// What starts commands: namespaces, crun or runc
+    #[arg(long, value_name = "ENGINE", default_value = "namespaces",
+        value_parser = ["namespaces", "crun", "runc"])]
+    engine: String,
+    /// The time of what the recipe adds, in seconds since 1970, where it says none
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    source_date_epoch: Option<i64>,
+}
+
+/// A recipe that was read, and how it is built.
+pub(in crate::cli) struct Plan<'a> {
+    recipe: Recipe,
+    text: Vec<u8>,
+    /// The folder its sources are in.
+    folder: PathBuf,
+    lock: Option<Lock>,
+    how: &'a HowArgs,
+}
+
+/// An image that is built, and what went into it.
+pub(in crate::cli) struct Built {
+    pub(in crate::cli) pending: Pending,
+    pub(in crate::cli) packed: builder::Packed,
+    parameters: Value,
+    began: Option<builder::context::Began>,
+}
+
+impl Args {
+    pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(&self.file, &self.how, self.lock)?;
+        let key = match (&self.sign, &plan.recipe.sign) {
+            _ if self.no_sign => None,
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(sign)) => Some(PathBuf::from(sign.key.as_str())),
+            (None, None) => None,
+        };
+        let signing = Signing::new(build.context, key.as_deref(), &self.passphrase)?;
+        let folder = self.output_dir.as_deref().unwrap_or(&plan.folder);
+        let work = Workspace::new(folder)?;
+        let (built, lock) = plan.build(build, work.path(), folder, self.lock)?;
+        let (mut pending, mut ids, mut metadata) = (Vec::new(), String::new(), Vec::new());
+        for one in built {
+            let Built { pending: mut image, packed, parameters, began } = one;
+            let inputs = Inputs { began: began.as_ref(), parameters: &parameters };
+            image.beside(build.context, self.sidecars, &packed, &inputs, &signing)?;
+            ids.push_str(image.id());
+            ids.push('\n');
+            metadata.push(image.metadata.clone());
+            pending.push(image);
+        }
+        for image in pending {
+            image.commit()?;
+        }
+        let put = |path: &Path, bytes: &[u8]| {
+            aci::stage::write(path, bytes, 0o644, aci::stage::Existing::Replace)
+                .with_context(|| format!("cannot write {}", path.display()))
+        };
+        if let Some(lock) = lock {
+            put(&Lock::path(&self.file), lock.to_string().as_bytes())?;
+        }
+        if let Some(file) = &self.digest_file {
+            put(file, ids.as_bytes())?;
+        }
+        if let Some(file) = &self.metadata_file {
+            put(file, format!("{:#}\n", json!({ "images": metadata })).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Reads a recipe, and its lock file where there is one and it is not made anew.
+    pub(in crate::cli) fn read(
+        file: &Path,
+        how: &'a HowArgs,
+        relock: bool,
+    ) -> Result<Self, Failure> {
+        let read = |file: &Path| -> Result<String, Failure> {
+            let bytes = read_small(file, MAX_BYTES)?;
+            String::from_utf8(bytes).map_err(|_| {
+                Failure::new(Kind::Usage, anyhow!("{}: it is not UTF-8", file.display()))
+            })
+        };
+        let wrong = |file: &Path, error: &dyn std::fmt::Display| {
+            Failure::new(Kind::Usage, anyhow!("{}: {error}", file.display()))
+        };
+        let text = read(file)?;
+        let recipe = Recipe::parse(&text).map_err(|error| wrong(file, &error))?;
+        let path = Lock::path(file);
+        let lock = match path.exists() && !relock {
+            false => None,
+            true => Some(Lock::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?),
+        };
+        let folder = aci::stage::folder_of(file).canonicalize()?;
+        Ok(Self { recipe, text: text.into_bytes(), folder, lock, how })
+    }
+
+    /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`.
+    /// Gives the lock where one was asked for.
+    pub(in crate::cli) fn build(
+        &self,
+        build: &Build<'_>,
+        work: &Path,
+        outputs: &Path,
+        lock: bool,
+    ) -> Result<(Vec<Built>, Option<Lock>), Failure> {
+        let build = build.of_recipe(work);
+        let resolved = self.resolve(&build)?;
+        steps::Steps { plan: self, build: &build, resolved: &resolved }.run()?;
+        let mut built = Vec::new();
+        for output in &self.recipe.outputs {
+            self.edit(&build, output, &resolved)?;
+            let target = match &output.file {
+                Some(file) => outputs.join(file.as_path()),
+                None => outputs.join(self.file_name(output)),
+            };
+            built.push(self.write(&build, &target, &resolved)?);
+        }
+        self.test(&build)?;
+        Ok((built, lock.then_some(resolved.lock)))
+    }
+
+    fn file_name(&self, output: &Wanted) -> String {
+        let version = self.recipe.version.as_ref();
+        output.file_name(&self.recipe.name, version, aci::host_platform())
+    }
+
+    /// Makes the manifest of one output.
+    fn edit(&self, build: &Build<'_>, output: &Wanted, resolved: &Resolved) -> Result<(), Failure> {
+        let context = build.open()?;
+        let mut change = context.change().map_err(failed)?;
+        if !output.edits(aci::host_platform()).iter().any(is_platform) {
+            for label in ["os", "arch"] {
+                let edit = Edit::RemoveLabel(label.to_owned());
+                match change.edit(&edit) {
+                    Err(error) if error.is_absent() => {}
+                    other => other.map_err(failed)?,
+                }
+            }
+        }
+        let all = self.recipe.edits().into_iter().map(|edit| resolved.pinned(edit));
+        for edit in all.chain(output.edits(aci::host_platform())) {
+            change.edit(&edit).map_err(failed)?;
+        }
+        build.finish(change, &[])
+    }
+
+    fn write(
+        &self,
+        build: &Build<'_>,
+        target: &Path,
+        resolved: &Resolved,
+    ) -> Result<Built, Failure> {
+        let compression: Compression = self.recipe.compression;
+        let output = Output { target: target.to_owned(), overwrite: true, compression };
+        let how = How { threads: None, source_date_epoch: Some(resolved.epoch) };
+        let (mut pending, packed, began) = build.write_with(&output, &how)?;
+        let images: BTreeMap<String, Value> = resolved
+            .lock
+            .images()
+            .map(|(reference, image)| (reference.to_string(), json!(image.id)))
+            .collect();
+        let files: BTreeMap<String, Value> =
+            resolved.lock.files().map(|(file, digest)| (file.to_string(), json!(digest))).collect();
+        let parameters = json!({
+            "command": "recipe",
+            "recipe": { "sha512": aci::FileDigest::of_bytes(&self.text) },
+            "sourceDateEpoch": resolved.epoch,
+            "images": images,
+            "files": files,
+            "sources": resolved.sources,
+        });
+        pending.metadata["inputs"] = json!({ "began": began, "parameters": parameters });
+        Ok(Built { pending, packed, parameters, began })
+    }
+
+    /// Runs the recipe's tests in what was built.
+    fn test(&self, build: &Build<'_>) -> Result<(), Failure> {
+        for (at, test) in self.recipe.tests.iter().enumerate() {
+            let command = steps::command(&test.command);
+            build.context.note(format_args!("test {}: {}", at + 1, steps::shown(&test.command)));
+            let code = steps::run_test(self, build, &command, test)?;
+            if code != test.exit {
+                return Err(anyhow!(
+                    "test {} ended with code {code} where {} was wanted, and nothing was written: {}",
+                    at + 1,
+                    test.exit,
+                    steps::shown(&test.command)
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_platform(edit: &Edit) -> bool {
+    matches!(edit, Edit::AddLabel(name, _) if name == "os" || name == "arch")
+}
+
+/// What a recipe begins with, for people.
+fn base_shown(base: &Base) -> String {
+    match base {
+        Base::Empty => "nothing".to_owned(),
+        Base::Image(id) => id.to_string(),
+        Base::Archive(path, _) | Base::Folder(path, ..) => path.display().to_string(),
+    }
+}

@@ -1,0 +1,229 @@
+//! What a recipe's references and files are now, and whether they are what was locked.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use aci::manifest::Dependency;
+use aci::{ContentHash, FileDigest, ImageId, Reference};
+use anyhow::{Context as _, anyhow};
+use builder::manifest::Edit;
+use builder::recipe::{self, Digest, Lock, LockedImage, SourcePath};
+use builder::{Ignore, Owner};
+
+use super::super::Build;
+use super::super::go::failed;
+use super::Plan;
+use crate::cli::fetching::pinned;
+use crate::cli::{Failure, Kind};
+
+/// What a recipe begins with.
+pub(super) enum Base {
+    /// Nothing.
+    Empty,
+    /// An image of the store.
+    Image(ImageId),
+    /// An image file, or a tar of a root file system, with the digest of the file.
+    Archive(PathBuf, FileDigest),
+    /// A folder, whose its files are, and the image ID that its content alone would have.
+    Folder(PathBuf, Owner, ImageId),
+}
+
+/// All that a recipe takes from elsewhere.
+pub(super) struct Resolved {
+    pub(super) base: Base,
+    /// The dependencies with ID and size.
+    dependencies: BTreeMap<String, Dependency>,
+    /// What was found.
+    pub(super) lock: Lock,
+    /// The time of what the recipe adds.
+    pub(super) epoch: i64,
+    /// The content of what is copied: the image IDs it alone would have, by path.
+    pub(super) sources: BTreeMap<String, ImageId>,
+}
+
+impl Resolved {
+    /// The same edit, with a dependency's ID and size.
+    pub(super) fn pinned(&self, edit: Edit) -> Edit {
+        let Edit::AddDependency { dependency, another } = edit else { return edit };
+        let reference = Reference::new(dependency.image_name.clone(), dependency.labels.clone());
+        let found = self.dependencies.get(&reference.to_string()).cloned();
+        Edit::AddDependency { dependency: found.map_or(dependency, Box::new), another }
+    }
+}
+
+impl Plan<'_> {
+    pub(super) fn resolve(&self, build: &Build<'_>) -> Result<Resolved, Failure> {
+        let mut lock = Lock::default();
+        let base = self.base(build, &mut lock)?;
+        let mut dependencies = BTreeMap::new();
+        for one in &self.recipe.dependencies {
+            let found = self.image(build, &one.image, one.id.as_ref(), &mut lock)?;
+            if let (Some(wanted), Some(size)) = (one.size, found.size)
+                && wanted != size
+            {
+                return Err(unlike(
+                    &one.image,
+                    &format!("{wanted} bytes"),
+                    &format!("{size} bytes"),
+                ));
+            }
+            dependencies.insert(one.image.to_string(), found);
+        }
+        let mut sources = BTreeMap::new();
+        for step in &self.recipe.steps {
+            let recipe::Step::Copy(copy) = step else { continue };
+            for (source, _) in copy.sources.targets(&copy.to) {
+                let path = self.folder.join(source.as_path());
+                let id = content(&path, &copy.ignored(), &Owner::from(copy.owner))?;
+                sources.insert(source.to_string(), id);
+            }
+        }
+        let epoch = match (self.recipe.epoch, self.how.source_date_epoch) {
+            (Some(epoch), _) => epoch.seconds(),
+            (None, Some(epoch)) => epoch,
+            (None, None) => 0,
+        };
+        Ok(Resolved { base, dependencies, lock, epoch, sources })
+    }
+
+    fn base(&self, build: &Build<'_>, lock: &mut Lock) -> Result<Base, Failure> {
+        Ok(match &self.recipe.base {
+            None => Base::Empty,
+            Some(recipe::Base::Image { reference, id }) => {
+                let found = self.image(build, reference, id.as_ref(), lock)?;
+                let id = found.image_id.ok_or_else(|| anyhow!("{reference} has no image ID"))?;
+                Base::Image(id)
+            }
+            Some(recipe::Base::Aci { file, id }) => {
+                let (path, digest) = self.file(file, lock)?;
+                if let Some(wanted) = id {
+                    let limits = aci::Limits { ratio: u64::MAX, ..aci::Limits::default() };
+                    let image = aci::archive::inspect(File::open(&path)?, &limits)
+                        .map_err(|error| Failure::refused(&error))?;
+                    if image.image_id() != wanted {
+                        let found = image.image_id().to_string();
+                        return Err(unlike(file, &wanted.to_string(), &found));
+                    }
+                }
+                Base::Archive(path, digest)
+            }
+            Some(recipe::Base::Tar { file, digest: wanted }) => {
+                let (path, digest) = self.file(file, lock)?;
+                if let Some(wanted) = wanted
+                    && let Some(found) = unlike_digest(wanted, &path, &digest)?
+                {
+                    return Err(unlike(file, &wanted.to_string(), &found));
+                }
+                Base::Archive(path, digest)
+            }
+            Some(recipe::Base::Directory { path, owner }) => {
+                let folder = self.folder.join(path.as_path());
+                let owner = Owner::from(*owner);
+                let id = content(&folder, &Ignore::default(), &owner)?;
+                Base::Folder(folder, owner, id)
+            }
+        })
+    }
+
+    /// An image by its reference: what was locked, and nothing else, where something was.
+    fn image(
+        &self,
+        build: &Build<'_>,
+        reference: &Reference,
+        id: Option<&ImageId>,
+        found: &mut Lock,
+    ) -> Result<Dependency, Failure> {
+        let locked = match &self.lock {
+            None => None,
+            Some(lock) => Some(lock.image(reference).ok_or_else(|| not_locked(reference))?),
+        };
+        let store = build.context.store()?;
+        // What the store has of exactly that ID needs no question to the network.
+        let wanted = id.or(locked.map(|locked| &locked.id));
+        let stored = match wanted {
+            Some(id) => store.open_image(id).map_err(crate::cli::client::failure)?,
+            None => None,
+        };
+        let dependency = match stored {
+            Some(stored) => Dependency {
+                image_name: stored.record().name.clone(),
+                image_id: Some(stored.record().image_id.clone()),
+                labels: reference.labels().clone(),
+                size: Some(stored.record().file_bytes),
+                extra: Default::default(),
+            },
+            None => pinned(build.context, reference, None)?,
+        };
+        let is = dependency.image_id.clone();
+        let shown = is.as_ref().map(ToString::to_string).unwrap_or_default();
+        if let Some(wanted) = wanted.filter(|wanted| is.as_ref() != Some(wanted)) {
+            return Err(unlike(reference, &wanted.to_string(), &shown));
+        }
+        if let (Some(id), Some(size)) = (is, dependency.size) {
+            found.set_image(reference.clone(), LockedImage { id, size });
+        }
+        Ok(dependency)
+    }
+
+    /// A base file, which has to be the locked one.
+    fn file(&self, file: &SourcePath, found: &mut Lock) -> Result<(PathBuf, FileDigest), Failure> {
+        let path = self.folder.join(file.as_path());
+        let digest = digest(&path)?;
+        if let Some(lock) = &self.lock {
+            let locked = lock.file(file).ok_or_else(|| not_locked(file))?;
+            if *locked != digest {
+                return Err(unlike(file, &locked.to_string(), &digest.to_string()));
+            }
+        }
+        found.set_file(file.clone(), digest.clone());
+        Ok((path, digest))
+    }
+}
+
+fn not_locked(what: &impl std::fmt::Display) -> Failure {
+    Failure::new(Kind::Refused, anyhow!("{what} is not in the lock file: --lock writes it anew"))
+}
+
+fn unlike(what: &impl std::fmt::Display, wanted: &str, found: &str) -> Failure {
+    let text =
+        anyhow!("{what} is not what was locked or pinned: {wanted} was wanted, {found} was found");
+    Failure::new(Kind::Refused, text)
+}
+
+/// What the digest of a file is where another one was wanted.
+fn unlike_digest(
+    wanted: &Digest,
+    path: &Path,
+    digest: &FileDigest,
+) -> Result<Option<String>, Failure> {
+    match wanted {
+        Digest::Sha512(wanted) => Ok((wanted != digest).then(|| digest.to_string())),
+        Digest::Sha256(wanted) => {
+            let mut hash = ContentHash::default();
+            let (mut file, mut buffer) = (File::open(path)?, vec![0; 256 << 10]);
+            loop {
+                match file.read(&mut buffer)? {
+                    0 => break,
+                    got => hash.update(&buffer[..got]),
+                }
+            }
+            let found = hash.finish();
+            Ok((found != *wanted).then(|| found.to_string()))
+        }
+    }
+}
+
+fn digest(path: &Path) -> Result<FileDigest, Failure> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut file = File::open(path).with_context(cannot).map_err(crate::cli::files::absent)?;
+    let digest = FileDigest::of_reader(&mut file).with_context(cannot)?;
+    Ok(digest)
+}
+
+/// The image ID that a folder or file alone would have: it stands for names, modes, owners,
+/// attributes and content, but not for times, which a recipe does not take over.
+pub(super) fn content(path: &Path, ignore: &Ignore, owner: &Owner) -> Result<ImageId, Failure> {
+    builder::context::content_id(path, owner, ignore).map_err(failed)
+}

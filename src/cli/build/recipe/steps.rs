@@ -1,0 +1,457 @@
+//! The steps of a recipe, done one after the other from the last one that was kept.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use aci::ImageManifest;
+use anyhow::anyhow;
+use builder::context::{Begin, Change, CopyOptions, Matched, Modes, RunStep};
+use builder::recipe::{self, Command, Copy, Recipe, Step, Test};
+use builder::step::{Network, StepMount};
+use builder::{Ignore, Overrides, Owner, Rule, capability_value, extended_attribute};
+
+use super::super::go::{Workspace, failed};
+use super::super::{Build, run};
+use super::keep::Key;
+use super::{Base, Plan, Resolved, base_shown};
+use crate::cli::pack::Bar;
+use crate::cli::running::{host, tools};
+use crate::cli::{Failure, client, image};
+
+/// The steps of a recipe, and all they need.
+pub(super) struct Steps<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) build: &'a Build<'a>,
+    pub(super) resolved: &'a Resolved,
+}
+
+impl Steps<'_> {
+    /// Does what has to be done.
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let steps = &self.plan.recipe.steps;
+        let keys = self.keys();
+        let from = self.begin(&keys)?;
+        for (at, step) in steps.iter().enumerate().skip(from) {
+            self.build.context.note(format_args!(
+                "step {} of {}: {}",
+                at + 1,
+                steps.len(),
+                told(step)
+            ));
+            self.step(step).map_err(|failure| match failure {
+                Failure::Child(code) => {
+                    anyhow!("step {} ended with code {code}: {}", at + 1, told(step)).into()
+                }
+                other => other.of(&format!("step {}", at + 1)),
+            })?;
+            // What a command makes takes long to make; a copy is made again as quickly.
+            if matches!(step, Step::Run(_)) && !self.plan.how.no_cache {
+                self.build.freeze(&keys[at + 1])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of what it begins with, and of each step.
+    fn keys(&self) -> Vec<Key> {
+        let host = host();
+        let ids = match (host.is_root(), host.has_subordinate_ids()) {
+            (true, _) => "root",
+            (false, true) => "ids",
+            (false, false) => "one",
+        };
+        let base = match &self.resolved.base {
+            Base::Empty => "empty".to_owned(),
+            Base::Image(id) => format!("image {id}"),
+            Base::Archive(_, digest) => format!("archive {digest}"),
+            Base::Folder(_, _, id) => format!("folder {id}"),
+        };
+        let mut keys = vec![Key::of_base(&base, self.resolved.epoch, ids)];
+        let environment =
+            serde_json::to_vec(&environment_of(&self.plan.recipe)).unwrap_or_default();
+        let dependencies = format!("{:?}", self.resolved.lock);
+        for step in &self.plan.recipe.steps {
+            let material = step.key_material();
+            let mut content = String::new();
+            if let Step::Copy(copy) = step {
+                for (source, _) in copy.sources.targets(&copy.to) {
+                    let id = self.resolved.sources.get(&source.to_string());
+                    content.push_str(&format!(
+                        "{source} {}\n",
+                        id.map(ToString::to_string).unwrap_or_default()
+                    ));
+                }
+            }
+            let parts = [&material, content.as_bytes(), &environment, dependencies.as_bytes()];
+            let next = keys[keys.len() - 1].then(&parts);
+            keys.push(next);
+        }
+        keys
+    }
+
+    /// Begins with the last step that was kept, or with the base; gives the step to go on with.
+    fn begin(&self, keys: &[Key]) -> Result<usize, Failure> {
+        let build = self.build;
+        if !self.plan.how.no_cache {
+            for at in (0..keys.len()).rev() {
+                if build.thaw(&keys[at])? {
+                    build.context.note(format_args!(
+                        "kept from an earlier build: {at} of {} steps",
+                        keys.len() - 1
+                    ));
+                    return Ok(at);
+                }
+            }
+        }
+        build.context.note(format_args!("beginning with {}", base_shown(&self.resolved.base)));
+        match &self.resolved.base {
+            Base::Empty => build.begin(Begin::Empty)?,
+            Base::Archive(path, _) => build.begin(Begin::Archive(path))?,
+            Base::Image(id) => {
+                let store = build.context.store()?;
+                let stored = image::open_id(&store, id)?;
+                let mut file = stored.file().map_err(client::failure)?;
+                build.begin(Begin::Image(&mut file))?
+            }
+            Base::Folder(path, owner, _) => {
+                let overrides = Overrides::default();
+                let ignore = Ignore::default();
+                build.begin(Begin::Folder(path, self.options(owner, &overrides, &ignore, &())))?
+            }
+        };
+        if !self.plan.how.no_cache && !matches!(self.resolved.base, Base::Empty) {
+            build.freeze(&keys[0])?;
+        }
+        Ok(0)
+    }
+
+    fn options<'o>(
+        &self,
+        owner: &'o Owner,
+        overrides: &'o Overrides,
+        ignore: &'o Ignore,
+        progress: &'o dyn builder::Progress,
+    ) -> CopyOptions<'o> {
+        CopyOptions {
+            owner,
+            overrides,
+            ignore,
+            skip_sockets: false,
+            one_file_system: false,
+            mtime: Some(self.resolved.epoch),
+            modes: Modes::default(),
+            merge: true,
+            progress,
+        }
+    }
+
+    fn step(&self, step: &Step) -> Result<(), Failure> {
+        match step {
+            Step::Run(command) => self.command(command),
+            Step::Copy(copy) => self.change(|change| self.copy(change, copy)),
+            Step::Remove(remove) => self.change(|change| {
+                let meant = |below: &[u8], folder| {
+                    remove.patterns.iter().any(|one| one.matches(below, folder))
+                };
+                Ok(change.remove_matching(&meant).map(|_| ()).map_err(failed)?)
+            }),
+            Step::Change(wanted) => self.change(|change| {
+                let meant = |below: &[u8], folder| {
+                    wanted.patterns.iter().any(|one| one.matches(below, folder))
+                };
+                let owner = wanted.owner.map(|ids| (ids.uid(), ids.gid()));
+                let mode = wanted.mode.map(|mode| mode.bits());
+                let capabilities = wanted.capabilities.as_ref();
+                let attributes =
+                    attributes(&wanted.xattrs, capabilities.map(|caps| caps.as_str()))?;
+                let matched = Matched { owner, mode, attributes };
+                match change.set_matching(&meant, &matched).map_err(failed)? {
+                    0 => Err(anyhow!("nothing in the image is meant by its patterns").into()),
+                    _ => Ok(()),
+                }
+            }),
+            Step::Directory(wanted) => {
+                let path = PathBuf::from(wanted.path.to_string());
+                self.change(|change| {
+                    Ok(change.directory(&path, self.resolved.epoch).map_err(failed)?)
+                })?;
+                self.change(|change| {
+                    let below = wanted.path.below_root().as_bytes();
+                    let attributes = attributes(&wanted.xattrs, None)?;
+                    let owner = Some((wanted.owner.uid(), wanted.owner.gid()));
+                    let matched = Matched { owner, mode: Some(wanted.mode.bits()), attributes };
+                    Ok(change.set_one(below, &matched).map_err(failed)?)
+                })
+            }
+            Step::File(wanted) => {
+                let capabilities = wanted.capabilities.as_ref();
+                let rules = [Rule::mode(&format!("*={:o}", wanted.mode.bits()))?];
+                let mut rules = rules.to_vec();
+                rules.extend(
+                    capabilities
+                        .map(|caps| Rule::capability(&format!("*={}", caps.as_str())))
+                        .transpose()?,
+                );
+                for (name, value) in wanted.xattrs.iter() {
+                    rules.push(Rule::attribute(&format!("*:{name}={value}"))?);
+                }
+                let owner = Owner::Fixed { uid: wanted.owner.uid(), gid: wanted.owner.gid() };
+                self.made(&wanted.path.to_string(), &owner, rules, |path| {
+                    aci::stage::write(
+                        path,
+                        wanted.content.as_bytes(),
+                        0o644,
+                        aci::stage::Existing::Refuse,
+                    )
+                })
+            }
+            Step::Link(wanted) => {
+                let owner = Owner::Fixed { uid: wanted.owner.uid(), gid: wanted.owner.gid() };
+                let target = wanted.target.as_str().to_owned();
+                self.made(&wanted.path.to_string(), &owner, Vec::new(), |path| {
+                    std::os::unix::fs::symlink(&target, path)
+                })
+            }
+        }
+    }
+
+    /// Makes one change of the context.
+    fn change(
+        &self,
+        make: impl FnOnce(&mut Change<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let context = self.build.open()?;
+        let mut change = context.change().map_err(failed)?;
+        make(&mut change)?;
+        self.build.finish(change, &[])
+    }
+
+    fn copy(&self, change: &mut Change<'_>, copy: &Copy) -> Result<(), Failure> {
+        let mut rules = Vec::new();
+        if let Some(capabilities) = &copy.capabilities {
+            rules.push(Rule::capability(&format!("*={}", capabilities.as_str()))?);
+        }
+        for (name, value) in copy.xattrs.iter() {
+            rules.push(Rule::attribute(&format!("*:{name}={value}"))?);
+        }
+        let owner = Owner::from(copy.owner);
+        let ignore = copy.ignored();
+        for (source, target) in copy.sources.targets(&copy.to) {
+            let path = self.plan.folder.join(source.as_path());
+            let overrides = Overrides(rules.clone());
+            let bar = self.build.context.progress("copying", Some(0));
+            let progress = Bar(&bar);
+            let mut options = self.options(&owner, &overrides, &ignore, &progress);
+            options.modes = Modes {
+                files: copy.mode.map(|mode| mode.bits()),
+                folders: copy.directory_mode.map(|mode| mode.bits()),
+            };
+            change.copy(&path, Path::new(&target.to_string()), &options).map_err(failed)?;
+            bar.finish_and_clear();
+        }
+        Ok(())
+    }
+
+    /// Makes a file beside the build, and copies it in.
+    fn made(
+        &self,
+        to: &str,
+        owner: &Owner,
+        rules: Vec<Rule>,
+        make: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let folder = Workspace::new(&self.build.work)?;
+        let path = folder.path().join("file");
+        make(&path)?;
+        let (overrides, ignore) = (Overrides(rules), Ignore::default());
+        self.change(|change| {
+            let options = self.options(owner, &overrides, &ignore, &());
+            change.copy(&path, Path::new(to), &options).map_err(failed)?;
+            Ok(())
+        })
+    }
+
+    fn command(&self, wanted: &recipe::Run) -> Result<(), Failure> {
+        let mut mounts = Vec::new();
+        for path in &wanted.cache {
+            let target = PathBuf::from(path.to_string());
+            mounts.push(run::cache(self.build, &target)?);
+        }
+        for secret in &wanted.secret {
+            let id = secret.id.to_string();
+            let given = self.plan.how.secrets.iter().find(|(name, _)| *name == id);
+            let (_, file) = given.ok_or_else(|| {
+                anyhow!("the step asks for the secret {id}: give --secret {id}=FILE")
+            })?;
+            let target = PathBuf::from(secret.target.to_string());
+            mounts.push(StepMount {
+                source: file.clone().into(),
+                target: target.into(),
+                read_only: true,
+            });
+        }
+        let own = wanted.environment.iter();
+        let own = own.map(|(name, value)| (name.to_string(), value.as_str().to_owned())).collect();
+        let code = execute(
+            self.plan,
+            self.build,
+            &Execution {
+                command: &command(&wanted.command),
+                environment: own,
+                epoch: Some(self.resolved.epoch),
+                working_directory: Path::new(&wanted.working_directory.to_string()),
+                network: wanted.network,
+                mounts: &mounts,
+                resolved: Some(self.resolved),
+                keep: true,
+            },
+        )?;
+        if code == 0 { Ok(()) } else { Err(Failure::Child(code)) }
+    }
+}
+
+/// A command, with all it is to have.
+struct Execution<'a> {
+    command: &'a [OsString],
+    /// Variables besides those of the app, or in their place.
+    environment: Vec<(String, String)>,
+    epoch: Option<i64>,
+    working_directory: &'a Path,
+    network: Network,
+    mounts: &'a [StepMount],
+    /// Where the manifest has no dependencies yet: those of the recipe.
+    resolved: Option<&'a Resolved>,
+    keep: bool,
+}
+
+fn execute(plan: &Plan<'_>, build: &Build<'_>, how: &Execution<'_>) -> Result<u8, Failure> {
+    let context = build.open()?;
+    let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?);
+    let mut manifest = manifest.map_err(|error| anyhow!("{error}"))?;
+    if let Some(resolved) = how.resolved {
+        for edit in plan.recipe.edits() {
+            if let builder::manifest::Edit::AddDependency { dependency, .. } = resolved.pinned(edit)
+            {
+                manifest.dependencies.push(*dependency);
+            }
+        }
+    }
+    let dependencies = run::render(build, &manifest, false)?;
+    let mut environment: Vec<(OsString, OsString)> = run::environment(&manifest);
+    let mut set = |name: &str, value: &str| {
+        environment.retain(|(other, _)| other != OsStr::new(name));
+        environment.push((name.into(), value.into()));
+    };
+    environment_of(&plan.recipe).iter().for_each(|(name, value)| set(name, value));
+    how.environment.iter().for_each(|(name, value)| set(name, value));
+    if let Some(epoch) = how.epoch {
+        set("SOURCE_DATE_EPOCH", &epoch.to_string());
+    }
+    let (host, tools) = (host(), tools());
+    let mut change = context.change().map_err(failed)?;
+    let ran = change.run(&RunStep {
+        helper: &run::step_helper(),
+        host: &host,
+        tools: &tools,
+        dependencies: &dependencies,
+        command: how.command,
+        environment: &environment,
+        working_directory: how.working_directory,
+        network: how.network,
+        mounts: how.mounts,
+        hostname: "build",
+        engine: run::engine(&plan.how.engine)?,
+    });
+    let ran = ran.map_err(failed)?;
+    if ran.faked_owners {
+        build.context.note(run::FAKED);
+    }
+    if ran.code == 0 && how.keep {
+        build.finish(change, &[])?;
+    }
+    Ok(ran.code)
+}
+
+/// Runs a test, and keeps nothing of what it changes.
+pub(super) fn run_test(
+    plan: &Plan<'_>,
+    build: &Build<'_>,
+    command: &[OsString],
+    test: &Test,
+) -> Result<u8, Failure> {
+    let own = test.environment.iter();
+    let app = plan.recipe.app.as_ref();
+    let folder = test.working_directory.as_ref().map(ToString::to_string);
+    let folder = folder.or_else(|| app?.working_directory.as_ref().map(ToString::to_string));
+    execute(
+        plan,
+        build,
+        &Execution {
+            command,
+            environment: own
+                .map(|(name, value)| (name.to_string(), value.as_str().to_owned()))
+                .collect(),
+            epoch: None,
+            working_directory: Path::new(folder.as_deref().unwrap_or("/")),
+            network: test.network,
+            mounts: &[],
+            resolved: None,
+            keep: false,
+        },
+    )
+}
+
+/// The environment of the recipe's app.
+fn environment_of(recipe: &Recipe) -> Vec<(String, String)> {
+    let app = recipe.app.iter().flat_map(|app| &app.environment);
+    app.map(|(name, value)| (name.to_string(), value.as_str().to_owned())).collect()
+}
+
+/// A program and its arguments.
+pub(super) fn command(command: &Command) -> Vec<OsString> {
+    command.arguments().into_iter().map(OsString::from).collect()
+}
+
+/// A command in one line, for people.
+pub(super) fn shown(command: &Command) -> String {
+    let text = match command {
+        Command::Shell(text) => text.as_str().to_owned(),
+        Command::Run(exec) => exec.arguments().collect::<Vec<_>>().join(" "),
+    };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(100).collect();
+    discovery::printable_line(&if short.len() < line.len() {
+        format!("{short} …")
+    } else {
+        short
+    })
+}
+
+fn told(step: &Step) -> String {
+    match step {
+        Step::Run(run) => shown(&run.command),
+        Step::Copy(copy) => {
+            let sources = copy.sources.targets(&copy.to).map(|(source, _)| source.to_string());
+            format!("copy {} to {}", sources.collect::<Vec<_>>().join(", "), copy.to)
+        }
+        Step::Remove(_) => "remove files".to_owned(),
+        Step::Change(_) => "change properties of files".to_owned(),
+        Step::Directory(directory) => format!("folder {}", directory.path),
+        Step::File(file) => format!("file {}", file.path),
+        Step::Link(link) => format!("link {}", link.path),
+    }
+}
+
+fn attributes(
+    all: &recipe::Attributes,
+    capabilities: Option<&str>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+    let mut pairs = Vec::new();
+    for (name, value) in all.iter() {
+        pairs.push(extended_attribute(&format!("{name}={value}"))?);
+    }
+    if let Some(capabilities) = capabilities {
+        pairs.push((b"security.capability".to_vec(), capability_value(capabilities)?));
+    }
+    Ok(pairs)
+}
