@@ -46,42 +46,55 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let limits = self.limits.limits();
-        let old = tree(context, &self.open, &self.old, &limits)?;
-        let new = tree(context, &self.open, &self.new, &limits)?;
-        let (old_id, new_id) = (old.image.image_id().clone(), new.image.image_id().clone());
-        let manifest = diff::manifests(old.image.manifest_bytes(), new.image.manifest_bytes())
-            .map_err(failure)?;
-        let mut report = Report {
-            json: context.json(),
-            silent: context.global().quiet && !context.json(),
-            counts: Counts { manifest: manifest.len() as u64, ..Counts::default() },
-            out: BufWriter::new(io::stdout().lock()),
-        };
-        let told = report
-            .begin([(&self.old, &old_id), (&self.new, &new_id)], &manifest)
-            .and_then(|()| diff::trees::<Fault>(old, new, &self.ignore, |one| report.change(&one)))
-            .and_then(|()| report.end());
-        match told {
-            // Whoever reads our output may stop when they have seen enough: then there was some.
-            Err(Fault::Out(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            Err(Fault::Out(error)) => return Err(Failure::new(Kind::NotFound, error)),
-            Err(Fault::Diff(error)) => return Err(failure(error)),
-            Ok(()) => {}
-        }
-        let counts = report.counts;
-        if counts.all() == 0 {
-            if old_id != new_id {
-                context.note("note: the image IDs differ all the same: the archives are laid out differently");
-            }
-            return Ok(());
-        }
-        context.note(format!(
-            "{} in the manifest; {} added, {} removed, {} changed",
-            counts.manifest, counts.added, counts.removed, counts.changed
-        ));
-        Err(Failure::No)
+        let files = [self.old.as_path(), self.new.as_path()];
+        compare(context, &self.open, &self.limits.limits(), files, &self.ignore)
     }
+}
+
+/// Says what differs between two image files; an error where something does.
+pub(super) fn compare(
+    context: &Context,
+    open: &OpenArgs,
+    limits: &Limits,
+    [old_file, new_file]: [&Path; 2],
+    ignore: &[Ignore],
+) -> Result<(), Failure> {
+    let old = tree(context, open, old_file, limits)?;
+    let new = tree(context, open, new_file, limits)?;
+    let (old_id, new_id) = (old.image.image_id().clone(), new.image.image_id().clone());
+    let manifest =
+        diff::manifests(old.image.manifest_bytes(), new.image.manifest_bytes()).map_err(failure)?;
+    let mut report = Report {
+        json: context.json(),
+        silent: context.global().quiet && !context.json(),
+        counts: Counts { manifest: manifest.len() as u64, ..Counts::default() },
+        out: BufWriter::new(io::stdout().lock()),
+    };
+    let told = report
+        .begin([(old_file, &old_id), (new_file, &new_id)], &manifest)
+        .and_then(|()| diff::trees::<Fault>(old, new, ignore, |one| report.change(&one)))
+        .and_then(|()| report.end());
+    match told {
+        // Whoever reads our output may stop when they have seen enough: then there was some.
+        Err(Fault::Out(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(Fault::Out(error)) => return Err(Failure::new(Kind::NotFound, error)),
+        Err(Fault::Diff(error)) => return Err(failure(error)),
+        Ok(()) => {}
+    }
+    let counts = report.counts;
+    if counts.all() == 0 {
+        if old_id != new_id {
+            context.note(
+                "note: the image IDs differ all the same: the archives are laid out differently",
+            );
+        }
+        return Ok(());
+    }
+    context.note(format!(
+        "{} in the manifest; {} added, {} removed, {} changed",
+        counts.manifest, counts.added, counts.removed, counts.changed
+    ));
+    Err(Failure::No)
 }
 
 /// Reads one of the two images.
@@ -175,7 +188,7 @@ struct Report<W> {
 impl<W: Write> Report<W> {
     fn begin(
         &mut self,
-        images: [(&PathBuf, &ImageId); 2],
+        images: [(&Path, &ImageId); 2],
         manifest: &[ManifestChange],
     ) -> Result<(), Fault> {
         if self.json {

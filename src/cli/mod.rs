@@ -26,6 +26,7 @@ mod pack;
 mod patch;
 mod pod;
 mod push;
+mod rebuild;
 mod registry;
 mod rewrite;
 mod run;
@@ -78,6 +79,7 @@ enum Command {
     Bundle(bundle::Args),
     Mirror(mirror::Args),
     Build(build::Args),
+    Rebuild(rebuild::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
     Extract(extract::Args),
@@ -135,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Bundle(args) => args.run(&context),
         Command::Mirror(args) => args.run(&context),
         Command::Build(args) => args.run(&context),
+        Command::Rebuild(args) => args.run(&context),
         Command::Pack(args) => args.run(&context),
         Command::Inspect(args) => args.run(&context),
         Command::Extract(args) => args.run(&context),

@@ -28,7 +28,7 @@ pub(crate) struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    pub(super) fn new(context: &'a Context, options: BuildOptions) -> Self {
+    pub(crate) fn new(context: &'a Context, options: BuildOptions) -> Self {
         Self {
             context,
             work: options.work_path.clone(),
@@ -245,10 +245,10 @@ impl<'a> Build<'a> {
 }
 
 /// A hidden folder for a context that lives as long as one command.
-pub(super) struct Workspace(aci::stage::StagedFolder);
+pub(crate) struct Workspace(aci::stage::StagedFolder);
 
 impl Workspace {
-    pub(super) fn new(beside: &Path) -> Result<Self, Failure> {
+    pub(crate) fn new(beside: &Path) -> Result<Self, Failure> {
         let _ = aci::stage::clean(beside);
         let staged = aci::stage::StagedFolder::new_in(beside);
         staged.map(Self).map_err(|error| {
@@ -257,7 +257,7 @@ impl Workspace {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

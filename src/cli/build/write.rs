@@ -72,7 +72,7 @@ pub(super) struct Output {
 }
 
 /// An image that is whole, with what lies beside it, and has no name yet.
-pub(super) struct Pending {
+pub(crate) struct Pending {
     image: Unnamed,
     /// Small files beside it, and whether they may replace others.
     files: Vec<(PathBuf, Vec<u8>, Existing)>,
@@ -241,6 +241,13 @@ impl Pending {
         let existing = self.existing;
         self.files.extend(files.into_iter().map(|(path, bytes)| (path, bytes, existing)));
         Ok(())
+    }
+
+    /// Gives the image its name and says nothing of it.
+    pub(in crate::cli) fn commit_quietly(self) -> Result<PathBuf, Failure> {
+        let target = self.image.target().to_owned();
+        self.image.commit().map_err(failed)?;
+        Ok(target)
     }
 
     /// Gives the files their names, the image last, and prints the image ID.

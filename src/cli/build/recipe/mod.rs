@@ -75,13 +75,13 @@ pub(crate) struct Args {
 
 /// How recipes are built, whatever becomes of the images.
 #[derive(clap::Args, Debug, Clone)]
-pub(in crate::cli) struct HowArgs {
+pub(crate) struct HowArgs {
     /// The file of a secret that steps ask for
     #[arg(long = "secret", value_name = "ID=FILE", value_parser = run::pair)]
     secrets: Vec<(String, PathBuf)>,
     /// Do all steps again, and keep nothing
     #[arg(long)]
-    no_cache: bool,
+    pub(crate) no_cache: bool,
     /// What starts commands: namespaces, crun or runc
     #[arg(long, value_name = "ENGINE", default_value = "namespaces",
         value_parser = ["namespaces", "crun", "runc"])]
@@ -92,7 +92,7 @@ pub(in crate::cli) struct HowArgs {
 }
 
 /// A recipe that was read, and how it is built.
-pub(in crate::cli) struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     recipe: Recipe,
     text: Vec<u8>,
     /// The folder its sources are in.
@@ -102,9 +102,9 @@ pub(in crate::cli) struct Plan<'a> {
 }
 
 /// An image that is built, and what went into it.
-pub(in crate::cli) struct Built {
-    pub(in crate::cli) pending: Pending,
-    pub(in crate::cli) packed: builder::Packed,
+pub(crate) struct Built {
+    pub(crate) pending: Pending,
+    pub(crate) packed: builder::Packed,
     parameters: Value,
     began: Option<builder::context::Began>,
 }
@@ -154,7 +154,7 @@ impl Args {
 
 impl<'a> Plan<'a> {
     /// Reads a recipe, and its lock file where there is one and it is not made anew.
-    pub(in crate::cli) fn read(
+    pub(crate) fn read(
         file: &Path,
         how: &'a HowArgs,
         relock: bool,
@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
 
     /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`.
     /// Gives the lock where one was asked for.
-    pub(in crate::cli) fn build(
+    pub(crate) fn build(
         &self,
         build: &Build<'_>,
         work: &Path,
