@@ -11,6 +11,8 @@
 //!
 //! [`step`] runs a command in a root file system, and says what it changed there.
 //!
+//! [`script`] reads files of acbuild's commands.
+//!
 //! What is said beside an image: [`sbom`], what is in it, and [`provenance`], how it was made.
 
 mod attributes;
@@ -24,6 +26,7 @@ mod owner;
 mod pack;
 pub mod provenance;
 pub mod sbom;
+pub mod script;
 mod source;
 pub mod step;
 mod tree;
