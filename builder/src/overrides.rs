@@ -78,11 +78,12 @@ impl Rule {
     pub fn mode(text: &str) -> Result<Self, RuleError> {
         let (pattern, mode) =
             text.rsplit_once('=').ok_or_else(|| form(text, "PATTERN=MODE, as /bin/su=4755"))?;
-        let number = u32::from_str_radix(mode, 8).ok();
-        let digits = mode.bytes().all(|b| b.is_ascii_digit());
-        let number = number.filter(|&number| digits && number <= 0o7777);
-        let number = number.ok_or_else(|| RuleError::Mode(mode.to_owned()))?;
-        Self::new(text.to_owned(), pattern, Change::Mode(number))
+        Self::with_mode(pattern, mode)
+    }
+
+    /// The same in its two parts.
+    pub(crate) fn with_mode(pattern: &str, mode: &str) -> Result<Self, RuleError> {
+        Self::new(format!("{pattern}={mode}"), pattern, Change::Mode(read_mode(mode)?))
     }
 
     /// `PATTERN:NAME=VALUE`. A value that begins with `0x` is hexadecimal, one with `0s` base64,
@@ -91,10 +92,19 @@ impl Rule {
         let wanted = || form(text, "PATTERN:NAME=VALUE, as /bin/x:user.note=text");
         let (target, value) = text.split_once('=').ok_or_else(wanted)?;
         let (pattern, name) = target.rsplit_once(':').ok_or_else(wanted)?;
+        Self::with_attribute(pattern, name, value)
+    }
+
+    /// The same in its three parts.
+    pub(crate) fn with_attribute(
+        pattern: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<Self, RuleError> {
         let spaces = ["user.", "security.", "trusted.", "system.posix_acl_"];
         let allowed =
             spaces.iter().any(|&space| name.starts_with(space) && name.len() > space.len());
-        if !allowed || name.len() > 255 || name.contains('\0') {
+        if !allowed || name.len() > 255 || name.contains(['\0', '=']) {
             return Err(RuleError::AttributeName(name.to_owned()));
         }
         let bytes = if let Some(digits) = value.strip_prefix("0x") {
@@ -111,8 +121,9 @@ impl Rule {
         if move_attribute_ids(name.as_bytes(), &bytes, somebody, somebody).is_none() {
             return Err(RuleError::AttributeForm(name.to_owned()));
         }
+        let text = format!("{pattern}:{name}={value}");
         let name = name.as_bytes().to_vec();
-        Self::new(text.to_owned(), pattern, Change::Attribute { name, value: bytes })
+        Self::new(text, pattern, Change::Attribute { name, value: bytes })
     }
 
     /// `PATTERN=CAPABILITIES` in the form of getcap, as `/bin/x=cap_net_bind_service+ep`. Only
@@ -121,8 +132,13 @@ impl Rule {
         let (pattern, capabilities) = text
             .split_once('=')
             .ok_or_else(|| form(text, "PATTERN=CAPABILITIES, as /bin/x=cap_net_raw+ep"))?;
+        Self::with_capability(pattern, capabilities)
+    }
+
+    /// The same in its two parts.
+    pub(crate) fn with_capability(pattern: &str, capabilities: &str) -> Result<Self, RuleError> {
         let value = capability::parse(capabilities)?;
-        Self::new(text.to_owned(), pattern, Change::Capability(value))
+        Self::new(format!("{pattern}={capabilities}"), pattern, Change::Capability(value))
     }
 
     fn new(text: String, pattern: &str, change: Change) -> Result<Self, RuleError> {
@@ -167,6 +183,14 @@ pub(crate) fn ids(text: &str) -> Option<(u32, u32)> {
     let id = |text: &str| text.parse().ok().and_then(somebody);
     let (uid, gid) = text.split_once(':')?;
     Some((id(uid)?, id(gid)?))
+}
+
+/// A mode in octal digits.
+pub(crate) fn read_mode(text: &str) -> Result<u32, RuleError> {
+    let number = u32::from_str_radix(text, 8).ok();
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let number = number.filter(|&number| digits && number <= 0o7777);
+    number.ok_or_else(|| RuleError::Mode(text.to_owned()))
 }
 
 fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
