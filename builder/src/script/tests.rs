@@ -13,7 +13,10 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     script.lines().iter().map(texts).collect()
 }
 
-fn faults(text: &[u8]) -> Vec<(usize, usize, ScriptFaultKind)> {
+/// Line, column and kind.
+type At = (usize, usize, ScriptFaultKind);
+
+fn faults(text: &[u8]) -> Vec<At> {
     let faults = Script::parse(text, &variables()).unwrap_err();
     faults.into_iter().map(|fault| (fault.line, fault.column, fault.kind)).collect()
 }
@@ -130,7 +133,7 @@ fn script_faults_are_told_with_their_place() {
         name: name.to_owned(),
         set: vec!["EMPTY".to_owned(), "HARD".to_owned(), "VERSION".to_owned()],
     };
-    let table: &[(&[u8], &[(usize, usize, ScriptFaultKind)])] = &[
+    let table: &[(&[u8], &[At])] = &[
         (b"a 'b", &[(1, 3, UnclosedQuote('\''))]),
         (b"a\nb c\"d # e'\nf", &[(2, 4, UnclosedQuote('"'))]),
         (b"a 'b\\'", &[(1, 3, UnclosedQuote('\''))]),
