@@ -11,7 +11,7 @@
 //!
 //! [`step`] runs a command in a root file system, and says what it changed there.
 //!
-//! [`script`] reads files of acbuild's commands.
+//! How images are built is written in files: [`recipe`]s, and [`script`]s of acbuild's commands.
 //!
 //! What is said beside an image: [`sbom`], what is in it, and [`provenance`], how it was made.
 
@@ -25,6 +25,7 @@ mod overrides;
 mod owner;
 mod pack;
 pub mod provenance;
+pub mod recipe;
 pub mod sbom;
 pub mod script;
 mod source;
