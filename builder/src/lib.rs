@@ -11,6 +11,8 @@
 //!
 //! [`step`] runs a command in a root file system, and says what it changed there.
 //!
+//! How images are built is written in files: [`recipe`]s, and [`script`]s of acbuild's commands.
+//!
 //! What is said beside an image: [`sbom`], what is in it, and [`provenance`], how it was made.
 
 mod attributes;

@@ -4,7 +4,8 @@ use aci::{ImageId, Reference};
 use serde::Deserialize;
 
 use super::fault::RecipeFault;
-use super::text::{Digest, SourceOwner, SourcePath, Text};
+use super::metadata::SourceOwner;
+use super::text::{Digest, SourcePath, Text};
 
 /// What a recipe begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -86,7 +86,7 @@ pub enum RecipeFault {
     #[error("two sources are called {0:?}, and would be one file of the folder")]
     SameFileName(String),
     /// The root, where only a path below it can be.
-    #[error("the root cannot be this; name a path below it")]
+    #[error("/ is the whole image: name a path below it")]
     Root,
     /// Two things that are mounted at one path.
     #[error("{0} is mounted over twice")]
@@ -95,7 +95,7 @@ pub enum RecipeFault {
     #[error("change needs at least one of owner, mode, capabilities, xattrs")]
     ChangesNothing,
     /// A label that has a place of its own.
-    #[error("the label {label:?} is not given here, but as {instead}")]
+    #[error("the label {label:?} is not given here, but as the key {instead}")]
     LabelElsewhere {
         /// The label.
         label: String,
@@ -111,6 +111,9 @@ pub enum RecipeFault {
     /// Two outputs that are one file.
     #[error("another output has this file, or this platform and no file")]
     SameOutput,
+    /// A dependency that is there already.
+    #[error("the dependency {0} is given twice")]
+    DependencyTwice(String),
     /// Something that JSON cannot say.
     #[error("a value of an isolator is a text, a whole number, a truth value, a list or a table")]
     NotJson,

@@ -28,6 +28,7 @@ mod base;
 mod command;
 mod fault;
 mod lock;
+mod metadata;
 mod output;
 mod place;
 mod step;
@@ -52,11 +53,12 @@ pub use base::Base;
 pub use command::{Command, Exec, Run, Secret, Test};
 pub use fault::{RecipeError, RecipeFault};
 pub use lock::{Lock, LockedImage};
+pub use metadata::{Attributes, Capabilities, Ids, Mode, SourceOwner};
 pub use output::{Output, Platform};
 pub use step::{Change, Copy, Directory, File, Link, Remove, Sources, Step};
 pub use text::{
-    Account, Argument, Attributes, Capabilities, Digest, Ids, IgnorePattern, ImagePath, KeyName,
-    Mode, PathPattern, SecretName, SourceOwner, SourcePath, TextFault, VariableName, Version,
+    Account, Argument, Digest, IgnorePattern, ImagePath, KeyName, PathPattern, SecretName,
+    SourcePath, TextFault, VariableName, Version,
 };
 
 use output::check_labels;
@@ -69,7 +71,8 @@ pub struct Recipe {
     pub name: Name,
     /// The label `version`.
     pub version: Option<Version>,
-    /// The time of what the recipe adds; unsaid, it is the caller's to choose.
+    /// The time of what the recipe adds; unsaid, `SOURCE_DATE_EPOCH`, else the time of the base,
+    /// else 0.
     pub epoch: Option<Epoch>,
     /// How the image is compressed; unsaid, with gzip.
     #[serde(default = "gzip")]
@@ -172,6 +175,7 @@ impl Recipe {
             recipe.outputs.push(Output::default());
         }
         recipe.check_outputs(text)?;
+        recipe.check_dependencies(text)?;
         recipe.check_edits(text)?;
         Ok(recipe)
     }
@@ -186,6 +190,17 @@ impl Recipe {
             if !seen.insert(own) {
                 let key = ["output", &at.to_string()];
                 return Err(place::fault(text, &key, &RecipeFault::SameOutput));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_dependencies(&self, text: &str) -> Result<(), RecipeError> {
+        let mut seen = HashSet::new();
+        for (at, Dependency { image, .. }) in self.dependencies.iter().enumerate() {
+            if !seen.insert((image.name(), image.labels().canonical())) {
+                let fault = RecipeFault::DependencyTwice(image.to_string());
+                return Err(place::fault(text, &["dependency", &at.to_string(), "image"], &fault));
             }
         }
         Ok(())

@@ -101,7 +101,7 @@ pub(super) fn check_labels(
     more: &[(&str, &str)],
 ) -> Result<(), RecipeFault> {
     for (label, instead) in [
-        ("version", "version of the recipe"),
+        ("version", "version of the whole recipe"),
         ("os", "os of an [[output]]"),
         ("arch", "arch of an [[output]]"),
     ] {

@@ -1,6 +1,7 @@
 //! Reading TOML, with faults at their place.
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{RecipeError, RecipeFault};
@@ -12,11 +13,25 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, RecipeError> {
     };
     let document = toml::Deserializer::parse(text).map_err(|error| syntax(&error))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = error.path().to_string();
-        let key = if path == "." { String::new() } else { path };
+        let key: Vec<String> = error.path().iter().map(part).collect();
+        let key: Vec<&str> = key.iter().map(String::as_str).collect();
         let inner = error.inner();
-        RecipeError::at(text, byte_of(inner), key, inner.message().to_owned())
+        let byte = match error.path().iter().next_back() {
+            // The span is that of the whole list.
+            Some(Segment::Seq { .. }) => place(text, &key),
+            _ => byte_of(inner),
+        };
+        RecipeError::at(text, byte, written(&key), inner.message().to_owned())
     })
+}
+
+fn part(segment: &Segment) -> String {
+    match segment {
+        Segment::Seq { index } => index.to_string(),
+        Segment::Map { key } => key.clone(),
+        Segment::Enum { variant } => variant.clone(),
+        Segment::Unknown => "?".to_owned(),
+    }
 }
 
 fn byte_of(error: &toml::de::Error) -> usize {

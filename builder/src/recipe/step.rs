@@ -6,15 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Run;
 use super::fault::RecipeFault;
+use super::metadata::{Attributes, Capabilities, Ids, Mode, SourceOwner};
 use super::step_fields::StepFields;
-use super::text::{
-    Argument, Attributes, Capabilities, Ids, IgnorePattern, ImagePath, Mode, PathPattern,
-    SourceOwner, SourcePath,
-};
+use super::text::{Argument, IgnorePattern, ImagePath, PathPattern, SourcePath};
 use crate::ignore::Ignore;
 use crate::overrides::{Rule, RuleError};
 
-/// One step.
+/// One step. It is written out in the form of [`Step::key_material`], not in that of recipes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "StepFields", rename_all = "kebab-case")]
 pub enum Step {

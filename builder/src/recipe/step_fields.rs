@@ -9,11 +9,9 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::command::{Command, Exec, Run, Secret, network};
 use super::fault::RecipeFault;
+use super::metadata::{Attributes, Capabilities, Ids, Mode, SourceOwner};
 use super::step::{Change, Copy, Directory, File, Link, Remove, Sources, Step};
-use super::text::{
-    Argument, Attributes, Capabilities, Ids, IgnorePattern, ImagePath, Mode, PathPattern,
-    SourceOwner, TextFault, VariableName,
-};
+use super::text::{Argument, IgnorePattern, ImagePath, PathPattern, TextFault, VariableName};
 
 /// The keys that say what a step does, each with those that may stand beside it.
 const ACTIONS: [(&str, &[&str]); 8] = [

@@ -1,5 +1,0 @@
-use super::*;
-#[test]
-fn a() {
-    let _ = Recipe::parse("");
-}
