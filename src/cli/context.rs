@@ -33,6 +33,15 @@ pub(crate) struct Global {
     /// Where your secret keys are kept
     #[arg(long, global = true, value_name = "DIR", env = "GANTRY_KEY_DIR")]
     pub(crate) key_dir: Option<PathBuf>,
+    /// Where is kept what can be made again: steps of recipes, and their --cache folders
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "DIR",
+        env = "GANTRY_CACHE_DIR"
+    )]
+    pub(crate) cache_dir: Option<PathBuf>,
     /// A tree of trusted keys that is only read and comes before the others; may be repeated
     #[arg(long = "vendor-trust-dir", global = true, value_name = "DIR")]
     pub(crate) vendor_trust_dirs: Vec<PathBuf>,
@@ -118,6 +127,9 @@ impl Context {
 
     /// The folder of what can be made again.
     pub(super) fn cache_dir(&self) -> PathBuf {
+        if let Some(chosen) = &self.global.cache_dir {
+            return chosen.clone();
+        }
         if rustix::process::geteuid().is_root() {
             PathBuf::from("/var/cache/gantry")
         } else {

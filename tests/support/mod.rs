@@ -92,6 +92,7 @@ impl Sandbox {
             .env("GANTRY_STORE", self.path("store"))
             .env("GANTRY_TRUST_DIR", self.path("trust"))
             .env("GANTRY_KEY_DIR", self.path("keys"))
+            .env("GANTRY_CACHE_DIR", self.path("cache"))
             .stdin(Stdio::null());
         command
     }

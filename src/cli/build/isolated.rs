@@ -10,6 +10,7 @@ use clap::Subcommand;
 
 use super::Build;
 use super::go::words;
+use super::image::plain;
 use crate::cli::Failure;
 use crate::cli::fetching::pinned;
 use crate::cli::files::read_small;
@@ -58,7 +59,7 @@ impl IsolatorArgs {
             std::io::stdin().lock().take(most).read_to_end(&mut text)?;
             text
         } else {
-            read_small(&file, most)?
+            read_small(&file, most).map_err(|failure| plain(failure, &file))?
         };
         let text = String::from_utf8(text)
             .with_context(|| format!("{} is no JSON: it is not UTF-8", file.display()))?;

@@ -154,11 +154,7 @@ impl Args {
 
 impl<'a> Plan<'a> {
     /// Reads a recipe, and its lock file where there is one and it is not made anew.
-    pub(crate) fn read(
-        file: &Path,
-        how: &'a HowArgs,
-        relock: bool,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn read(file: &Path, how: &'a HowArgs, relock: bool) -> Result<Self, Failure> {
         let read = |file: &Path| -> Result<String, Failure> {
             let bytes = read_small(file, MAX_BYTES)?;
             String::from_utf8(bytes).map_err(|_| {

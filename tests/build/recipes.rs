@@ -1,0 +1,177 @@
+//! Recipes: the same bytes, what is kept, lock files, tests, and building again to compare.
+
+use std::fs;
+use std::process::Command;
+
+use super::{Fails as _, busybox, run, sandbox};
+use crate::support::{GANTRY, Sandbox};
+
+const RECIPE: &str = r#"
+name = "example.com/web"
+version = "1.0.0"
+epoch = 1700000000
+
+[base]
+tar = "base.tar"
+
+[[step]]
+shell = "echo made > /made; chmod 4755 /bin/busybox; mkdir /d; echo x > /d/x; test $LANG = C.UTF-8"
+
+[[step]]
+copy = "site"
+to = "/srv/www"
+mode = "0644"
+directory-mode = "0755"
+
+[[step]]
+change = ["/made"]
+mode = "0600"
+
+[[step]]
+remove = ["/d"]
+
+[[step]]
+file = "/etc/motd"
+content = "hello\n"
+
+[[step]]
+link = "/latest"
+target = "/srv/www"
+
+[app]
+exec = ["/bin/cat", "/srv/www/index.html"]
+environment = { LANG = "C.UTF-8" }
+
+[[output]]
+file = "web.aci"
+
+[[test]]
+shell = "test $(cat /made) = made && test ! -e /d && cat /latest/index.html"
+
+[[test]]
+shell = "exit 3"
+exit = 3
+"#;
+
+/// The recipe and its files, in a folder of this sandbox; `false` where nothing can be run.
+fn prepare(sandbox: &Sandbox, folder: &str) -> bool {
+    if !busybox(&sandbox.path("bb")) {
+        return false;
+    }
+    sandbox.write(&format!("{folder}/web.toml"), RECIPE);
+    sandbox.write(&format!("{folder}/site/index.html"), "hello");
+    let line = format!(
+        "tar -cf {folder}/base.tar --sort=name --owner=0 --group=0 --mtime=@1600000000 -C bb ."
+    );
+    sandbox.shell(&line).ok();
+    true
+}
+
+#[test]
+fn recipe_gives_the_same_bytes_anywhere_and_does_only_what_has_changed() {
+    let sandbox = sandbox();
+    if !prepare(&sandbox, "a") {
+        return;
+    }
+    let first = run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --no-cache");
+    assert!(first.stderr.contains("step 1 of 6"), "{first:?}");
+    let first = first.ok();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    run(&sandbox, "mkdir b && cp -r a/web.toml a/site a/base.tar b/ && touch b/site/index.html")
+        .ok();
+    let second = run(&sandbox, "umask 077; \"$GANTRY\" build recipe b/web.toml --no-cache").ok();
+    assert_eq!(first, second);
+    run(&sandbox, "cmp a/web.aci b/web.aci").ok();
+    run(&sandbox, "\"$GANTRY\" rebuild --check a/web.aci a/web.toml").ok();
+    // Another file: what the image has before it is not made again, and the image is another one.
+    sandbox.write("a/site/index.html", "changed");
+    let told = run(&sandbox, "\"$GANTRY\" rebuild --check a/web.aci a/web.toml");
+    assert!(told.code == 1 && told.stdout.contains("rootfs/srv/www/index.html"), "{told:?}");
+}
+
+#[test]
+fn recipe_keeps_what_commands_have_made() {
+    let sandbox = sandbox();
+    if !prepare(&sandbox, "a") {
+        return;
+    }
+    let build = |sandbox: &Sandbox| run(sandbox, "\"$GANTRY\" build recipe a/web.toml");
+    let first = build(&sandbox);
+    assert!(first.stderr.contains("beginning with"), "{first:?}");
+    sandbox.write("a/site/index.html", "changed");
+    let second = build(&sandbox);
+    assert!(second.stderr.contains("kept from an earlier build: 1 of 6 steps"), "{second:?}");
+    // The mode that a step gives a kept file is not given to the one that was kept.
+    let third = build(&sandbox);
+    assert_eq!(second.ok(), third.ok());
+    run(&sandbox, "\"$GANTRY\" rebuild --check a/web.aci a/web.toml").ok();
+}
+
+#[test]
+fn recipe_with_a_lock_file_takes_nothing_else() {
+    let sandbox = sandbox();
+    if !prepare(&sandbox, "a") {
+        return;
+    }
+    run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --lock --no-cache").ok();
+    let lock = fs::read_to_string(sandbox.path("a/web.lock")).unwrap();
+    assert!(lock.contains("file = \"base.tar\"") && lock.contains("sha512-"), "{lock}");
+    run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --no-cache").ok();
+    run(&sandbox, "echo x > bb/more && tar -cf a/base.tar -C bb .").ok();
+    let ended = run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --no-cache").fails(5);
+    assert!(ended.stderr.contains("is not what was locked"), "{ended:?}");
+    run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --lock --no-cache").ok();
+}
+
+#[test]
+fn recipe_that_fails_writes_nothing() {
+    let sandbox = sandbox();
+    if !prepare(&sandbox, "a") {
+        return;
+    }
+    for (wrong, code) in [
+        (RECIPE.replace("echo made", "exit 4; echo made"), 1),
+        (RECIPE.replace("exit = 3", "exit = 0"), 1),
+        (RECIPE.replace("change = [\"/made\"]", "change = [\"/absent\"]"), 1),
+        (RECIPE.replace("[app]", "[ap]"), 3),
+        (RECIPE.replace("tar = \"base.tar\"", "tar = \"absent.tar\""), 4),
+    ] {
+        sandbox.write("a/web.toml", wrong);
+        run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --no-cache").fails(code);
+        assert!(!sandbox.path("a/web.aci").exists());
+    }
+    let left: Vec<_> =
+        fs::read_dir(sandbox.path("a")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn recipe_gives_root_and_others_the_same_image() {
+    let sandbox = sandbox();
+    if !rustix::process::geteuid().is_root() || !prepare(&sandbox, "a") {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --no-cache && cp a/web.aci root.aci").ok();
+    fs::copy(GANTRY, sandbox.path("gantry")).unwrap();
+    run(&sandbox, "chmod 755 . && chown -R 65534:65534 a && chmod 755 gantry").ok();
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "../gantry",
+        "build",
+        "recipe",
+        "web.toml",
+        "--no-cache",
+    ]);
+    command
+        .current_dir(sandbox.path("a"))
+        .env("HOME", sandbox.path("a"))
+        .env("GANTRY_STORE", sandbox.path("a/store"))
+        .env("GANTRY_CACHE_DIR", sandbox.path("a/cache"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    run(&sandbox, "cmp root.aci a/web.aci").ok();
+}
