@@ -72,10 +72,6 @@ pub(crate) struct BuildOptions {
 }
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one in a process, and it is used up at once"
-)]
 pub(crate) enum Command {
     Begin(begin::Args),
     Copy(files::CopyArgs),

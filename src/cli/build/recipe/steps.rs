@@ -153,7 +153,7 @@ impl Steps<'_> {
                 let meant = |below: &[u8], folder| {
                     remove.patterns.iter().any(|one| one.matches(below, folder))
                 };
-                Ok(change.remove_matching(&meant).map(|_| ()).map_err(failed)?)
+                change.remove_matching(&meant).map(|_| ()).map_err(failed)
             }),
             Step::Change(wanted) => self.change(|change| {
                 let meant = |below: &[u8], folder| {
@@ -172,15 +172,13 @@ impl Steps<'_> {
             }),
             Step::Directory(wanted) => {
                 let path = PathBuf::from(wanted.path.to_string());
-                self.change(|change| {
-                    Ok(change.directory(&path, self.resolved.epoch).map_err(failed)?)
-                })?;
+                self.change(|change| change.directory(&path, self.resolved.epoch).map_err(failed))?;
                 self.change(|change| {
                     let below = wanted.path.below_root().as_bytes();
                     let attributes = attributes(&wanted.xattrs, None)?;
                     let owner = Some((wanted.owner.uid(), wanted.owner.gid()));
                     let matched = Matched { owner, mode: Some(wanted.mode.bits()), attributes };
-                    Ok(change.set_one(below, &matched).map_err(failed)?)
+                    change.set_one(below, &matched).map_err(failed)
                 })
             }
             Step::File(wanted) => {
@@ -442,10 +440,10 @@ fn told(step: &Step) -> String {
     }
 }
 
-fn attributes(
-    all: &recipe::Attributes,
-    capabilities: Option<&str>,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+/// Name and value of an extended attribute.
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn attributes(all: &recipe::Attributes, capabilities: Option<&str>) -> Result<Vec<Pair>, Failure> {
     let mut pairs = Vec::new();
     for (name, value) in all.iter() {
         pairs.push(extended_attribute(&format!("{name}={value}"))?);
