@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::build::{Build, BuildOptions, HowArgs, Plan, Workspace};
+use super::build::{Build, BuildOptions, HowArgs, Plan};
 use super::diff;
 use super::files::in_json;
 use super::limits::LimitArgs;
@@ -48,7 +48,7 @@ impl Args {
             aci::archive::inspect(file, &limits).map_err(|error| Failure::refused(&error))?;
         let plan = Plan::read(&self.recipe, &self.how, false)?;
         let build = Build::new(context, BuildOptions::default());
-        let work = Workspace::new(aci::stage::folder_of(&self.recipe))?;
+        let work = plan.workspace(&build)?;
         let (built, _) = plan.build(&build, work.path(), work.path(), false)?;
         let labels = wanted.manifest().labels.canonical();
         let same_labels = |manifest: &aci::ImageManifest| manifest.labels.canonical() == labels;

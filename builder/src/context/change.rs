@@ -1,6 +1,6 @@
 //! One change of a context, which is made whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,8 @@ pub struct Change<'c> {
     /// Whether `change/` was made.
     staged: bool,
     warnings: Vec<ImageFinding>,
+    /// Which properties a file can be given here.
+    pub(super) tried: HashSet<String>,
 }
 
 impl Context {
@@ -49,6 +51,7 @@ impl Context {
             slots: 0,
             staged: false,
             warnings: Vec::new(),
+            tried: HashSet::new(),
         })
     }
 }

@@ -102,7 +102,7 @@ impl Operation {
                 if rustix::fs::statat(change, &trash, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                     return Ok(());
                 }
-                let (folder, name) = parent(root, path)?;
+                let Some((folder, name)) = there(parent(root, path))? else { return Ok(()) };
                 let flags = RenameFlags::NOREPLACE;
                 let rename = || rustix::fs::renameat_with(&folder, name, change, &trash, flags);
                 match rename() {
@@ -135,9 +135,11 @@ impl Operation {
 impl Set {
     /// Owner, then mode, then attributes, then time: each undoes a part of the one after it.
     fn apply(&self, root: &Root, path: &Bytes) -> io::Result<()> {
-        let (folder, name) = parent(root, path)?;
+        // What another operation of the same change has removed needs no properties.
+        let Some((folder, name)) = there(parent(root, path))? else { return Ok(()) };
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        let stat = rustix::fs::statat(&folder, name, nofollow)?;
+        let stat = rustix::fs::statat(&folder, name, nofollow).map_err(io::Error::from);
+        let Some(stat) = there(stat)? else { return Ok(()) };
         if let Some((uid, gid)) = self.owner {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             rustix::fs::chownat(&folder, name, Some(uid), Some(gid), nofollow)?;
@@ -170,6 +172,18 @@ impl Set {
             rustix::fs::utimensat(&folder, name, &times, nofollow)?;
         }
         Ok(())
+    }
+}
+
+/// What was found, where it is there.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        other => other.map(Some),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Gid, Stat, Uid, XattrFlags};
 
 use super::change::Change;
 use super::error::ContextError;
@@ -103,6 +103,11 @@ impl Change<'_> {
 
     /// Sets or removes extended attributes of a file.
     pub fn attributes(&mut self, path: &Path, all: &[Attribute]) -> Result<(), ContextError> {
+        let place = self.something(path)?;
+        if place.kind == Some(FileType::Symlink) {
+            let what = "is a link, and has no attributes: name what it leads to";
+            return Err(ContextError::Occupied { path: place.shown(), what });
+        }
         self.each(path, Reach::One, |_, property| {
             for (name, value) in all {
                 let name = Bytes::from(name.clone());
@@ -163,6 +168,7 @@ impl Change<'_> {
     ) -> Result<(), ContextError> {
         if rustix::process::geteuid().is_root() {
             let set = self.on_disk(below, stat, change)?;
+            self.try_out(&set)?;
             if self.is_linked() && FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 for name in self.detach(below, stat)? {
                     self.set(&name, set.clone());
@@ -200,6 +206,30 @@ impl Change<'_> {
         }
         for name in names {
             self.properties.set(&name, property.clone());
+        }
+        Ok(())
+    }
+
+    /// Gives a file of no use the same properties: what cannot be done must be known before the
+    /// change counts.
+    fn try_out(&mut self, set: &Set) -> Result<(), ContextError> {
+        let added: Vec<_> = set.attributes.iter().filter(|(_, value)| value.is_some()).collect();
+        let is_new = self.tried.insert(format!("{:?} {added:?}", set.owner));
+        if (set.owner.is_none() && added.is_empty()) || !is_new {
+            return Ok(());
+        }
+        let (slot, _) = self.slot()?;
+        let io = |error: rustix::io::Errno| {
+            ContextError::io("give owner or attributes to a file in", &slot)(error.into())
+        };
+        if let Some((uid, gid)) = set.owner {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            rustix::fs::chown(&slot, Some(uid), Some(gid)).map_err(io)?;
+        }
+        // A folder takes all that a file takes, but capabilities.
+        for (name, value) in added.iter().filter(|(name, _)| *name != capability_name()) {
+            let value = value.as_ref().map(Bytes::as_slice).unwrap_or_default();
+            rustix::fs::setxattr(&slot, name.as_slice(), value, XattrFlags::empty()).map_err(io)?;
         }
         Ok(())
     }

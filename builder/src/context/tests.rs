@@ -216,6 +216,62 @@ fn remove_of_what_is_absent_says_so() {
 }
 
 #[test]
+fn remove_of_a_folder_and_of_what_is_in_it_leaves_a_build_that_works() {
+    for paths in [["/a/b", "/a"], ["/a", "/a/b"], ["/a", "/a"]] {
+        let work = Work::new();
+        work.copy(&work.file("f", "x"), "/a/b/c", false).unwrap();
+        let context = work.context();
+        let mut change = context.change().unwrap();
+        paths.iter().for_each(|path| change.remove(Path::new(path), &[]).unwrap());
+        change.commit().unwrap();
+        drop(context);
+        assert!(!work.inside("a").exists(), "{paths:?}");
+        work.context();
+    }
+}
+
+#[test]
+fn properties_that_cannot_be_given_leave_a_build_that_works() {
+    let work = Work::new();
+    work.copy(&work.file("f", "x"), "/f", false).unwrap();
+    let context = work.context();
+    let mut change = context.change().unwrap();
+    let name = b"no-such-space.x".to_vec();
+    let set = change.attributes(Path::new("/f"), &[(name, Some(b"x".to_vec()))]);
+    if rustix::process::geteuid().is_root() {
+        assert!(set.is_err());
+    }
+    drop(change);
+    drop(context);
+    work.context();
+}
+
+#[test]
+fn kept_build_is_not_changed_by_what_is_made_of_it() {
+    let work = Work::new();
+    let file = work.file("f", "x");
+    work.copy(&file, "/f", false).unwrap();
+    fs::hard_link(work.inside("f"), work.inside("g")).unwrap();
+    let kept = work.path("kept");
+    work.context().freeze(&kept).unwrap();
+    let other = tempfile::tempdir_in(work.0.path()).unwrap();
+    Context::thaw(&kept, other.path()).unwrap();
+    let context = Context::open(other.path(), &ALONE).unwrap();
+    let mut change = context.change().unwrap();
+    change.chmod(Path::new("/f"), 0o4711, false).unwrap();
+    change.commit().unwrap();
+    let inside = |folder: &Path, name: &str| {
+        fs::metadata(folder.join(".acbuild/currentaci/rootfs").join(name)).unwrap()
+    };
+    assert_eq!(inside(&kept, "f").mode() & 0o7777, inside(work.0.path(), "f").mode() & 0o7777);
+    assert_ne!(inside(&kept, "f").mode() & 0o7777, 0o4711);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(inside(other.path(), "f").mode() & 0o7777, 0o4711);
+        assert_eq!(inside(other.path(), "f").ino(), inside(other.path(), "g").ino());
+    }
+}
+
+#[test]
 fn fault_lost_updates() {
     let work = Work::new();
     let path = work.0.path();

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use clap::{FromArgMatches, Subcommand};
 
-pub(crate) use go::{Build, Workspace};
+pub(crate) use go::Build;
 pub(crate) use recipe::{HowArgs, Plan};
 pub(crate) use words::{expand, usage_code};
 

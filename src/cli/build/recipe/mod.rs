@@ -120,7 +120,7 @@ impl Args {
         };
         let signing = Signing::new(build.context, key.as_deref(), &self.passphrase)?;
         let folder = self.output_dir.as_deref().unwrap_or(&plan.folder);
-        let work = Workspace::new(folder)?;
+        let work = plan.workspace(build)?;
         let (built, lock) = plan.build(build, work.path(), folder, self.lock)?;
         let (mut pending, mut ids, mut metadata) = (Vec::new(), String::new(), Vec::new());
         for one in built {
@@ -173,6 +173,16 @@ impl<'a> Plan<'a> {
         };
         let folder = aci::stage::folder_of(file).canonicalize()?;
         Ok(Self { recipe, text: text.into_bytes(), folder, lock, how })
+    }
+
+    /// A folder to build in: where steps are kept, for files there can be named again here; or
+    /// beside the recipe.
+    pub(crate) fn workspace(&self, build: &Build<'_>) -> Result<Workspace, Failure> {
+        let kept = build.context.cache_dir().join("build");
+        match aci::stage::create_folders(&kept) {
+            Ok(()) if !self.how.no_cache => Workspace::new(&kept),
+            _ => Workspace::new(&self.folder),
+        }
     }
 
     /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`.
