@@ -1,0 +1,3 @@
+const http = require('http');
+
+http.createServer((_, answer) => answer.end('hello\n')).listen(Number(process.env.PORT));
