@@ -16,6 +16,7 @@ mod reference;
 #[path = "build/scripts.rs"]
 mod scripts;
 
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -43,6 +44,11 @@ impl Fails for Ended {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
+}
+
+/// Says something that is shown also where the test passes.
+fn tell(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A line for the shell, in which `acbuild` is ours.

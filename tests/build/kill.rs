@@ -85,10 +85,10 @@ fn kill(name: &str, sandbox: &Sandbox, before: &str, words: &[&str]) {
         // What was left is cleared by the next command.
         assert!(!sandbox.path(".acbuild/change").exists(), "{name} at {point}");
     }
-    println!(
+    super::tell(format_args!(
         "{name}: killed at {POINTS} points of {usual:?}: {} times the old build, {} times the new one",
         found[0], found[1]
-    );
+    ));
 }
 
 fn tree(sandbox: &Sandbox, name: &str, files: u32) {

@@ -276,12 +276,12 @@ fn go(name: &str) {
         commands.extend(words.find(|word| !word.starts_with('-')));
         codes.insert(*code);
     }
-    println!(
+    super::tell(format_args!(
         "{name}: {} lines, {} commands and prefixes, {} options, exit codes {codes:?}",
         TABLE.len(),
         commands.len(),
         flags.len()
-    );
+    ));
     if tool("actool") {
         for image in ["out.aci", "other.aci"] {
             sandbox.shell(&format!("actool validate {image}")).ok();
