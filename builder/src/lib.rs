@@ -42,7 +42,7 @@ pub use exec::{ExecFault, ExecWarning};
 pub use ignore::{Ignore, PatternError};
 pub use overrides::{Overrides, Rule, RuleError, extended_attribute};
 pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
-pub use pack::{PackOptions, Packed, Packer, Progress, pack, pack_file, pack_into};
+pub use pack::{PackOptions, Packed, Packer, Progress, Unnamed, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};
 pub use utc_time::{UtcTime, UtcTimeError};
 pub use warning::Warning;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
 use aci::archive::{self, Compression, WriteOptions, Written};
@@ -85,7 +85,7 @@ pub fn pack(out: &mut (impl Write + Send), options: &PackOptions<'_>) -> Result<
 }
 
 /// Packs a tree into `out`, which lies in this folder.
-pub(crate) fn pack_outside(
+fn pack_outside(
     out: &mut (impl Write + Send),
     options: &PackOptions<'_>,
     output: Option<(&Path, Identity)>,
@@ -185,11 +185,52 @@ pub fn pack_into(
     options: &PackOptions<'_>,
     write: impl FnOnce(&mut StagedFile, Packer<'_>) -> Result<Packed, PackError>,
 ) -> Result<Packed, PackError> {
-    let cannot = |error: std::io::Error| match error.kind() {
+    let (unnamed, packed) = pack_unnamed(target, existing, options, write)?;
+    unnamed.commit()?;
+    Ok(packed)
+}
+
+/// An image file that is whole and has no name yet. Dropped, it never was.
+#[derive(Debug)]
+pub struct Unnamed {
+    target: PathBuf,
+    existing: Existing,
+    staged: StagedFile,
+}
+
+impl Unnamed {
+    /// The file.
+    pub fn file(&self) -> &File {
+        self.staged.file()
+    }
+
+    /// The name it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Gives the file its name.
+    pub fn commit(self) -> Result<(), PackError> {
+        let Self { target, existing, staged } = self;
+        staged.commit(&target, existing).map_err(|error| cannot(&target, error))
+    }
+}
+
+fn cannot(target: &Path, error: std::io::Error) -> PackError {
+    match error.kind() {
         std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
         _ => PackError::Write(error),
-    };
-    existing.check(target).map_err(cannot)?;
+    }
+}
+
+/// As [`pack_into`], for a file that gets its name later.
+pub(crate) fn pack_unnamed(
+    target: &Path,
+    existing: Existing,
+    options: &PackOptions<'_>,
+    write: impl FnOnce(&mut StagedFile, Packer<'_>) -> Result<Packed, PackError>,
+) -> Result<(Unnamed, Packed), PackError> {
+    existing.check(target).map_err(|error| cannot(target, error))?;
     let folder = aci::stage::folder_of(target);
     // What a killed run has left behind. Somebody else's remains that this user may not touch are
     // no reason to fail.
@@ -198,8 +239,7 @@ pub fn pack_into(
     let output = (target, identity.map_err(PackError::Write)?);
     let mut staged = StagedFile::new_in(folder, 0o644)?;
     let packed = write(&mut staged, Packer { options, output })?;
-    staged.commit(target, existing).map_err(cannot)?;
-    Ok(packed)
+    Ok((Unnamed { target: target.to_owned(), existing, staged }, packed))
 }
 
 /// An error of the file that is read, told apart from one of the file that is written.

@@ -94,3 +94,11 @@ pub struct Entry {
     /// Extended attributes, name and value.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
+
+impl Entry {
+    /// The root of a root file system of which nothing is said: root's, mode 0755, of 1970.
+    pub fn root() -> Self {
+        let (path, kind, xattrs) = ("rootfs".into(), EntryKind::Directory, Vec::new());
+        Self { path, kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs }
+    }
+}

@@ -48,7 +48,7 @@ pub fn read_rootfs_tar<E: From<ArchiveError>>(
         }
         if !has_root {
             has_root = true;
-            let mut root = root();
+            let mut root = Entry::root();
             if layout_path(&entry.path) != root.path.0 {
                 layout.admit(&mut root)?;
                 visit(root, &mut Content(&mut |_| Ok(0)))?;
@@ -60,18 +60,6 @@ pub fn read_rootfs_tar<E: From<ArchiveError>>(
     layout.finish()?;
     let sums = close(tar.into_inner(), None)?;
     Ok(RootfsTar { file_digest: sums.file_digest, file_bytes: sums.file_bytes, compression })
-}
-
-fn root() -> Entry {
-    Entry {
-        path: "rootfs".into(),
-        kind: EntryKind::Directory,
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        mtime: 0,
-        xattrs: Vec::new(),
-    }
 }
 
 fn layout_path(path: &PathBytes) -> &[u8] {

@@ -45,6 +45,23 @@ pub struct CopyOptions<'a> {
     pub progress: &'a dyn Progress,
 }
 
+impl<'a> CopyOptions<'a> {
+    /// All as it is on disk, but for these.
+    pub fn new(owner: &'a Owner, overrides: &'a Overrides, ignore: &'a Ignore) -> Self {
+        Self {
+            owner,
+            overrides,
+            ignore,
+            skip_sockets: false,
+            one_file_system: false,
+            mtime: None,
+            modes: Modes::default(),
+            merge: false,
+            progress: &(),
+        }
+    }
+}
+
 /// Modes in the place of those on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Modes {
@@ -200,17 +217,7 @@ impl Change<'_> {
     ) -> Result<(), ContextError> {
         let path = self.rootfs().join(path_of(below));
         let (owner, overrides, ignore) = (Owner::Keep, Overrides::default(), Ignore::default());
-        let options = CopyOptions {
-            owner: &owner,
-            overrides: &overrides,
-            ignore: &ignore,
-            skip_sockets: false,
-            one_file_system: false,
-            mtime: None,
-            modes: Modes::default(),
-            merge: false,
-            progress: &(),
-        };
+        let options = CopyOptions::new(&owner, &overrides, &ignore);
         let source = Source::new(&path)?;
         let tree = source.tree(&ignore, &options);
         let (slot, name) = self.slot()?;
@@ -330,17 +337,7 @@ fn check_free(source: &Source<'_>, place: &Place, merge: bool) -> Result<bool, C
 /// attributes and content, and not for times.
 pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId, ContextError> {
     let overrides = Overrides::default();
-    let options = CopyOptions {
-        owner,
-        overrides: &overrides,
-        ignore,
-        skip_sockets: false,
-        one_file_system: false,
-        mtime: Some(0),
-        modes: Modes::default(),
-        merge: false,
-        progress: &(),
-    };
+    let options = CopyOptions::new(owner, &overrides, ignore);
     let real = path.canonicalize();
     let real = real.map_err(|source| ContextError::Source { path: path.to_owned(), source })?;
     let source = Source::new(if path.is_dir() { &real } else { path })?;
@@ -351,7 +348,7 @@ pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId
     let written = archive::write(&mut io::sink(), &write, |archive| {
         archive.manifest(b"{}", 0)?;
         if source.only.is_some() {
-            archive.entry(&root_entry())?;
+            archive.entry(&Entry::root())?;
         }
         tree.entries(|entry, content| {
             let mut entry = entry.clone();
@@ -363,11 +360,6 @@ pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId
         })
     });
     Ok(written?.image_id)
-}
-
-fn root_entry() -> Entry {
-    let (path, kind, xattrs) = ("rootfs".into(), EntryKind::Directory, Vec::new());
-    Entry { path, kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs }
 }
 
 /// Copies a tree into a slot.

@@ -47,8 +47,8 @@ pub use error::ContextError;
 pub use properties::Properties;
 pub(crate) use properties::{Device, Property};
 pub use run::{Ran, RunStep};
-pub use set::{Attribute, Matched, Whose};
-pub use write::{Unnamed, WriteOptions};
+pub use set::{Attribute, Whose};
+pub use write::WriteOptions;
 
 use crate::step::StepError;
 use journal::Journal;

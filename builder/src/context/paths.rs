@@ -1,6 +1,7 @@
 //! Paths in an image: what was given becomes where it is, links followed inside the root alone.
 
 use std::ffi::OsStr;
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -59,6 +60,36 @@ impl Place {
     pub(crate) fn is_root(&self) -> bool {
         self.below.is_empty()
     }
+}
+
+/// Shows all that is below a folder of a root, by its path below the root: a folder before what is
+/// in it, which is shown where `visit` says so.
+pub(super) fn walk(
+    root: &Path,
+    folder: &[u8],
+    mut visit: impl FnMut(&[u8], &Metadata) -> Result<Descend, ContextError>,
+) -> Result<(), ContextError> {
+    let mut left = vec![folder.to_vec()];
+    while let Some(folder) = left.pop() {
+        let path = root.join(path_of(&folder));
+        let io = |error| ContextError::io("read", &path)(error);
+        for entry in fs::read_dir(&path).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let metadata = entry.metadata().map_err(io)?;
+            let below = join(&folder, entry.file_name().as_bytes());
+            if visit(&below, &metadata)? == Descend::Into && metadata.is_dir() {
+                left.push(below);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether what is in a folder is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Descend {
+    Into,
+    Past,
 }
 
 /// The folder of a path below the root, and its name there.

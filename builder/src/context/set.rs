@@ -1,7 +1,5 @@
 //! Files of the image get another owner, mode or attribute, or are removed.
 
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +8,9 @@ use rustix::fs::{FileType, Gid, Stat, Uid, XattrFlags};
 use super::change::Change;
 use super::error::ContextError;
 use super::journal::Set;
-use super::paths::{Place, join, path_of};
+use super::paths::{Descend, Place, path_of, walk};
 use super::properties::{Property, capability_name};
+use crate::overrides::Overrides;
 use crate::step::Bytes;
 
 /// Whose a file is to be: numbers, or names that the image knows.
@@ -143,19 +142,27 @@ impl Change<'_> {
         reach: Reach,
         change: impl Fn(FileType, &mut Property),
     ) -> Result<(), ContextError> {
-        let mut left = vec![self.something(path)?.below];
-        while let Some(below) = left.pop() {
-            let Some(stat) = self.lstat(&below)? else { continue };
+        let place = self.something(path)?;
+        let mut all = vec![place.below.clone()];
+        if reach == Reach::All && place.kind == Some(FileType::Directory) {
+            walk(&self.rootfs(), &place.below, |below, _| {
+                all.push(below.to_vec());
+                Ok(Descend::Into)
+            })?;
+        }
+        self.all(&all, |_, kind, property| change(kind, property))
+    }
+
+    /// Changes what these files are.
+    fn all(
+        &mut self,
+        all: &[Vec<u8>],
+        change: impl Fn(&[u8], FileType, &mut Property),
+    ) -> Result<(), ContextError> {
+        for below in all {
+            let Some(stat) = self.lstat(below)? else { continue };
             let kind = FileType::from_raw_mode(stat.st_mode);
-            if reach == Reach::All && kind == FileType::Directory {
-                let folder = self.rootfs().join(path_of(&below));
-                let io = |error| ContextError::io("read", &folder)(error);
-                for entry in fs::read_dir(&folder).map_err(io)? {
-                    let name = entry.map_err(io)?.file_name();
-                    left.push(join(&below, name.as_bytes()));
-                }
-            }
-            self.one(&below, &stat, &|property| change(kind, property))?;
+            self.one(below, &stat, &|property| change(below, kind, property))?;
         }
         Ok(())
     }
@@ -282,21 +289,14 @@ impl Change<'_> {
 
     /// All names of a file: they have their properties in common.
     fn names_of(&self, stat: &Stat) -> Result<Vec<Vec<u8>>, ContextError> {
-        let (mut names, mut left) = (Vec::new(), vec![Vec::new()]);
-        while let Some(below) = left.pop() {
-            let folder = self.rootfs().join(path_of(&below));
-            let io = |error| ContextError::io("read", &folder)(error);
-            for entry in fs::read_dir(&folder).map_err(io)? {
-                let entry = entry.map_err(io)?;
-                let metadata = entry.metadata().map_err(io)?;
-                let path = join(&below, entry.file_name().as_bytes());
-                if metadata.is_dir() {
-                    left.push(path);
-                } else if (metadata.dev(), metadata.ino()) == (stat.st_dev, stat.st_ino) {
-                    names.push(path);
-                }
+        let mut names = Vec::new();
+        walk(&self.rootfs(), b"", |below, metadata| {
+            let same = (metadata.dev(), metadata.ino()) == (stat.st_dev, stat.st_ino);
+            if same && !metadata.is_dir() {
+                names.push(below.to_vec());
             }
-        }
+            Ok(Descend::Into)
+        })?;
         Ok(names)
     }
 
@@ -320,17 +320,6 @@ impl Change<'_> {
     }
 }
 
-/// Files that patterns mean, and what becomes of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Matched {
-    /// Their user and group.
-    pub owner: Option<(u32, u32)>,
-    /// Their mode; links have none.
-    pub mode: Option<u32>,
-    /// Extended attributes to set; links have none. Capabilities are for regular files alone.
-    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
 impl Change<'_> {
     /// Removes all that `is_meant` says of paths below the root and whether they are folders; gives
     /// how many. A folder is removed with all that is in it.
@@ -339,77 +328,52 @@ impl Change<'_> {
         is_meant: &dyn Fn(&[u8], bool) -> bool,
     ) -> Result<u64, ContextError> {
         let found = self.matching(is_meant, Descend::Past)?;
-        let count = found.len() as u64;
-        found.iter().for_each(|(below, _)| self.discard(below));
-        Ok(count)
-    }
-
-    /// Gives all that is meant other properties; gives how many.
-    pub fn set_matching(
-        &mut self,
-        is_meant: &dyn Fn(&[u8], bool) -> bool,
-        to: &Matched,
-    ) -> Result<u64, ContextError> {
-        let found = self.matching(is_meant, Descend::Into)?;
-        for (below, stat) in &found {
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            self.one(below, stat, &|property| {
-                (property.uid, property.gid) = to.owner.unwrap_or((property.uid, property.gid));
-                if kind == FileType::Symlink {
-                    return;
-                }
-                property.mode = to.mode.or(property.mode);
-                for (name, value) in &to.attributes {
-                    let name = Bytes::from(name.clone());
-                    if name != capability_name() || kind == FileType::RegularFile {
-                        property.attributes.insert(name, value.clone().into());
-                    }
-                }
-            })?;
-        }
+        found.iter().for_each(|below| self.discard(below));
         Ok(found.len() as u64)
     }
 
-    /// Gives one file or folder, by its path below the root, other properties.
-    pub fn set_one(&mut self, below: &[u8], to: &Matched) -> Result<(), ContextError> {
-        let wanted = |path: &[u8], _: bool| path == below;
-        match self.set_matching(&wanted, to)? {
-            0 => Err(ContextError::Absent(Place { below: below.to_vec(), kind: None }.shown())),
-            _ => Ok(()),
-        }
+    /// Lays rules over all that is meant; gives how many that is.
+    pub fn set_matching(
+        &mut self,
+        is_meant: &dyn Fn(&[u8], bool) -> bool,
+        rules: &Overrides,
+    ) -> Result<u64, ContextError> {
+        let found = self.matching(is_meant, Descend::Into)?;
+        self.all(&found, |below, kind, property| lay(rules, below, kind, property))?;
+        Ok(found.len() as u64)
+    }
+
+    /// Lays rules over one file or folder.
+    pub fn set_one(&mut self, path: &Path, rules: &Overrides) -> Result<(), ContextError> {
+        let below = self.something(path)?.below;
+        self.all(&[below], |below, kind, property| lay(rules, below, kind, property))
     }
 
     fn matching(
         &self,
         is_meant: &dyn Fn(&[u8], bool) -> bool,
         descend: Descend,
-    ) -> Result<Vec<(Vec<u8>, Stat)>, ContextError> {
-        let (mut found, mut left) = (Vec::new(), vec![Vec::new()]);
-        while let Some(folder) = left.pop() {
-            let path = self.rootfs().join(path_of(&folder));
-            let io = |error| ContextError::io("read", &path)(error);
-            for entry in fs::read_dir(&path).map_err(io)? {
-                let below = join(&folder, entry.map_err(io)?.file_name().as_bytes());
-                let Some(stat) = self.lstat(&below)? else { continue };
-                let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-                let meant = is_meant(&below, is_folder);
-                if is_folder && !(meant && descend == Descend::Past) {
-                    left.push(below.clone());
-                }
-                if meant {
-                    found.push((below, stat));
-                }
+    ) -> Result<Vec<Vec<u8>>, ContextError> {
+        let mut found = Vec::new();
+        walk(&self.rootfs(), b"", |below, metadata| {
+            if !is_meant(below, metadata.is_dir()) {
+                return Ok(Descend::Into);
             }
-        }
+            found.push(below.to_vec());
+            Ok(descend)
+        })?;
         Ok(found)
     }
 }
 
-/// Whether what is in a folder that is meant is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Descend {
-    Into,
-    Past,
+/// Makes a file what the rules say of it.
+fn lay(rules: &Overrides, below: &[u8], kind: FileType, property: &mut Property) {
+    let said = rules.of(below, kind, |_| ());
+    (property.uid, property.gid) = said.owner.unwrap_or((property.uid, property.gid));
+    property.mode = said.mode.or(property.mode);
+    for (name, value) in said.attributes {
+        property.attributes.insert(name.into(), value.into());
+    }
 }
 
 fn reach(recursive: bool) -> Reach {

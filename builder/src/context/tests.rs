@@ -3,7 +3,6 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
-use crate::context::copy::Modes;
 use crate::manifest::Edit;
 use crate::{Ignore, Overrides, Owner};
 
@@ -48,17 +47,7 @@ impl Work {
     fn copy(&self, source: &Path, to: &str, merge: bool) -> Result<(), ContextError> {
         let (owner, overrides) = (Owner::of_caller(), Overrides::default());
         let ignore = Ignore::default();
-        let options = CopyOptions {
-            owner: &owner,
-            overrides: &overrides,
-            ignore: &ignore,
-            skip_sockets: false,
-            one_file_system: false,
-            mtime: None,
-            modes: Modes::default(),
-            merge,
-            progress: &(),
-        };
+        let options = CopyOptions { merge, ..CopyOptions::new(&owner, &overrides, &ignore) };
         let context = self.context();
         let mut change = context.change()?;
         change.copy(source, Path::new(to), &options)?;

@@ -1,27 +1,23 @@
 //! A context becomes an image file.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
 use aci::archive::Compression;
-use aci::stage::{Existing, StagedFile, folder_of};
+use aci::stage::Existing;
 
 use super::Context;
 use super::error::ContextError;
-use super::paths::{join, path_of};
+use super::paths::{Descend, walk};
 use super::properties::Properties;
 use crate::error::PackError;
 use crate::ignore::Ignore;
 use crate::manifest::{self, Editor};
 use crate::overrides::Overrides;
 use crate::owner::Owner;
-use crate::pack::{PackOptions, Packed, Progress, pack_outside};
+use crate::pack::{PackOptions, Packed, Progress, Unnamed, pack_unnamed};
 
 /// The name of an image that was not given one yet, as acbuild has it.
 pub(super) const UNNAMED: &str = "acbuild-unnamed";
@@ -41,40 +37,6 @@ pub struct WriteOptions<'a> {
     pub dependencies: &'a [PathBuf],
     /// Is told how far the work is.
     pub progress: &'a dyn Progress,
-}
-
-/// An image file that is whole and has no name yet. Dropped, it never was.
-#[derive(Debug)]
-pub struct Unnamed {
-    target: PathBuf,
-    existing: Existing,
-    staged: StagedFile,
-}
-
-impl Unnamed {
-    /// The file.
-    pub fn file(&self) -> &File {
-        self.staged.file()
-    }
-
-    /// The name it will have.
-    pub fn target(&self) -> &Path {
-        &self.target
-    }
-
-    /// Gives the file its name.
-    pub fn commit(self) -> Result<(), ContextError> {
-        let Self { target, existing, staged } = self;
-        let committed = staged.commit(&target, existing);
-        Ok(committed.map_err(|error| cannot(&target, error))?)
-    }
-}
-
-fn cannot(target: &Path, error: io::Error) -> PackError {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
-        _ => PackError::Write(error),
-    }
 }
 
 impl Context {
@@ -114,16 +76,7 @@ impl Context {
             threads: options.threads,
             progress: options.progress,
         };
-        options.existing.check(target).map_err(|error| cannot(target, error))?;
-        let folder = folder_of(target);
-        // Remains of killed commands; those of others are no reason to fail.
-        let _ = aci::stage::clean(folder);
-        let identity = folder.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-        let identity = identity.map_err(PackError::Write)?;
-        let mut staged = StagedFile::new_in(folder, 0o644).map_err(PackError::Write)?;
-        let packed = pack_outside(&mut staged, &pack, Some((target, identity)))?;
-        let (target, existing) = (target.to_owned(), options.existing);
-        Ok((Unnamed { target, existing, staged }, packed))
+        Ok(pack_unnamed(target, options.existing, &pack, |staged, packer| packer.pack(staged))?)
     }
 }
 
@@ -136,16 +89,13 @@ fn whitelisted(
     properties: &Properties,
 ) -> Result<Vec<u8>, ContextError> {
     let removed: BTreeSet<&[u8]> = properties.removed().collect();
-    let mut paths = BTreeSet::new();
-    for path in walk(rootfs)? {
-        paths.insert(path);
-    }
+    let mut paths: BTreeSet<_> = all(rootfs)?.into_iter().collect();
     for tree in dependencies {
         let gone = |path: &[u8]| {
             let mut ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
             removed.contains(path) || ends.any(|end| removed.contains(&path[..end]))
         };
-        paths.extend(walk(tree)?.into_iter().filter(|path| !gone(path)));
+        paths.extend(all(tree)?.into_iter().filter(|path| !gone(path)));
     }
     let mut texts = Vec::with_capacity(paths.len());
     for path in paths {
@@ -161,19 +111,11 @@ fn whitelisted(
 }
 
 /// All paths below a root.
-fn walk(root: &Path) -> Result<Vec<Vec<u8>>, ContextError> {
-    let (mut all, mut left) = (Vec::new(), vec![Vec::new()]);
-    while let Some(below) = left.pop() {
-        let folder = root.join(path_of(&below));
-        let io = |error| ContextError::io("read", &folder)(error);
-        for entry in std::fs::read_dir(&folder).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            let path = join(&below, entry.file_name().as_bytes());
-            if entry.file_type().map_err(io)?.is_dir() {
-                left.push(path.clone());
-            }
-            all.push(path);
-        }
-    }
+fn all(root: &Path) -> Result<Vec<Vec<u8>>, ContextError> {
+    let mut all = Vec::new();
+    walk(root, b"", |below, _| {
+        all.push(below.to_vec());
+        Ok(Descend::Into)
+    })?;
     Ok(all)
 }

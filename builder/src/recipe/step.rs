@@ -115,6 +115,11 @@ pub struct Copy {
 }
 
 impl Copy {
+    /// What is different in the image from what is on disk, but for owners and modes.
+    pub fn rules(&self) -> Result<Vec<Rule>, RuleError> {
+        rules("*", None, None, self.capabilities.as_ref(), &self.xattrs)
+    }
+
     /// The patterns of what is left out.
     pub fn ignored(&self) -> Ignore {
         let mut all = Ignore::default();
@@ -150,23 +155,37 @@ pub struct Change {
 impl Change {
     /// The same as the rules that are laid over a tree.
     pub fn rules(&self) -> Result<Vec<Rule>, RuleError> {
-        let mut rules = Vec::new();
+        let mut all = Vec::new();
         for pattern in self.patterns.iter().map(PathPattern::as_str) {
-            if let Some(owner) = self.owner {
-                rules.push(Rule::owner(pattern, &owner.to_string())?);
-            }
-            if let Some(mode) = self.mode {
-                rules.push(Rule::with_mode(pattern, &mode.to_string())?);
-            }
-            if let Some(capabilities) = &self.capabilities {
-                rules.push(Rule::with_capability(pattern, capabilities.as_str())?);
-            }
-            for (name, value) in self.xattrs.iter() {
-                rules.push(Rule::with_attribute(pattern, name, value)?);
-            }
+            let capabilities = self.capabilities.as_ref();
+            all.extend(rules(pattern, self.owner, self.mode, capabilities, &self.xattrs)?);
         }
-        Ok(rules)
+        Ok(all)
     }
+}
+
+/// The rules that give what a pattern means these properties.
+fn rules(
+    pattern: &str,
+    owner: Option<Ids>,
+    mode: Option<Mode>,
+    capabilities: Option<&Capabilities>,
+    xattrs: &Attributes,
+) -> Result<Vec<Rule>, RuleError> {
+    let mut rules = Vec::new();
+    if let Some(owner) = owner {
+        rules.push(Rule::owner(pattern, &owner.to_string())?);
+    }
+    if let Some(mode) = mode {
+        rules.push(Rule::with_mode(pattern, &mode.to_string())?);
+    }
+    if let Some(capabilities) = capabilities {
+        rules.push(Rule::with_capability(pattern, capabilities.as_str())?);
+    }
+    for (name, value) in xattrs.iter() {
+        rules.push(Rule::with_attribute(pattern, name, value)?);
+    }
+    Ok(rules)
 }
 
 /// A folder is made, or given owner and mode where it is there. Folders above it that are not
@@ -182,6 +201,13 @@ pub struct Directory {
     pub mode: Mode,
     /// Its attributes.
     pub xattrs: Attributes,
+}
+
+impl Directory {
+    /// What it is, as rules that are laid over it.
+    pub fn rules(&self) -> Result<Vec<Rule>, RuleError> {
+        rules("*", Some(self.owner), Some(self.mode), None, &self.xattrs)
+    }
 }
 
 /// A file is written, in the place of what is there.
@@ -202,6 +228,13 @@ pub struct File {
     pub xattrs: Attributes,
 }
 
+impl File {
+    /// What it is, as rules that are laid over it.
+    pub fn rules(&self) -> Result<Vec<Rule>, RuleError> {
+        rules("*", Some(self.owner), Some(self.mode), self.capabilities.as_ref(), &self.xattrs)
+    }
+}
+
 /// A symlink is made, in the place of what is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -212,4 +245,11 @@ pub struct Link {
     pub target: Argument,
     /// Whose it is.
     pub owner: Ids,
+}
+
+impl Link {
+    /// What it is, as rules that are laid over it.
+    pub fn rules(&self) -> Result<Vec<Rule>, RuleError> {
+        Ok(vec![Rule::owner("*", &self.owner.to_string())?])
+    }
 }

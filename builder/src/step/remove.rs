@@ -1,10 +1,8 @@
 //! Removes what a step left.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use aci::stage;
 use discovery::bundle::Host;
 use discovery::runtime::Tools;
 
@@ -32,49 +30,16 @@ pub fn remove_scratch(
 
 /// Removes it, as root of the namespace whose files they are.
 pub(super) fn clear(scratch: &Path) -> Result<(), Fault> {
-    let pile = scratch.join("pile");
     let cleared = || {
-        match fs::create_dir(&pile) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        for name in MADE {
-            put_away(&scratch.join(name), &pile)?;
-        }
-        empty(&pile)?;
-        fs::remove_dir(&pile)
+        // What was being removed when a process like this one was killed.
+        stage::clean(scratch)?;
+        MADE.iter().try_for_each(|name| {
+            let path = scratch.join(name);
+            match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => stage::remove_folder(&path),
+                _ => stage::remove(&path),
+            }
+        })
     };
     cleared().map_err(Fault::setup("empty the scratch folder"))
-}
-
-/// Removes a file, or moves a folder to the pile.
-fn put_away(path: &Path, pile: &Path) -> io::Result<()> {
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found?,
-    };
-    if !found.is_dir() {
-        return fs::remove_file(path);
-    }
-    // The number of a file is its own among those of a file system.
-    Ok(rustix::fs::rename(path, pile.join(found.ino().to_string()))?)
-}
-
-/// Removes the folders of the pile, and those in them when they have come to the pile. Attack:
-/// folders so deep in each other that no path leads there, and no stack is enough to walk them.
-fn empty(pile: &Path) -> io::Result<()> {
-    loop {
-        let mut empty = true;
-        for folder in fs::read_dir(pile)? {
-            empty = false;
-            let folder = folder?.path();
-            for entry in fs::read_dir(&folder)? {
-                put_away(&entry?.path(), pile)?;
-            }
-            fs::remove_dir(&folder)?;
-        }
-        if empty {
-            return Ok(());
-        }
-    }
 }

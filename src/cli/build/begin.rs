@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use builder::context::{Began, Begin, CopyOptions, Modes};
+use builder::context::{Began, Begin, CopyOptions};
 use builder::{Ignore, Overrides, Owner};
 use discovery::fetch::{FetchOptions, Pull, Source};
 
@@ -78,17 +78,10 @@ impl Args {
         }
         let (owner, overrides) = (Owner::of_caller(), Overrides::default());
         let bar = build.context.progress("copying", Some(0));
-        let options = CopyOptions {
-            owner: &owner,
-            overrides: &overrides,
-            ignore: &Ignore::default(),
-            skip_sockets: false,
-            one_file_system: false,
-            mtime: None,
-            modes: Modes::default(),
-            merge: false,
-            progress: &crate::cli::pack::Bar(&bar),
-        };
+        let ignore = Ignore::default();
+        let progress = crate::cli::pack::Bar(&bar);
+        let options =
+            CopyOptions { progress: &progress, ..CopyOptions::new(&owner, &overrides, &ignore) };
         let began = build.begin(Begin::Folder(path, options))?;
         bar.finish_and_clear();
         self.tell(build, began)

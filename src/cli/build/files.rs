@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use aci::ImageManifest;
 use anyhow::anyhow;
-use builder::context::{Attribute, Copied, CopyOptions, Modes, Whose};
+use builder::context::{Attribute, Copied, CopyOptions, Whose};
 use builder::manifest::Recorded;
 use builder::{Owner, capability_value, extended_attribute};
 
@@ -40,15 +40,12 @@ impl How {
         let (owner, overrides) = self.tree.changes_or(Owner::of_caller())?;
         let bar = build.context.progress("copying", Some(0));
         let options = CopyOptions {
-            owner: &owner,
-            overrides: &overrides,
-            ignore: &ignore,
             skip_sockets: self.tree.skip_sockets,
             one_file_system: self.tree.one_file_system,
             mtime: self.mtime,
-            modes: Modes::default(),
             merge: self.merge,
             progress: &Bar(&bar),
+            ..CopyOptions::new(&owner, &overrides, &ignore)
         };
         let copied = build.change(command, |change| copy(change, &options))?;
         bar.finish_and_clear();

@@ -9,8 +9,8 @@ use aci::ImageManifest;
 use aci::archive::Compression;
 use aci::stage::{self, Existing};
 use anyhow::{Context as _, anyhow};
-use builder::Packed;
-use builder::context::{Began, Unnamed, WriteOptions};
+use builder::context::{Began, WriteOptions};
+use builder::{Packed, Unnamed};
 use serde_json::{Value, json};
 
 use super::Build;
@@ -246,7 +246,7 @@ impl Pending {
     /// Gives the image its name and says nothing of it.
     pub(in crate::cli) fn commit_quietly(self) -> Result<PathBuf, Failure> {
         let target = self.image.target().to_owned();
-        self.image.commit().map_err(failed)?;
+        self.image.commit()?;
         Ok(target)
     }
 
@@ -256,7 +256,7 @@ impl Pending {
         for (path, bytes, existing) in &files {
             put(path, bytes, *existing)?;
         }
-        image.commit().map_err(failed)?;
+        image.commit()?;
         Ok(context.print(&metadata, id)?)
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
 use anyhow::anyhow;
-use builder::context::{Begin, Change, CopyOptions, Matched, Modes, RunStep};
+use builder::context::{Begin, Change, CopyOptions, Modes, RunStep};
 use builder::recipe::{self, Command, Copy, Recipe, Step, Test};
 use builder::step::{Network, StepMount};
-use builder::{Ignore, Overrides, Owner, Rule, capability_value, extended_attribute};
+use builder::{Ignore, Overrides, Owner, Rule};
 
 use super::super::go::{Workspace, failed};
 use super::super::{Build, run};
@@ -133,15 +133,10 @@ impl Steps<'_> {
         progress: &'o dyn builder::Progress,
     ) -> CopyOptions<'o> {
         CopyOptions {
-            owner,
-            overrides,
-            ignore,
-            skip_sockets: false,
-            one_file_system: false,
             mtime: Some(self.resolved.epoch),
-            modes: Modes::default(),
             merge: true,
             progress,
+            ..CopyOptions::new(owner, overrides, ignore)
         }
     }
 
@@ -159,13 +154,8 @@ impl Steps<'_> {
                 let meant = |below: &[u8], folder| {
                     wanted.patterns.iter().any(|one| one.matches(below, folder))
                 };
-                let owner = wanted.owner.map(|ids| (ids.uid(), ids.gid()));
-                let mode = wanted.mode.map(|mode| mode.bits());
-                let capabilities = wanted.capabilities.as_ref();
-                let attributes =
-                    attributes(&wanted.xattrs, capabilities.map(|caps| caps.as_str()))?;
-                let matched = Matched { owner, mode, attributes };
-                match change.set_matching(&meant, &matched).map_err(failed)? {
+                let rules = Overrides(wanted.rules()?);
+                match change.set_matching(&meant, &rules).map_err(failed)? {
                     0 => Err(anyhow!("nothing in the image is meant by its patterns").into()),
                     _ => Ok(()),
                 }
@@ -174,42 +164,18 @@ impl Steps<'_> {
                 let path = PathBuf::from(wanted.path.to_string());
                 self.change(|change| change.directory(&path, self.resolved.epoch).map_err(failed))?;
                 self.change(|change| {
-                    let below = wanted.path.below_root().as_bytes();
-                    let attributes = attributes(&wanted.xattrs, None)?;
-                    let owner = Some((wanted.owner.uid(), wanted.owner.gid()));
-                    let matched = Matched { owner, mode: Some(wanted.mode.bits()), attributes };
-                    change.set_one(below, &matched).map_err(failed)
+                    change.set_one(&path, &Overrides(wanted.rules()?)).map_err(failed)
                 })
             }
             Step::File(wanted) => {
-                let capabilities = wanted.capabilities.as_ref();
-                let rules = [Rule::mode(&format!("*={:o}", wanted.mode.bits()))?];
-                let mut rules = rules.to_vec();
-                rules.extend(
-                    capabilities
-                        .map(|caps| Rule::capability(&format!("*={}", caps.as_str())))
-                        .transpose()?,
-                );
-                for (name, value) in wanted.xattrs.iter() {
-                    rules.push(Rule::attribute(&format!("*:{name}={value}"))?);
-                }
-                let owner = Owner::Fixed { uid: wanted.owner.uid(), gid: wanted.owner.gid() };
-                self.made(&wanted.path.to_string(), &owner, rules, |path| {
-                    aci::stage::write(
-                        path,
-                        wanted.content.as_bytes(),
-                        0o644,
-                        aci::stage::Existing::Refuse,
-                    )
+                let existing = aci::stage::Existing::Refuse;
+                self.made(&wanted.path.to_string(), wanted.rules()?, |path| {
+                    aci::stage::write(path, wanted.content.as_bytes(), 0o644, existing)
                 })
             }
-            Step::Link(wanted) => {
-                let owner = Owner::Fixed { uid: wanted.owner.uid(), gid: wanted.owner.gid() };
-                let target = wanted.target.as_str().to_owned();
-                self.made(&wanted.path.to_string(), &owner, Vec::new(), |path| {
-                    std::os::unix::fs::symlink(&target, path)
-                })
-            }
+            Step::Link(wanted) => self.made(&wanted.path.to_string(), wanted.rules()?, |path| {
+                std::os::unix::fs::symlink(wanted.target.as_str(), path)
+            }),
         }
     }
 
@@ -225,18 +191,11 @@ impl Steps<'_> {
     }
 
     fn copy(&self, change: &mut Change<'_>, copy: &Copy) -> Result<(), Failure> {
-        let mut rules = Vec::new();
-        if let Some(capabilities) = &copy.capabilities {
-            rules.push(Rule::capability(&format!("*={}", capabilities.as_str()))?);
-        }
-        for (name, value) in copy.xattrs.iter() {
-            rules.push(Rule::attribute(&format!("*:{name}={value}"))?);
-        }
+        let overrides = Overrides(copy.rules()?);
         let owner = Owner::from(copy.owner);
         let ignore = copy.ignored();
         for (source, target) in copy.sources.targets(&copy.to) {
             let path = self.plan.folder.join(source.as_path());
-            let overrides = Overrides(rules.clone());
             let bar = self.build.context.progress("copying", Some(0));
             let progress = Bar(&bar);
             let mut options = self.options(&owner, &overrides, &ignore, &progress);
@@ -254,16 +213,15 @@ impl Steps<'_> {
     fn made(
         &self,
         to: &str,
-        owner: &Owner,
         rules: Vec<Rule>,
         make: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<(), Failure> {
         let folder = Workspace::new(&self.build.work)?;
         let path = folder.path().join("file");
         make(&path)?;
-        let (overrides, ignore) = (Overrides(rules), Ignore::default());
+        let (owner, overrides, ignore) = (Owner::Keep, Overrides(rules), Ignore::default());
         self.change(|change| {
-            let options = self.options(owner, &overrides, &ignore, &());
+            let options = self.options(&owner, &overrides, &ignore, &());
             change.copy(&path, Path::new(to), &options).map_err(failed)?;
             Ok(())
         })
@@ -438,18 +396,4 @@ fn told(step: &Step) -> String {
         Step::File(file) => format!("file {}", file.path),
         Step::Link(link) => format!("link {}", link.path),
     }
-}
-
-/// Name and value of an extended attribute.
-type Pair = (Vec<u8>, Vec<u8>);
-
-fn attributes(all: &recipe::Attributes, capabilities: Option<&str>) -> Result<Vec<Pair>, Failure> {
-    let mut pairs = Vec::new();
-    for (name, value) in all.iter() {
-        pairs.push(extended_attribute(&format!("{name}={value}"))?);
-    }
-    if let Some(capabilities) = capabilities {
-        pairs.push((b"security.capability".to_vec(), capability_value(capabilities)?));
-    }
-    Ok(pairs)
 }
