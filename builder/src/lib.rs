@@ -40,7 +40,7 @@ pub use capability::{CapabilityError, parse as capability_value};
 pub use error::{PackError, Problem, ProblemKind};
 pub use exec::{ExecFault, ExecWarning};
 pub use ignore::{Ignore, PatternError};
-pub use overrides::{Overrides, Rule, RuleError, extended_attribute};
+pub use overrides::{Overrides, Rule, RuleError, extended_attribute, read_mode};
 pub use owner::{Owner, OwnerMap, OwnerMapError, OwnerMapFault, read_owner_map};
 pub use pack::{PackOptions, Packed, Packer, Progress, Unnamed, pack, pack_file, pack_into};
 pub use source::{Source, SourceError};

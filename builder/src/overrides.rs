@@ -198,7 +198,7 @@ pub(crate) fn ids(text: &str) -> Option<(u32, u32)> {
 }
 
 /// A mode in octal digits.
-pub(crate) fn read_mode(text: &str) -> Result<u32, RuleError> {
+pub fn read_mode(text: &str) -> Result<u32, RuleError> {
     let number = u32::from_str_radix(text, 8).ok();
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let number = number.filter(|&number| digits && number <= 0o7777);

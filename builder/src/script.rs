@@ -105,31 +105,30 @@ impl Line {
     pub fn column(&self) -> usize {
         self.words.first().map_or(1, |word| word.column)
     }
+}
 
-    /// `words`, which are those of this line, with `--` before what `run` and `set-exec` are to run:
-    /// options of that program are not ours. `with_value` are the options of `run` that take a
-    /// value in the next word.
-    pub fn with_dashes(&self, mut words: Vec<OsString>, with_value: &[&str]) -> Vec<OsString> {
-        let runs = |word: &OsString| word == "run" || word == "set-exec";
-        let Some(command) = words.iter().position(runs).filter(|&at| {
-            // A word before it that is no option is the command.
-            words[..at].iter().all(|word| word.as_encoded_bytes().starts_with(b"-"))
-        }) else {
+/// The words of a command with `--` before what `run` and `set-exec` are to run: options of that
+/// program are not ours. `with_value` are the options of `run` that take a value in the next word.
+pub fn with_dashes(mut words: Vec<OsString>, with_value: &[&str]) -> Vec<OsString> {
+    let runs = |word: &OsString| word == "run" || word == "set-exec";
+    let Some(command) = words.iter().position(runs).filter(|&at| {
+        // A word before it that is no option is the command.
+        words[..at].iter().all(|word| word.as_encoded_bytes().starts_with(b"-"))
+    }) else {
+        return words;
+    };
+    let mut at = command + 1;
+    while let Some(word) = words.get(at) {
+        if word == "--" {
             return words;
-        };
-        let mut at = command + 1;
-        while let Some(word) = words.get(at) {
-            if word == "--" {
-                return words;
-            }
-            if !word.as_encoded_bytes().starts_with(b"-") {
-                words.insert(at, "--".into());
-                return words;
-            }
-            at += if with_value.iter().any(|name| word == name) { 2 } else { 1 };
         }
-        words
+        if !word.as_encoded_bytes().starts_with(b"-") {
+            words.insert(at, "--".into());
+            return words;
+        }
+        at += if with_value.iter().any(|name| word == name) { 2 } else { 1 };
     }
+    words
 }
 
 struct Lexer<'a> {
@@ -373,7 +372,7 @@ mod tests {
             let script = Script::parse(text.as_bytes(), &BTreeMap::new()).unwrap();
             let line = &script.lines()[0];
             let words = line.words.iter().map(|word| word.text.clone().into()).collect();
-            let words = line.with_dashes(words, &["--engine"]);
+            let words = with_dashes(words, &["--engine"]);
             let words: Vec<String> =
                 words.into_iter().map(|word| word.into_string().unwrap()).collect();
             assert_eq!(words.join(" "), wanted);

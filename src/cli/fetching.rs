@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use aci::Reference;
 use aci::manifest::Dependency;
+use aci::{ImageId, Reference};
 use discovery::fetch::{FetchOptions, Fetched, Pull, Source, SourceError, Trust};
 use discovery::store::{StoreError, StoredImage, Wanted};
 use discovery::{Client, Store};
@@ -83,25 +83,35 @@ pub(super) fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
     texts.iter().map(|text| text.parse().map_err(usage)).collect()
 }
 
-/// The dependency that means exactly the image that a reference leads to now: with the ID and the
-/// size of what the store has, or of what is fetched, in either case verified.
-pub(super) fn pinned(
+/// Opens the image of a reference, locked against removal: what the store has of this ID, where one
+/// is given; else what the store has of that name, or what is fetched. In either case it is verified.
+pub(super) fn open_pinned(
     context: &Context,
     reference: &Reference,
-    pull: Option<Pull>,
-) -> Result<Dependency, Failure> {
+    id: Option<&ImageId>,
+) -> Result<StoredImage, Failure> {
+    if let Some(id) = id
+        && let Some(stored) = context.store()?.open_image(id).map_err(super::client::failure)?
+    {
+        return Ok(stored);
+    }
     let source = Source::Name(reference.clone());
-    let how = FetchingOptions { pull: pull.or(Some(Pull::New)), parallel: None, max_size: None };
+    let how = FetchingOptions { pull: Some(Pull::New), parallel: None, max_size: None };
     let fetcher = Fetcher::new(context, how.options(context), std::slice::from_ref(&source))?;
     let fetched = fetcher.fetch(&source)?;
-    let record = &fetched.imported.record;
-    Ok(Dependency {
+    image::open_id(&fetcher.store, &fetched.imported.record.image_id)
+}
+
+/// The dependency that means exactly this image, by the labels that were asked for.
+pub(super) fn pinned(reference: &Reference, image: &StoredImage) -> Dependency {
+    let record = image.record();
+    Dependency {
         image_name: record.name.clone(),
         image_id: Some(record.image_id.clone()),
         labels: reference.labels().clone(),
         size: Some(record.file_bytes),
         extra: Default::default(),
-    })
+    }
 }
 
 /// Brings images into the store, and says what is done and what came of it.

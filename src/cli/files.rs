@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use aci::stage::Existing;
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Kind};
@@ -49,9 +50,29 @@ pub(super) fn in_json(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()
 }
 
+/// `NAME=VALUE`, for clap.
+pub(super) fn pair<T: for<'t> From<&'t str>>(text: &str) -> Result<(String, T), String> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
+}
+
+/// Writes a small file, all or nothing.
+pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
+    aci::stage::write(path, bytes, 0o644, existing)
+        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(Failure::from)
+}
+
+/// `app.aci.spdx.json` for `app.aci`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// `app.aci.asc` for `app.aci`.
 pub(super) fn signature_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".asc");
-    name.into()
+    beside(path, ".asc")
 }

@@ -107,6 +107,26 @@ fn recipe_keeps_what_commands_have_made() {
     run(&sandbox, "\"$GANTRY\" rebuild --check a/web.aci a/web.toml").ok();
 }
 
+/// Two steps copy one folder, and the later one leaves out what the earlier one takes.
+#[test]
+fn recipe_does_a_step_again_for_a_file_that_a_later_one_leaves_out() {
+    let sandbox = sandbox();
+    if !prepare(&sandbox, "a") {
+        return;
+    }
+    let steps = "[[step]]\ncopy = \"site\"\nto = \"/one\"\n\n[[step]]\nrun = [\"/bin/true\"]\n\n\
+        [[step]]\ncopy = \"site\"\nto = \"/two\"\nignore = [\"*.html\"]\n";
+    let steps = steps.replace("/bin/true", "/bin/busybox\", \"true");
+    let text = format!(
+        "name = \"example.com/web\"\n[base]\ntar = \"base.tar\"\n\n{steps}\n[[output]]\nfile = \"web.aci\"\n"
+    );
+    sandbox.write("a/web.toml", text);
+    run(&sandbox, "\"$GANTRY\" build recipe a/web.toml").ok();
+    sandbox.write("a/site/index.html", "changed");
+    run(&sandbox, "\"$GANTRY\" build recipe a/web.toml").ok();
+    run(&sandbox, "\"$GANTRY\" rebuild --check a/web.aci a/web.toml").ok();
+}
+
 #[test]
 fn recipe_with_a_lock_file_takes_nothing_else() {
     let sandbox = sandbox();

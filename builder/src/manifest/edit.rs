@@ -100,7 +100,8 @@ impl Edit {
         Ok(editor.finish())
     }
 
-    fn make(&self, editor: &mut Editor) -> Result<(), EditFault> {
+    /// Makes this edit among others.
+    pub fn make(&self, editor: &mut Editor) -> Result<(), EditFault> {
         let text = |text: &str| json!(text).to_string();
         let list = |name: &str| path(&[name]);
         match self {
@@ -235,7 +236,7 @@ fn add_dependency(
     let text = serde_json::to_string(dependency).map_err(|e| EditFault::Value(e.to_string()))?;
     let one: Value = serde_json::from_str(&text).map_err(|e| EditFault::Value(e.to_string()))?;
     let same = |other: &Value| {
-        other["imageName"] == one["imageName"] && (!another || labels_of(other) == labels_of(&one))
+        if another { same_dependency(&one)(other) } else { other["imageName"] == one["imageName"] }
     };
     let list = JsonPath::default().key("dependencies");
     editor.drop_others(&list, same)?;
@@ -246,6 +247,11 @@ fn add_dependency(
 fn has(dependency: &Value, label: &Label) -> bool {
     let mut labels = dependency["labels"].as_array().into_iter().flatten();
     labels.any(|one| one["name"] == label.name.as_str() && one["value"] == label.value.as_str())
+}
+
+/// Finds the dependencies of the name and the labels of this one, whatever the order of these.
+pub fn same_dependency(one: &Value) -> impl Fn(&Value) -> bool {
+    move |other| other["imageName"] == one["imageName"] && labels_of(other) == labels_of(one)
 }
 
 /// The labels of a dependency, whatever their order.

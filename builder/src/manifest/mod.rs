@@ -8,7 +8,7 @@ use aci::Severity;
 use aci::archive::{ImageFinding, Validated, validate_manifest};
 use aci::{ImageManifest, JsonPath};
 
-pub use edit::{Edit, dependency};
+pub use edit::{Edit, dependency, same_dependency};
 pub use editor::{EditFault, Editor, named};
 pub use history::{Recorded, record};
 

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use aci::ImageManifest;
 use anyhow::anyhow;
 use builder::context::{Attribute, Copied, CopyOptions, Whose};
 use builder::manifest::Recorded;
-use builder::{Owner, capability_value, extended_attribute};
+use builder::{Owner, capability_value, extended_attribute, read_mode};
 
 use super::Build;
 use super::go::{failed, words};
@@ -152,8 +151,7 @@ impl RemoveArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
         let command = with_paths(&["remove"], &self.paths);
         let context = build.open()?;
-        let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?);
-        let manifest = manifest.map_err(|error| anyhow!("{error}"))?;
+        let manifest = Build::manifest(&context)?;
         let dependencies = super::run::render(build, &manifest, false)?;
         let mut change = context.change().map_err(failed)?;
         let mut paths = self.paths.iter();
@@ -214,11 +212,7 @@ pub(crate) struct ChmodArgs {
 
 impl ChmodArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        let digits = self.mode.bytes().all(|b| b.is_ascii_digit());
-        let mode = u32::from_str_radix(&self.mode, 8).ok().filter(|&mode| digits && mode <= 0o7777);
-        let mode = mode.ok_or_else(|| {
-            anyhow!("{:?} is no mode: write it in octal digits, 0 to 7777", self.mode)
-        })?;
+        let mode = read_mode(&self.mode)?;
         let start: &[&str] = if self.recursive { &["chmod", "-R"] } else { &["chmod"] };
         let mut command = words(start);
         command.extend(with_paths(&[&self.mode], &self.paths));

@@ -3,14 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
+use aci::ImageManifest;
 use aci::archive::ImageFinding;
 use anyhow::anyhow;
 use builder::context::{Attend, Began, Begin, BeginOptions, Change, ContextError};
 use builder::manifest::{Edit, Recorded};
 use builder::step::remove_scratch;
 
+use super::image::plain;
 use super::write::{Output, Pending};
 use super::{BuildOptions, Command, run};
+use crate::cli::files::read_some;
 use crate::cli::{Context, Failure, Kind, running};
 
 /// Runs build commands.
@@ -42,12 +45,10 @@ impl<'a> Build<'a> {
     /// The commands of a script: on a context of their own, and nothing is there before the end.
     pub(super) fn of_script(&self, work: &Path) -> Self {
         Self {
-            context: self.context,
-            work: work.to_owned(),
             history: self.history,
-            options: BuildOptions::default(),
             pending: Some(RefCell::default()),
             depth: Cell::new(self.depth.get() + 1),
+            ..self.of_recipe(work)
         }
     }
 
@@ -91,27 +92,8 @@ impl<'a> Build<'a> {
             );
         }
         let work = Workspace::new(aci::stage::folder_of(file))?;
-        let build = Self {
-            context: self.context,
-            work: work.path().to_owned(),
-            history: self.history,
-            options: BuildOptions::default(),
-            pending: None,
-            depth: Cell::new(0),
-        };
-        let mut start = Vec::new();
-        std::io::Read::read_to_end(
-            &mut std::io::Read::take(
-                std::fs::File::open(file).map_err(|error| {
-                    Failure::from(
-                        anyhow::Error::new(error)
-                            .context(format!("cannot read {}", file.display())),
-                    )
-                })?,
-                16,
-            ),
-            &mut start,
-        )?;
+        let build = Self { history: self.history, ..self.of_recipe(work.path()) };
+        let start = read_some(file, 16).map_err(|failure| plain(failure, file))?;
         let began = build.begin(Begin::Archive(file))?;
         if !matches!(began, Began::Image(_)) {
             return Err(
@@ -179,6 +161,12 @@ impl<'a> Build<'a> {
         };
         let attend = Attend { waiting: &waiting, clear: &clear };
         builder::context::Context::open(&self.work, &attend).map_err(failed)
+    }
+
+    /// The manifest of a context.
+    pub(super) fn manifest(context: &builder::context::Context) -> Result<ImageManifest, Failure> {
+        let text = context.manifest().map_err(failed)?;
+        ImageManifest::from_json(&text).map_err(|error| anyhow!("{error}").into())
     }
 
     pub(super) fn begin(&self, begin: Begin<'_>) -> Result<Began, Failure> {

@@ -12,7 +12,7 @@ use super::Build;
 use super::go::words;
 use super::image::plain;
 use crate::cli::Failure;
-use crate::cli::fetching::pinned;
+use crate::cli::fetching::{open_pinned, pinned};
 use crate::cli::files::read_small;
 
 /// Add and remove isolators: limits and privileges of the app
@@ -153,7 +153,7 @@ impl DependencyArgs {
                             true => {
                                 command.push(word("--pin"));
                                 let reference = Reference::new(named.image_name, named.labels);
-                                pinned(build.context, &reference, None)?
+                                pinned(&reference, &open_pinned(build.context, &reference, None)?)
                             }
                         }
                     }

@@ -5,30 +5,25 @@ use std::path::{Path, PathBuf};
 
 use aci::{ImageManifest, Limits, Reference};
 use anyhow::anyhow;
-use builder::context::{Ran, RunStep};
+use builder::context::{Change, Ran, RunStep};
 use builder::manifest::Recorded;
 use builder::step::{self, Engine, Helper, Network, StepMount};
-use discovery::fetch::{FetchOptions, Pull, Source};
 use discovery::render::{Files, Shape};
 use discovery::runtime::program_in;
 
 use super::Build;
 use super::go::{failed, words};
-use crate::cli::client::failure;
-use crate::cli::fetching::Fetcher;
+use crate::cli::Failure;
+use crate::cli::fetching::open_pinned;
+use crate::cli::files::pair;
 use crate::cli::image::render::unrendered;
 use crate::cli::running::{host, search_path, tools};
-use crate::cli::{Failure, image};
 
 /// Where dependencies are rendered, in the folder of the build.
 const DEPENDENCIES: &str = ".acbuild/dependencies";
 
 /// Where commands are looked for where the image says nothing else.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// What a user without subordinate IDs should know.
-pub(super) const FAKED: &str = "note: you have no subordinate IDs (subuid(5)): all that the command \
-    made is root's in the image";
 
 /// Run a command in the image, and keep what it changes
 ///
@@ -74,13 +69,13 @@ struct With {
     #[arg(long = "cache", value_name = "PATH")]
     caches: Vec<PathBuf>,
     /// Show a file at /run/secrets/NAME, and keep it out of the image
-    #[arg(long = "secret", value_name = "NAME=FILE", value_parser = pair)]
+    #[arg(long = "secret", value_name = "NAME=FILE", value_parser = pair::<PathBuf>)]
     secrets: Vec<(String, PathBuf)>,
     /// Mount a file or folder of this machine: HOST:PATH[:ro]
     #[arg(long = "mount", value_name = "HOST:PATH[:ro]", value_parser = mount)]
     mounts: Vec<(PathBuf, PathBuf, bool)>,
     /// Set a variable for this command alone
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair::<PathBuf>)]
     variables: Vec<(String, PathBuf)>,
 }
 
@@ -153,28 +148,25 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     fn run(self, build: &Build<'_>, recorded: &[Recorded]) -> Result<(), Failure> {
         let context = build.open()?;
-        let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?)
-            .map_err(|error| anyhow!("{error}"))?;
-        let dependencies = render(build, &manifest, self.insecure)?;
-        let environment = self.with.environment(&manifest);
-        let mounts = self.with.mounts(build)?;
-        let (host, tools) = (host(), tools());
+        let manifest = Build::manifest(&context)?;
         let mut change = context.change().map_err(failed)?;
-        let ran = change.run(&RunStep {
-            helper: &step_helper(),
-            host: &host,
-            tools: &tools,
-            dependencies: &dependencies,
+        let ran = Execution {
             command: self.command,
-            environment: &environment,
+            environment: &self.with.environment(&manifest),
             working_directory: self.working_directory,
             network: if self.with.net { Network::Host } else { Network::None },
-            mounts: &mounts,
-            hostname: "build",
-            engine: self.engine.clone(),
-        });
-        let ran = ran.map_err(failed)?;
-        self.told(build, &ran);
+            mounts: &self.with.mounts(build)?,
+            dependencies: &render(build, &manifest, self.insecure)?,
+            engine: self.engine,
+        }
+        .run(build, &mut change)?;
+        if ran.removed > 0 {
+            build.context.note(format_args!(
+                "{} of the dependencies' files and folders were removed: the path whitelist will leave \
+                 them out",
+                ran.removed
+            ));
+        }
         if ran.code != 0 {
             if !self.with.net {
                 build.context.note(
@@ -189,19 +181,55 @@ impl Wanted<'_> {
         }
         build.finish(change, recorded)
     }
+}
 
-    fn told(&self, build: &Build<'_>, ran: &Ran) {
+/// A command, with all it is to have.
+pub(super) struct Execution<'a> {
+    pub(super) command: &'a [OsString],
+    pub(super) environment: &'a [(OsString, OsString)],
+    pub(super) working_directory: &'a Path,
+    pub(super) network: Network,
+    pub(super) mounts: &'a [StepMount],
+    /// The rendered root file systems of the dependencies, topmost first.
+    pub(super) dependencies: &'a [PathBuf],
+    pub(super) engine: Engine,
+}
+
+impl Execution<'_> {
+    /// Runs it in the image, and says what the user should know.
+    pub(super) fn run(self, build: &Build<'_>, change: &mut Change<'_>) -> Result<Ran, Failure> {
+        let ran = change.run(&RunStep {
+            helper: &step_helper(),
+            host: &host(),
+            tools: &tools(),
+            dependencies: self.dependencies,
+            command: self.command,
+            environment: self.environment,
+            working_directory: self.working_directory,
+            network: self.network,
+            mounts: self.mounts,
+            hostname: "build",
+            engine: self.engine,
+        });
+        let ran = ran.map_err(failed)?;
         if ran.faked_owners {
-            build.context.note(FAKED);
+            build.context.note(
+                "note: you have no subordinate IDs (subuid(5)): all that the command made is root's \
+                 in the image",
+            );
         }
-        if ran.removed > 0 {
-            build.context.note(format_args!(
-                "{} of the dependencies' files and folders were removed: the path whitelist will leave \
-                 them out",
-                ran.removed
-            ));
-        }
+        Ok(ran)
     }
+}
+
+/// Sets a variable, in the place of one of its name.
+pub(super) fn set(
+    environment: &mut Vec<(OsString, OsString)>,
+    name: &str,
+    value: impl Into<OsString>,
+) {
+    environment.retain(|(other, _)| other != OsStr::new(name));
+    environment.push((name.into(), value.into()));
 }
 
 impl With {
@@ -223,8 +251,7 @@ impl With {
     fn environment(&self, manifest: &ImageManifest) -> Vec<(OsString, OsString)> {
         let mut all = environment(manifest);
         for (name, value) in &self.variables {
-            all.retain(|(other, _)| other != OsStr::new(name));
-            all.push((name.into(), value.into()));
+            set(&mut all, name, value);
         }
         all
     }
@@ -292,24 +319,10 @@ pub(super) fn render(
         return Ok(trees);
     }
     let context = build.context.with_insecure(insecure);
-    let store = context.store()?;
     for dependency in manifest.dependencies.iter().rev() {
         let (name, labels) = (dependency.image_name.clone(), dependency.labels.clone());
         let reference = Reference::new(name, labels);
-        let pinned = match &dependency.image_id {
-            Some(id) => store.open_image(id).map_err(failure)?,
-            None => None,
-        };
-        let stored = match pinned {
-            Some(stored) => stored,
-            None => {
-                let source = Source::Name(reference.clone());
-                let options = FetchOptions { pull: Pull::New, ..FetchOptions::default() };
-                let fetcher = Fetcher::new(&context, options, std::slice::from_ref(&source))?;
-                let fetched = fetcher.fetch(&source)?;
-                image::open_id(&fetcher.store, &fetched.imported.record.image_id)?
-            }
-        };
+        let stored = open_pinned(&context, &reference, dependency.image_id.as_ref())?;
         let record = stored.record();
         let unlike = dependency.image_id.as_ref().is_some_and(|id| *id != record.image_id)
             || dependency.size.is_some_and(|size| size != record.file_bytes);
@@ -363,13 +376,6 @@ pub(super) fn engine(name: &str) -> Result<Engine, Failure> {
         "runc" => Engine::Runc(find("runc")?),
         _ => Engine::Namespaces,
     })
-}
-
-pub(super) fn pair(text: &str) -> Result<(String, PathBuf), String> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }
 
 fn mount(text: &str) -> Result<(PathBuf, PathBuf, bool), String> {

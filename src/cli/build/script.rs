@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use builder::script::{Line, Script};
+use builder::script::{Line, Script, with_dashes};
 
 use super::go::Workspace;
+use super::image::plain;
 use super::{Build, BuildOptions, Command, expand, parse, usage_code};
-use crate::cli::files::read_small;
+use crate::cli::files::{pair, read_small};
 use crate::cli::{Failure, Kind};
 
 /// The largest script.
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The value of ${NAME} in the script, which knows no other variables
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     variables: Vec<(String, String)>,
     /// Paths in the script begin in this folder [default: the script's own]
     #[arg(long, value_name = "DIR")]
@@ -79,10 +80,8 @@ impl Args {
     /// Reads all of the script; every fault in it is told.
     fn read(&self) -> Result<Vec<Step>, Failure> {
         let file = self.file.display();
-        let text = read_small(&self.file, MAX_BYTES).map_err(|failure| match failure {
-            Failure::Error(_, error) => Failure::new(Kind::Failed, error),
-            other => other,
-        })?;
+        let text =
+            read_small(&self.file, MAX_BYTES).map_err(|failure| plain(failure, &self.file))?;
         let variables: BTreeMap<String, String> = self.variables.iter().cloned().collect();
         let script = Script::parse(&text, &variables).map_err(|faults| {
             let faults: Vec<String> =
@@ -138,7 +137,7 @@ impl Args {
 fn step(line: &Line) -> Result<Step, (String, u8)> {
     let mut words: Vec<OsString> = line.words.iter().map(|word| word.text.clone().into()).collect();
     expand(&mut words).map_err(|fault| (fault, 3))?;
-    let words = line.with_dashes(
+    let words = with_dashes(
         words,
         &["--engine", "--working-dir", "--cache", "--secret", "--mount", "--env"],
     );
@@ -180,11 +179,4 @@ impl Drop for Stay {
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let real = path.canonicalize().with_context(|| format!("cannot go to {}", path.display()))?;
     Ok(real)
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }

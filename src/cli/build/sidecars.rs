@@ -13,6 +13,7 @@ use builder::sbom::{Sbom, SbomLimits, SbomOptions};
 use builder::{Packed, UtcTime};
 use serde_json::{Value, json};
 
+use crate::cli::files::beside;
 use crate::cli::{Context, Failure};
 
 /// What is to be written beside an image.
@@ -60,12 +61,6 @@ impl Sidecars {
         let all = [(self.sbom, ".spdx.json"), (self.provenance, ".intoto.json")];
         all.iter().filter(|(wanted, _)| *wanted).map(|(_, suffix)| beside(target, suffix)).collect()
     }
-}
-
-fn beside(target: &Path, suffix: &str) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn sbom(context: &Context, packed: &Packed, image: impl Read) -> Result<Vec<u8>, Failure> {

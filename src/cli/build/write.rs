@@ -5,9 +5,8 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use aci::ImageManifest;
 use aci::archive::Compression;
-use aci::stage::{self, Existing};
+use aci::stage::Existing;
 use anyhow::{Context as _, anyhow};
 use builder::context::{Began, WriteOptions};
 use builder::{Packed, Unnamed};
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use super::Build;
 use super::go::failed;
 use super::sidecars::{Inputs, Sidecars};
-use crate::cli::files::{in_json, signature_beside};
+use crate::cli::files::{in_json, put, signature_beside};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::pack::Bar;
 use crate::cli::sign::signer;
@@ -163,8 +162,7 @@ impl Build<'_> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut dependencies = Vec::new();
         if context.wants_dependencies().map_err(failed)? {
-            let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?);
-            let manifest = manifest.map_err(|error| anyhow!("{error}"))?;
+            let manifest = Self::manifest(&context)?;
             dependencies = super::run::render(self, &manifest, false)?;
         }
         let bar = self.context.progress("writing", Some(0));
@@ -259,12 +257,6 @@ impl Pending {
         image.commit()?;
         Ok(context.print(&metadata, id)?)
     }
-}
-
-fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
-    stage::write(path, bytes, 0o644, existing)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(Failure::from)
 }
 
 /// A file from its beginning, whatever its position is.

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 pub(super) use tree::TreeArgs;
 
 use super::fetching;
-use super::files::{in_json, read_small};
+use super::files::{in_json, pair, put, read_small};
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
 
@@ -111,10 +111,10 @@ struct ManifestArgs {
     #[arg(long, value_name = "PATH")]
     working_dir: Option<String>,
     /// Run with this environment variable
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     environment: Vec<(String, String)>,
     /// An annotation, as homepage=https://example.com
-    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     annotations: Vec<(String, String)>,
     /// Depend on this image, of which ID and size are looked up: in the store, or where it is
     /// published; it is verified. NAME[:VERSION][,LABEL=VALUE…]
@@ -253,10 +253,10 @@ impl Args {
             "warnings": packed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         if let Some(file) = &self.digest_file {
-            write(file, format!("{id}\n").as_bytes())?;
+            put(file, format!("{id}\n").as_bytes(), Existing::Replace)?;
         }
         if let Some(file) = &self.metadata_file {
-            write(file, format!("{metadata:#}\n").as_bytes())?;
+            put(file, format!("{metadata:#}\n").as_bytes(), Existing::Replace)?;
         }
         Ok(context.print(&metadata, id)?)
     }
@@ -284,7 +284,8 @@ impl ManifestArgs {
             (None, Some(name)) => {
                 let mut manifest = self.manifest(name)?;
                 for reference in &self.dependencies {
-                    let dependency = fetching::pinned(context, reference, None)?;
+                    let image = fetching::open_pinned(context, reference, None)?;
+                    let dependency = fetching::pinned(reference, &image);
                     let id = dependency.image_id.as_ref().map(ToString::to_string);
                     context
                         .note(format_args!("depends on {reference}: {}", id.unwrap_or_default()));
@@ -371,19 +372,6 @@ fn label(name: &str, value: &str) -> Result<Label, Failure> {
 
 fn identifier(text: &str) -> Result<Identifier, Failure> {
     text.parse().map_err(|error: aci::NameError| Failure::new(Kind::Usage, error))
-}
-
-fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    aci::stage::write(file, bytes, 0o644, Existing::Replace)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(())
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }
 
 pub(super) struct Bar<'a>(pub(super) &'a ProgressBar);

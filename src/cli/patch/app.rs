@@ -4,7 +4,8 @@ use aci::JsonPath;
 use aci::manifest::{MountPoint, Port};
 use serde_json::{Value, json};
 
-use super::{Failure, pair};
+use super::Failure;
+use crate::cli::files::pair;
 use builder::manifest::{Editor, named, path};
 
 #[derive(clap::Args)]
@@ -29,7 +30,7 @@ pub(super) struct AppEdits {
     #[arg(long, value_name = "PATH")]
     working_dir: Option<String>,
     /// Add or replace an environment variable
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     environment: Vec<(String, String)>,
     /// Remove an environment variable
     #[arg(long, value_name = "NAME")]
@@ -59,13 +60,13 @@ pub(super) struct AppEdits {
     #[arg(long, value_name = "NAME")]
     remove_port: Vec<String>,
     /// Add or replace an annotation of the user's own
-    #[arg(long = "user-annotation", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "user-annotation", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     user_annotations: Vec<(String, String)>,
     /// Remove an annotation of the user's own
     #[arg(long, value_name = "NAME")]
     remove_user_annotation: Vec<String>,
     /// Add or replace a label of the user's own
-    #[arg(long = "user-label", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "user-label", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     user_labels: Vec<(String, String)>,
     /// Remove a label of the user's own
     #[arg(long, value_name = "NAME")]
@@ -193,7 +194,7 @@ fn put_named(
 
 /// `EVENT=EXEC`, where EXEC is a list of words in JSON, or one program without arguments.
 fn handler(text: &str) -> Result<(String, Value), String> {
-    let (event, exec) = pair(text)?;
+    let (event, exec): (_, String) = pair(text)?;
     if !exec.starts_with('[') {
         return Ok((event, json!([exec])));
     }

@@ -174,14 +174,6 @@ fn assignment(text: &str) -> Result<(JsonPath, String), String> {
     Err(fault)
 }
 
-/// `NAME=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,9 @@ use aci::manifest::Dependency;
 use aci::{AcVersion, Document, Identifier, ImageId, Label, Labels, Name, Reference};
 use serde_json::{Value, json};
 
-use super::{Failure, pair};
-use builder::manifest::{Editor, named, path};
+use super::Failure;
+use crate::cli::files::pair;
+use builder::manifest::{Edit, Editor, named, path, same_dependency};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "The image")]
@@ -26,7 +27,7 @@ pub(super) struct NameEdits {
     #[arg(long, value_name = "NAME")]
     remove_label: Vec<Identifier>,
     /// Add or replace an annotation
-    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     annotations: Vec<(String, String)>,
     /// Remove an annotation
     #[arg(long, value_name = "NAME")]
@@ -72,12 +73,7 @@ impl NameEdits {
             }
         }
         for wanted in &self.remove_dependency {
-            let what = format!("dependency {wanted}");
-            let fits = |one: &Value| {
-                let mut labels = wanted.labels().iter();
-                one["imageName"] == wanted.name().as_str() && labels.all(|label| has(one, label))
-            };
-            editor.remove_items(&path(&["dependencies"]), &what, fits)?;
+            Edit::RemoveDependency(wanted.clone()).make(editor)?;
         }
         for one in &self.remove_path_whitelist {
             let what = format!("path {one} in the path whitelist");
@@ -105,31 +101,13 @@ impl NameEdits {
         }
         for text in &self.dependencies {
             let one: Value = serde_json::from_str(text)?;
-            let same = |other: &Value| {
-                other["imageName"] == one["imageName"] && labels_of(other) == labels_of(&one)
-            };
-            editor.put(&path(&["dependencies"]), text, &[], same)?;
+            editor.put(&path(&["dependencies"]), text, &[], same_dependency(&one))?;
         }
         for one in &self.path_whitelist {
             editor.put_text(&path(&["pathWhitelist"]), one)?;
         }
         Ok(())
     }
-}
-
-/// Whether a dependency asks for this label.
-fn has(dependency: &Value, label: &Label) -> bool {
-    let mut labels = dependency["labels"].as_array().into_iter().flatten();
-    labels.any(|one| one["name"] == label.name.as_str() && one["value"] == label.value.as_str())
-}
-
-/// The labels of a dependency, whatever their order.
-fn labels_of(dependency: &Value) -> Vec<String> {
-    let labels = dependency["labels"].as_array().into_iter().flatten();
-    let mut texts: Vec<String> =
-        labels.map(|one| format!("{}={}", one["name"], one["value"])).collect();
-    texts.sort();
-    texts
 }
 
 /// A dependency as a reference with an image ID, or as the JSON object of the manifest, which

@@ -11,16 +11,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aci::archive::Compression;
-use anyhow::{Context as _, anyhow};
+use aci::stage::Existing;
+use anyhow::anyhow;
 use builder::manifest::Edit;
 use builder::recipe::{Lock, Output as Wanted, Recipe};
 use serde_json::{Value, json};
 
+use super::Build;
 use super::go::{Workspace, failed};
 use super::sidecars::{Inputs, Sidecars};
 use super::write::{How, Output, Pending, Signing};
-use super::{Build, run};
-use crate::cli::files::read_small;
+use crate::cli::files::{pair, put, read_small};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::{Failure, Kind};
 use resolve::{Base, Resolved};
@@ -77,7 +78,7 @@ pub(crate) struct Args {
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct HowArgs {
     /// The file of a secret that steps ask for
-    #[arg(long = "secret", value_name = "ID=FILE", value_parser = run::pair)]
+    #[arg(long = "secret", value_name = "ID=FILE", value_parser = pair::<PathBuf>)]
     secrets: Vec<(String, PathBuf)>,
     /// Do all steps again, and keep nothing
     #[arg(long)]
@@ -135,10 +136,7 @@ impl Args {
         for image in pending {
             image.commit()?;
         }
-        let put = |path: &Path, bytes: &[u8]| {
-            aci::stage::write(path, bytes, 0o644, aci::stage::Existing::Replace)
-                .with_context(|| format!("cannot write {}", path.display()))
-        };
+        let put = |path: &Path, bytes: &[u8]| put(path, bytes, Existing::Replace);
         if let Some(lock) = lock {
             put(&Lock::path(&self.file), lock.to_string().as_bytes())?;
         }
@@ -252,13 +250,14 @@ impl<'a> Plan<'a> {
             .collect();
         let files: BTreeMap<String, Value> =
             resolved.lock.files().map(|(file, digest)| (file.to_string(), json!(digest))).collect();
+        let sources: BTreeMap<_, _> = resolved.sources.iter().flatten().cloned().collect();
         let parameters = json!({
             "command": "recipe",
             "recipe": { "sha512": aci::FileDigest::of_bytes(&self.text) },
             "sourceDateEpoch": resolved.epoch,
             "images": images,
             "files": files,
-            "sources": resolved.sources,
+            "sources": sources,
         });
         pending.metadata["inputs"] = json!({ "began": began, "parameters": parameters });
         Ok(Built { pending, packed, parameters, began })

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use aci::manifest::Dependency;
 use aci::{ContentHash, FileDigest, ImageId, Reference};
 use anyhow::{Context as _, anyhow};
+use builder::context::content_id;
 use builder::manifest::Edit;
 use builder::recipe::{self, Digest, Lock, LockedImage, SourcePath};
 use builder::{Ignore, Owner};
@@ -15,7 +16,7 @@ use builder::{Ignore, Owner};
 use super::super::Build;
 use super::super::go::failed;
 use super::Plan;
-use crate::cli::fetching::pinned;
+use crate::cli::fetching::{open_pinned, pinned};
 use crate::cli::{Failure, Kind};
 
 /// What a recipe begins with.
@@ -39,8 +40,9 @@ pub(super) struct Resolved {
     pub(super) lock: Lock,
     /// The time of what the recipe adds.
     pub(super) epoch: i64,
-    /// The content of what is copied: the image IDs it alone would have, by path.
-    pub(super) sources: BTreeMap<String, ImageId>,
+    /// The content of what each step copies: the image IDs it alone would have, by path. What a step
+    /// leaves out, another one may copy from the same path.
+    pub(super) sources: Vec<Vec<(String, ImageId)>>,
 }
 
 impl Resolved {
@@ -71,21 +73,28 @@ impl Plan<'_> {
             }
             dependencies.insert(one.image.to_string(), found);
         }
-        let mut sources = BTreeMap::new();
-        for step in &self.recipe.steps {
-            let recipe::Step::Copy(copy) = step else { continue };
-            for (source, _) in copy.sources.targets(&copy.to) {
-                let path = self.folder.join(source.as_path());
-                let id = content(&path, &copy.ignored(), &Owner::from(copy.owner))?;
-                sources.insert(source.to_string(), id);
-            }
-        }
+        let steps = self.recipe.steps.iter().map(|step| self.sources(step));
+        let sources = steps.collect::<Result<_, _>>()?;
         let epoch = match (self.recipe.epoch, self.how.source_date_epoch) {
             (Some(epoch), _) => epoch.seconds(),
             (None, Some(epoch)) => epoch,
             (None, None) => 0,
         };
         Ok(Resolved { base, dependencies, lock, epoch, sources })
+    }
+
+    /// The content of what a step copies.
+    fn sources(&self, step: &recipe::Step) -> Result<Vec<(String, ImageId)>, Failure> {
+        let recipe::Step::Copy(copy) = step else { return Ok(Vec::new()) };
+        let (owner, ignore) = (Owner::from(copy.owner), copy.ignored());
+        let targets = copy.sources.targets(&copy.to);
+        targets
+            .map(|(source, _)| {
+                let path = self.folder.join(source.as_path());
+                let id = content_id(&path, &owner, &ignore).map_err(failed)?;
+                Ok((source.to_string(), id))
+            })
+            .collect()
     }
 
     fn base(&self, build: &Build<'_>, lock: &mut Lock) -> Result<Base, Failure> {
@@ -121,7 +130,7 @@ impl Plan<'_> {
             Some(recipe::Base::Directory { path, owner }) => {
                 let folder = self.folder.join(path.as_path());
                 let owner = Owner::from(*owner);
-                let id = content(&folder, &Ignore::default(), &owner)?;
+                let id = content_id(&folder, &owner, &Ignore::default()).map_err(failed)?;
                 Base::Folder(folder, owner, id)
             }
         })
@@ -139,23 +148,9 @@ impl Plan<'_> {
             None => None,
             Some(lock) => Some(lock.image(reference).ok_or_else(|| not_locked(reference))?),
         };
-        let store = build.context.store()?;
         // What the store has of exactly that ID needs no question to the network.
         let wanted = id.or(locked.map(|locked| &locked.id));
-        let stored = match wanted {
-            Some(id) => store.open_image(id).map_err(crate::cli::client::failure)?,
-            None => None,
-        };
-        let dependency = match stored {
-            Some(stored) => Dependency {
-                image_name: stored.record().name.clone(),
-                image_id: Some(stored.record().image_id.clone()),
-                labels: reference.labels().clone(),
-                size: Some(stored.record().file_bytes),
-                extra: Default::default(),
-            },
-            None => pinned(build.context, reference, None)?,
-        };
+        let dependency = pinned(reference, &open_pinned(build.context, reference, wanted)?);
         let is = dependency.image_id.clone();
         let shown = is.as_ref().map(ToString::to_string).unwrap_or_default();
         if let Some(wanted) = wanted.filter(|wanted| is.as_ref() != Some(wanted)) {
@@ -220,10 +215,4 @@ fn digest(path: &Path) -> Result<FileDigest, Failure> {
     let mut file = File::open(path).with_context(cannot).map_err(crate::cli::files::absent)?;
     let digest = FileDigest::of_reader(&mut file).with_context(cannot)?;
     Ok(digest)
-}
-
-/// The image ID that a folder or file alone would have: it stands for names, modes, owners,
-/// attributes and content, but not for times, which a recipe does not take over.
-pub(super) fn content(path: &Path, ignore: &Ignore, owner: &Owner) -> Result<ImageId, Failure> {
-    builder::context::content_id(path, owner, ignore).map_err(failed)
 }

@@ -1,21 +1,23 @@
 //! The steps of a recipe, done one after the other from the last one that was kept.
 
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use aci::ImageManifest;
 use anyhow::anyhow;
-use builder::context::{Begin, Change, CopyOptions, Modes, RunStep};
-use builder::recipe::{self, Command, Copy, Recipe, Step, Test};
+use builder::context::{Begin, Change, CopyOptions, Modes};
+use builder::manifest::Edit;
+use builder::recipe::{self, Argument, Command, Copy, Step, Test, VariableName};
 use builder::step::{Network, StepMount};
 use builder::{Ignore, Overrides, Owner, Rule};
 
+use super::super::Build;
 use super::super::go::{Workspace, failed};
-use super::super::{Build, run};
+use super::super::run::{self, Execution};
 use super::keep::Key;
 use super::{Base, Plan, Resolved, base_shown};
 use crate::cli::pack::Bar;
-use crate::cli::running::{host, tools};
+use crate::cli::running::host;
 use crate::cli::{Failure, client, image};
 
 /// The steps of a recipe, and all they need.
@@ -67,21 +69,15 @@ impl Steps<'_> {
             Base::Folder(_, _, id) => format!("folder {id}"),
         };
         let mut keys = vec![Key::of_base(&base, self.resolved.epoch, ids)];
-        let environment =
-            serde_json::to_vec(&environment_of(&self.plan.recipe)).unwrap_or_default();
+        let app = self.plan.recipe.app.iter().flat_map(|app| &app.environment);
+        let environment: Vec<_> =
+            app.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let environment = serde_json::to_vec(&environment).unwrap_or_default();
         let dependencies = format!("{:?}", self.resolved.lock);
-        for step in &self.plan.recipe.steps {
+        for (step, sources) in self.plan.recipe.steps.iter().zip(&self.resolved.sources) {
             let material = step.key_material();
-            let mut content = String::new();
-            if let Step::Copy(copy) = step {
-                for (source, _) in copy.sources.targets(&copy.to) {
-                    let id = self.resolved.sources.get(&source.to_string());
-                    content.push_str(&format!(
-                        "{source} {}\n",
-                        id.map(ToString::to_string).unwrap_or_default()
-                    ));
-                }
-            }
+            let content: String =
+                sources.iter().map(|(source, id)| format!("{source} {id}\n")).collect();
             let parts = [&material, content.as_bytes(), &environment, dependencies.as_bytes()];
             let next = keys[keys.len() - 1].then(&parts);
             keys.push(next);
@@ -246,14 +242,12 @@ impl Steps<'_> {
                 read_only: true,
             });
         }
-        let own = wanted.environment.iter();
-        let own = own.map(|(name, value)| (name.to_string(), value.as_str().to_owned())).collect();
         let code = execute(
             self.plan,
             self.build,
-            &Execution {
+            &Wanted {
                 command: &command(&wanted.command),
-                environment: own,
+                environment: &wanted.environment,
                 epoch: Some(self.resolved.epoch),
                 working_directory: Path::new(&wanted.working_directory.to_string()),
                 network: wanted.network,
@@ -266,11 +260,11 @@ impl Steps<'_> {
     }
 }
 
-/// A command, with all it is to have.
-struct Execution<'a> {
+/// A command of a recipe.
+struct Wanted<'a> {
     command: &'a [OsString],
     /// Variables besides those of the app, or in their place.
-    environment: Vec<(String, String)>,
+    environment: &'a BTreeMap<VariableName, Argument>,
     epoch: Option<i64>,
     working_directory: &'a Path,
     network: Network,
@@ -280,49 +274,36 @@ struct Execution<'a> {
     keep: bool,
 }
 
-fn execute(plan: &Plan<'_>, build: &Build<'_>, how: &Execution<'_>) -> Result<u8, Failure> {
+fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8, Failure> {
     let context = build.open()?;
-    let manifest = ImageManifest::from_json(&context.manifest().map_err(failed)?);
-    let mut manifest = manifest.map_err(|error| anyhow!("{error}"))?;
-    if let Some(resolved) = how.resolved {
+    let mut manifest = Build::manifest(&context)?;
+    if let Some(resolved) = wanted.resolved {
         for edit in plan.recipe.edits() {
-            if let builder::manifest::Edit::AddDependency { dependency, .. } = resolved.pinned(edit)
-            {
+            if let Edit::AddDependency { dependency, .. } = resolved.pinned(edit) {
                 manifest.dependencies.push(*dependency);
             }
         }
     }
-    let dependencies = run::render(build, &manifest, false)?;
-    let mut environment: Vec<(OsString, OsString)> = run::environment(&manifest);
-    let mut set = |name: &str, value: &str| {
-        environment.retain(|(other, _)| other != OsStr::new(name));
-        environment.push((name.into(), value.into()));
-    };
-    environment_of(&plan.recipe).iter().for_each(|(name, value)| set(name, value));
-    how.environment.iter().for_each(|(name, value)| set(name, value));
-    if let Some(epoch) = how.epoch {
-        set("SOURCE_DATE_EPOCH", &epoch.to_string());
+    let mut environment = run::environment(&manifest);
+    let app = plan.recipe.app.iter().flat_map(|app| &app.environment);
+    for (name, value) in app.chain(wanted.environment) {
+        run::set(&mut environment, name.as_str(), value.as_str());
     }
-    let (host, tools) = (host(), tools());
+    if let Some(epoch) = wanted.epoch {
+        run::set(&mut environment, "SOURCE_DATE_EPOCH", epoch.to_string());
+    }
     let mut change = context.change().map_err(failed)?;
-    let ran = change.run(&RunStep {
-        helper: &run::step_helper(),
-        host: &host,
-        tools: &tools,
-        dependencies: &dependencies,
-        command: how.command,
+    let ran = Execution {
+        command: wanted.command,
         environment: &environment,
-        working_directory: how.working_directory,
-        network: how.network,
-        mounts: how.mounts,
-        hostname: "build",
+        working_directory: wanted.working_directory,
+        network: wanted.network,
+        mounts: wanted.mounts,
+        dependencies: &run::render(build, &manifest, false)?,
         engine: run::engine(&plan.how.engine)?,
-    });
-    let ran = ran.map_err(failed)?;
-    if ran.faked_owners {
-        build.context.note(run::FAKED);
     }
-    if ran.code == 0 && how.keep {
+    .run(build, &mut change)?;
+    if ran.code == 0 && wanted.keep {
         build.finish(change, &[])?;
     }
     Ok(ran.code)
@@ -335,18 +316,15 @@ pub(super) fn run_test(
     command: &[OsString],
     test: &Test,
 ) -> Result<u8, Failure> {
-    let own = test.environment.iter();
     let app = plan.recipe.app.as_ref();
     let folder = test.working_directory.as_ref().map(ToString::to_string);
     let folder = folder.or_else(|| app?.working_directory.as_ref().map(ToString::to_string));
     execute(
         plan,
         build,
-        &Execution {
+        &Wanted {
             command,
-            environment: own
-                .map(|(name, value)| (name.to_string(), value.as_str().to_owned()))
-                .collect(),
+            environment: &test.environment,
             epoch: None,
             working_directory: Path::new(folder.as_deref().unwrap_or("/")),
             network: test.network,
@@ -355,12 +333,6 @@ pub(super) fn run_test(
             keep: false,
         },
     )
-}
-
-/// The environment of the recipe's app.
-fn environment_of(recipe: &Recipe) -> Vec<(String, String)> {
-    let app = recipe.app.iter().flat_map(|app| &app.environment);
-    app.map(|(name, value)| (name.to_string(), value.as_str().to_owned())).collect()
 }
 
 /// A program and its arguments.
