@@ -12,7 +12,7 @@
     reason = "this is the helper that everybody else is sent to: it renames, and names by chance"
 )]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -383,12 +383,17 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
+/// Whether this is the name of a file or folder that is half written.
+pub fn is_staged(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(STAGE_PREFIX.as_bytes())
+}
+
 /// Removes what processes that died left half written in `folder`. What a living
 /// process is writing is locked, and stays.
 pub fn clean(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !entry.file_name().as_bytes().starts_with(STAGE_PREFIX.as_bytes()) {
+        if !is_staged(&entry.file_name()) {
             continue;
         }
         // A pipe would have us wait, and a link lead elsewhere: neither is ours.

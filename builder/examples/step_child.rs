@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Deserialize)]
 struct Order {
     lower: Vec<PathBuf>,
+    hidden: Vec<Bytes>,
     scratch: PathBuf,
     owners: Vec<Owned>,
     command: Vec<Bytes>,
@@ -80,6 +81,7 @@ fn run(order: &Path, result: &Path) -> ExitCode {
         host: &host,
         tools: &tools,
         lower: &order.lower,
+        hidden: &order.hidden,
         scratch: &order.scratch,
         owners: &order.owners,
         command: &order.command.iter().map(Bytes::text).collect::<Vec<_>>(),

@@ -15,6 +15,7 @@
 //! ```text
 //! SCRATCH/
 //!   points/   the topmost lower layer: only what mount points are needed that the image lacks
+//!   hidden/   the layer below the image's own: what is hidden of those it depends on
 //!   upper/    what the command changed
 //!   work/     the overlay's own
 //!   merged/   where it is mounted, in the namespaces of the step alone
@@ -33,8 +34,10 @@ mod collect;
 mod error;
 mod faked;
 mod furnish;
+mod hidden;
 mod holder;
 mod init;
+mod links;
 mod oci;
 mod order;
 mod owners;
@@ -101,6 +104,8 @@ pub struct Step<'a> {
     pub tools: &'a Tools,
     /// Root file systems, topmost first: the image's own, then those it depends on. Only read.
     pub lower: &'a [PathBuf],
+    /// Paths that are not seen of any of these but the topmost, with all that is below them.
+    pub hidden: &'a [Bytes],
     /// An empty folder, on the file system of the topmost root file system.
     pub scratch: &'a Path,
     /// What in the root file systems has in the image another owner, mode or extended attributes
@@ -213,6 +218,7 @@ impl Step<'_> {
             user: !self.host.is_root(),
             alone: self.is_alone(),
             lower: lower.collect::<Result<_, StepError>>()?,
+            hidden: self.hidden.to_vec(),
             scratch: real(self.scratch)?.into(),
             owners: self.owners.to_vec(),
             command: self.command.iter().cloned().map(Bytes::from).collect(),

@@ -37,6 +37,20 @@ pub(crate) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
+/// A build that a tree is copied into, which may lie in that tree.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Into {
+    /// The folder of the build, where it has its name already.
+    pub(crate) folder: Option<Identity>,
+}
+
+impl Into {
+    /// Whether a file is the build, or is half written by a command like this one.
+    fn is(self, stat: &Stat, name: &OsStr) -> bool {
+        self.folder == Some(identity(stat)) || aci::stage::is_staged(name)
+    }
+}
+
 /// Something in the tree.
 pub(crate) struct Found {
     /// The path below the root, empty for the root itself.
@@ -109,6 +123,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) only: Option<&'a OsStr>,
     /// Whether `.aciignore` in the root is a file like others.
     pub(crate) keeps_ignore_file: bool,
+    /// What the tree is copied into.
+    pub(crate) into: Option<Into>,
     levels: Vec<Level>,
     started: bool,
     /// What the ignore patterns have left out; a folder counts as one.
@@ -132,6 +148,7 @@ impl<'a> Walk<'a> {
             one_file_system,
             only: None,
             keeps_ignore_file: false,
+            into: None,
             levels: Vec::new(),
             started: false,
             ignored: 0,
@@ -178,6 +195,10 @@ impl<'a> Walk<'a> {
             .map_err(|error| self.unreadable(&below, error))?;
         let directory = file_type(&stat) == FileType::Directory;
         if below == IGNORE_FILE && !self.keeps_ignore_file {
+            return Ok(None);
+        }
+        // acbuild copied the build into itself.
+        if self.into.is_some_and(|into| into.is(&stat, name)) {
             return Ok(None);
         }
         if self.ignore.hides(&below, directory) {

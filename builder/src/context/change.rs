@@ -15,14 +15,15 @@ use super::paths::{Place, join, path_of, split};
 use super::properties::Properties;
 use super::{CHANGE, Context, JOURNAL, MANIFEST, PROPERTIES};
 use crate::manifest::{self, Edit, Recorded};
+use crate::walk::{self, Identity};
 
 /// A change that is being put together. Dropped, it never was.
 pub struct Change<'c> {
     context: &'c Context,
     pub(super) root: Root,
-    operations: Vec<Operation>,
+    pub(super) operations: Vec<Operation>,
     old_manifest: Vec<u8>,
-    manifest: Vec<u8>,
+    pub(super) manifest: Vec<u8>,
     pub(super) properties: Properties,
     old_properties: Properties,
     /// The time each folder will have whose content changes.
@@ -100,6 +101,14 @@ impl Change<'_> {
         let folder = self.context.folder.join(CHANGE).join("new").join(&name);
         fs::create_dir(&folder).map_err(ContextError::io("make", &folder))?;
         Ok((folder, name))
+    }
+
+    /// What makes the folder of the context the one it is.
+    pub(super) fn identity(&self) -> Result<Option<Identity>, ContextError> {
+        let folder = &self.context.folder;
+        let stat = rustix::fs::stat(folder);
+        stat.map(|stat| Some(walk::identity(&stat)))
+            .map_err(|errno| ContextError::io("look at", folder)(errno.into()))
     }
 
     /// Where something staged is, by its path below `change/new/`.
@@ -227,6 +236,7 @@ impl Change<'_> {
 
     /// Makes the change.
     pub fn commit(mut self) -> Result<(), ContextError> {
+        self.name_in_whitelist()?;
         let manifest = self.manifest != self.old_manifest;
         let properties = self.properties != self.old_properties;
         if self.operations.is_empty() && !properties {

@@ -22,6 +22,7 @@ use crate::overrides::Overrides;
 use crate::owner::Owner;
 use crate::pack::Progress;
 use crate::tree::Tree;
+use crate::walk::{Identity, Into};
 
 /// How files are copied.
 pub struct CopyOptions<'a> {
@@ -118,7 +119,13 @@ impl<'s> Source<'s> {
             .map_err(|error| ContextError::Source { path: self.path.to_owned(), source: error })
     }
 
-    fn tree<'t>(&'t self, ignore: &'t Ignore, options: &CopyOptions<'t>) -> Tree<'t> {
+    /// The tree of it, as it is copied into the build of this folder.
+    fn tree<'t>(
+        &'t self,
+        ignore: &'t Ignore,
+        options: &CopyOptions<'t>,
+        folder: Option<Identity>,
+    ) -> Tree<'t> {
         Tree {
             root: &self.root,
             only: self.only.as_deref(),
@@ -130,6 +137,7 @@ impl<'s> Source<'s> {
             latest: None,
             skip_sockets: options.skip_sockets,
             one_file_system: options.one_file_system,
+            into: Some(Into { folder }),
             output: None,
         }
     }
@@ -219,7 +227,7 @@ impl Change<'_> {
         let (owner, overrides, ignore) = (Owner::Keep, Overrides::default(), Ignore::default());
         let options = CopyOptions::new(&owner, &overrides, &ignore);
         let source = Source::new(&path)?;
-        let tree = source.tree(&ignore, &options);
+        let tree = source.tree(&ignore, &options, None);
         let (slot, name) = self.slot()?;
         let (from, mut unused) = (source.entry_path(), Properties::default());
         fill(&tree, &slot, Moved { from: &from, to: below }, &options, &mut unused)?;
@@ -243,7 +251,7 @@ impl Change<'_> {
     ) -> Result<Copied, ContextError> {
         let merges = check_free(source, place, options.merge)?;
         let ignore = source.ignore(options)?;
-        let tree = source.tree(&ignore, options);
+        let tree = source.tree(&ignore, options, self.identity()?);
         let survey = tree.survey()?;
         options.progress.total(survey.bytes);
         let (slot, name) = self.slot()?;
@@ -309,7 +317,7 @@ pub(super) fn copy_root(
         .map_err(|source| ContextError::Source { path: folder.to_owned(), source })?;
     let source = Source::new(&real)?;
     let ignore = source.ignore(options)?;
-    let tree = source.tree(&ignore, options);
+    let tree = source.tree(&ignore, options, None);
     let survey = tree.survey()?;
     options.progress.total(survey.bytes);
     fill(&tree, target, Moved { from: b"rootfs", to: b"" }, options, properties)?;
@@ -342,7 +350,7 @@ pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId
     let real = real.map_err(|source| ContextError::Source { path: path.to_owned(), source })?;
     let source = Source::new(if path.is_dir() { &real } else { path })?;
     let ignore = source.ignore(&options)?;
-    let tree = source.tree(&ignore, &options);
+    let tree = source.tree(&ignore, &options, None);
     tree.survey()?;
     let write = WriteOptions { compression: Compression::None, threads: NonZeroUsize::MIN };
     let written = archive::write(&mut io::sink(), &write, |archive| {

@@ -7,7 +7,7 @@
 //!   began                 what it began with
 //!   currentaci/manifest   the manifest, edited in its own text
 //!   currentaci/rootfs/    the files
-//!   properties.jsonl      what the disk cannot say of them (`properties.rs`), for ordinary users
+//!   properties.jsonl      what the disk cannot say of them (`properties.rs`)
 //!   linked                there where files are other names of kept ones (`freeze.rs`)
 //!   change/               a change that is being made (`journal.rs`)
 //! ```
@@ -23,10 +23,12 @@ mod error;
 mod freeze;
 mod intake;
 mod journal;
+mod lower;
 mod paths;
 mod properties;
 mod run;
 mod set;
+mod whitelist;
 mod write;
 
 use std::fs::{self, File};

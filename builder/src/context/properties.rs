@@ -4,7 +4,7 @@
 //! on disk belongs to that user, which means root in the image, and whatever is different stands
 //! in a list beside the root file system. Root's files are on disk as they are, and need no list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -33,9 +33,6 @@ pub(crate) struct Property {
     /// The device it is, for which an empty file stands on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<Device>,
-    /// It was removed, though an image that this one depends on has it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) removed: bool,
 }
 
 /// A device file.
@@ -49,9 +46,6 @@ pub(crate) struct Device {
 impl Property {
     /// As a rule would say it.
     pub(crate) fn as_override(&self) -> Override {
-        if self.removed {
-            return Override::default();
-        }
         let bytes = |bytes: &Bytes| bytes.as_slice().to_vec();
         let attributes = self.attributes.iter();
         Override {
@@ -71,15 +65,26 @@ impl Device {
 
 /// A line of the list.
 #[derive(Serialize, Deserialize)]
-struct Line {
-    path: Bytes,
-    #[serde(flatten)]
-    property: Property,
+enum Line {
+    /// What a file is.
+    #[serde(rename = "file")]
+    File {
+        path: Bytes,
+        #[serde(flatten)]
+        property: Property,
+    },
+    /// What the images that this one depends on have at a path and below it is not seen.
+    #[serde(rename = "hidden")]
+    Hidden { path: Bytes },
 }
 
-/// The list, by paths below the root.
+/// The list, by paths below the root; and what is hidden of the images this one depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Properties(BTreeMap<Vec<u8>, Property>);
+pub struct Properties {
+    files: BTreeMap<Vec<u8>, Property>,
+    /// No path here is below another one.
+    hidden: BTreeSet<Vec<u8>>,
+}
 
 impl Properties {
     /// Reads the list of a file; an empty one where there is none.
@@ -88,18 +93,24 @@ impl Properties {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             other => other?,
         };
-        let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
-        let read = lines.map(|line| {
-            let Line { path, property } = serde_json::from_slice(line)?;
-            Ok((path.as_slice().to_vec(), property))
-        });
-        read.collect::<io::Result<_>>().map(Self)
+        let mut all = Self::default();
+        for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line)? {
+                Line::File { path, property } => all.set(path.as_slice(), property),
+                Line::Hidden { path } => all.hide(path.as_slice()),
+            }
+        }
+        Ok(all)
     }
 
     pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
+        let files = self.files.iter().map(|(path, property)| Line::File {
+            path: path.clone().into(),
+            property: property.clone(),
+        });
+        let hidden = self.hidden.iter().map(|path| Line::Hidden { path: path.clone().into() });
         let mut text = Vec::new();
-        for (path, property) in &self.0 {
-            let line = Line { path: path.clone().into(), property: property.clone() };
+        for line in files.chain(hidden) {
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
         }
@@ -107,51 +118,58 @@ impl Properties {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        *self == Self::default()
     }
 
     pub(crate) fn of(&self, below: &[u8]) -> Option<&Property> {
-        self.0.get(below)
+        self.files.get(below)
     }
 
     pub(crate) fn set(&mut self, below: &[u8], property: Property) {
         if property == Property::default() {
-            self.0.remove(below);
+            self.files.remove(below);
         } else {
-            self.0.insert(below.to_vec(), property);
+            self.files.insert(below.to_vec(), property);
         }
     }
 
     /// Forgets a file, and all that is below it.
     pub(crate) fn forget(&mut self, below: &[u8]) {
-        if below.is_empty() {
-            return self.0.clear();
-        }
-        self.0.remove(below);
-        let inside = [below, b"/"].concat();
-        let range = (Bound::Included(inside.clone()), Bound::Unbounded);
-        let paths = self.0.range(range).map(|(path, _)| path);
-        let gone: Vec<_> = paths.take_while(|path| path.starts_with(&inside)).cloned().collect();
+        self.files.remove(below);
+        let gone: Vec<_> = self.files.range(inside(below)).map(|(path, _)| path.clone()).collect();
         for path in gone {
-            self.0.remove(&path);
+            self.files.remove(&path);
         }
     }
 
-    /// Notes that a file of a dependency was removed.
-    pub(crate) fn remove(&mut self, below: &[u8]) {
-        self.forget(below);
-        self.set(below, Property { removed: true, ..Property::default() });
+    /// Hides what the images that this one depends on have at a path, and all below it. Nothing
+    /// brings it back: what is put there later stands in its place.
+    pub(crate) fn hide(&mut self, below: &[u8]) {
+        if self.is_hidden(below) {
+            return;
+        }
+        let within: Vec<_> = self.hidden.range(inside(below)).cloned().collect();
+        for path in within {
+            self.hidden.remove(&path);
+        }
+        self.hidden.insert(below.to_vec());
     }
 
-    /// What was removed of dependencies.
-    pub(crate) fn removed(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().filter(|(_, property)| property.removed).map(|(path, _)| path.as_slice())
+    /// Whether what dependencies have at a path is hidden.
+    pub(crate) fn is_hidden(&self, below: &[u8]) -> bool {
+        let slashes = below.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+        !self.hidden.is_empty()
+            && slashes.chain([below.len()]).any(|end| self.hidden.contains(&below[..end]))
+    }
+
+    /// What is hidden of dependencies; all that is below these paths is, too.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = &[u8]> {
+        self.hidden.iter().map(Vec::as_slice)
     }
 
     /// All of it, as a step wants it.
     pub(crate) fn owned(&self) -> Vec<Owned> {
-        let special = |property: &Property| property.device.is_some() || property.removed;
-        let owned = self.0.iter().filter(|(_, property)| !special(property));
+        let owned = self.files.iter().filter(|(_, property)| property.device.is_none());
         owned
             .map(|(path, property)| Owned {
                 path: path.clone().into(),
@@ -162,6 +180,15 @@ impl Properties {
             })
             .collect()
     }
+}
+
+/// All paths below one, of which the root's is empty.
+fn inside(below: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    if below.is_empty() {
+        return (Bound::Excluded(Vec::new()), Bound::Unbounded);
+    }
+    // The byte after a slash.
+    (Bound::Excluded([below, b"/"].concat()), Bound::Excluded([below, b"0"].concat()))
 }
 
 /// How an entry stands on the disk of an ordinary user, and what the list has to say of it.
@@ -212,6 +239,7 @@ mod tests {
         let device = Some(Device { block: false, major: 1, minor: 3 });
         all.set(b"dev/null", Property { device, ..Property::default() });
         all.set(b"root", owner(0));
+        all.hide(b"usr/share/doc\xff");
         all.write(&file).unwrap();
         assert_eq!(Properties::read(&file).unwrap(), all);
         assert_eq!(all.of(b"root"), None, "nothing to say");
@@ -225,8 +253,21 @@ mod tests {
             all.set(path.as_bytes(), owner(1));
         }
         all.forget(b"a");
-        let left: Vec<_> = all.0.keys().map(|path| String::from_utf8_lossy(path)).collect();
+        let left: Vec<_> = all.files.keys().map(|path| String::from_utf8_lossy(path)).collect();
         assert_eq!(left, ["a-b", "ab"]);
+    }
+
+    #[test]
+    fn what_is_hidden_stays_hidden_with_all_below_it() {
+        let mut all = Properties::default();
+        for path in ["a/b/c", "a-b", "a/b/c/d", "a/b"] {
+            all.hide(path.as_bytes());
+        }
+        all.forget(b"a");
+        assert_eq!(all.hidden().collect::<Vec<_>>(), [&b"a-b"[..], b"a/b"]);
+        let hidden =
+            ["a/b", "a/b/c", "a-b/x", "a", "a/bb", "b"].map(|p| all.is_hidden(p.as_bytes()));
+        assert_eq!(hidden, [true, true, true, false, false, false]);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use rustix::fs::FileType;
 use super::change::Change;
 use super::error::ContextError;
 use super::journal::Set;
+use super::lower::Lower;
 use super::paths::{Place, join, path_of, split};
 use super::properties::{Device, Property};
-use crate::step::{self, Engine, Helper, Kind, Network, Present, Step, StepMount};
+use crate::step::{self, Bytes, Engine, Helper, Kind, Network, Present, Step, StepMount};
 
 /// A command, and how it is run.
 pub struct RunStep<'a> {
@@ -47,7 +48,7 @@ pub struct Ran {
     pub code: u8,
     /// Whether changes of owners were answered with success and not made.
     pub faked_owners: bool,
-    /// How much it removed of the images this one depends on.
+    /// How much it removed, or replaced, of the images this one depends on.
     pub removed: u64,
 }
 
@@ -56,6 +57,8 @@ impl Change<'_> {
     pub fn run(&mut self, how: &RunStep<'_>) -> Result<Ran, ContextError> {
         let (scratch, name) = self.slot()?;
         let owners = self.properties.owned();
+        let dependencies = Lower::open(how.dependencies)?;
+        let hidden: Vec<Bytes> = self.hidden(&dependencies)?.into_iter().map(Bytes::from).collect();
         let lower: Vec<PathBuf> =
             std::iter::once(self.rootfs()).chain(how.dependencies.iter().cloned()).collect();
         let step = Step {
@@ -63,6 +66,7 @@ impl Change<'_> {
             host: how.host,
             tools: how.tools,
             lower: &lower,
+            hidden: &hidden,
             scratch: &scratch,
             owners: &owners,
             command: how.command,
@@ -80,65 +84,102 @@ impl Change<'_> {
         }
         let mut taken = Taken {
             change: self,
+            dependencies,
             upper: join(name.as_bytes(), b"upper"),
             whole: None,
+            unchanged: Vec::new(),
+            removed: 0,
             is_root: how.host.is_root(),
+            is_alone: ended.faked_owners,
         };
         let io = |error| ContextError::io("read", ended.changes.file())(error);
         for change in ended.changes.read().map_err(io)? {
             match change.map_err(io)? {
-                step::Change::Removed { path } => {
-                    let below = path.as_slice();
-                    if taken.change.lstat(below)?.is_some() {
-                        taken.change.discard(below);
-                    }
-                    if how.dependencies.iter().any(|tree| is_in(tree, below)) {
-                        taken.change.properties.remove(below);
-                        ran.removed += 1;
-                    }
-                }
-                step::Change::Present(present) => taken.take(&present)?,
+                step::Change::Removed { path } => taken.remove(path.as_slice())?,
+                step::Change::Present(present) => taken.take(present)?,
             }
         }
+        ran.removed = taken.removed;
         Ok(ran)
     }
-}
-
-/// Whether a tree has something at a path.
-pub(super) fn is_in(tree: &Path, below: &[u8]) -> bool {
-    rustix::fs::lstat(tree.join(path_of(below))).is_ok()
 }
 
 /// Takes what a command left in the upper folder of its overlay.
 struct Taken<'c, 'x> {
     change: &'c mut Change<'x>,
+    dependencies: Lower,
     /// The upper folder, below `change/new/`.
     upper: Vec<u8>,
     /// A folder that was placed with all that is in it.
     whole: Option<Vec<u8>>,
+    /// Folders of dependencies, one in the other, in which the command may have changed something.
+    unchanged: Vec<Present>,
+    /// How much of dependencies is hidden now.
+    removed: u64,
     is_root: bool,
+    /// Whether all files belonged to root for the command, whosever they are.
+    is_alone: bool,
 }
 
 impl Taken<'_, '_> {
-    fn take(&mut self, present: &Present) -> Result<(), ContextError> {
+    fn remove(&mut self, below: &[u8]) -> Result<(), ContextError> {
+        if self.change.lstat(below)?.is_some() {
+            self.change.discard(below);
+        }
+        if self.dependencies.kind(below)?.is_some() {
+            self.hide(below);
+        }
+        Ok(())
+    }
+
+    /// Hides what dependencies have at a path.
+    fn hide(&mut self, below: &[u8]) {
+        if !self.change.properties.is_hidden(below) {
+            self.change.properties.hide(below);
+            self.removed += 1;
+        }
+    }
+
+    fn take(&mut self, present: Box<Present>) -> Result<(), ContextError> {
+        let below = present.path.as_slice();
+        let is_folder = matches!(present.kind, Kind::Folder { .. });
+        let is_below = |folder: &[u8]| {
+            folder.is_empty()
+                || below.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        if present.prepared {
+            // Only what a command did to it makes a folder of a dependency one of the image.
+            if is_folder && self.change.lstat(below)?.is_none() {
+                self.unchanged.retain(|one| is_below(one.path.as_slice()));
+                self.unchanged.push(*present);
+            }
+            return Ok(());
+        }
+        let above = std::mem::take(&mut self.unchanged);
+        for folder in above.iter().filter(|one| is_below(one.path.as_slice())) {
+            self.one(folder)?;
+        }
+        self.one(&present)
+    }
+
+    fn one(&mut self, present: &Present) -> Result<(), ContextError> {
         let below = present.path.as_slice();
         let place = Place { below: below.to_vec(), kind: None };
         if present.kind == Kind::Socket {
             return Err(ContextError::Socket(place.shown()));
         }
-        let is_folder = matches!(present.kind, Kind::Folder { .. });
-        if present.prepared && !is_folder {
-            return Ok(());
-        }
         let inside = |whole: &Vec<u8>| {
             below.strip_prefix(whole.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
         };
         if self.whole.as_ref().is_some_and(inside) {
-            self.property(below, present);
+            self.property(below, present, None);
             return Ok(());
         }
         let there = self.change.lstat(below)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let is_folder = matches!(present.kind, Kind::Folder { .. });
         let replaces = matches!(present.kind, Kind::Folder { replaces: true });
+        let before = self.change.properties.of(below).map(|old| (old.uid, old.gid));
+        let before = before.filter(|_| self.is_alone && !replaces);
         match (is_folder, there) {
             (true, Some(FileType::Directory)) if !replaces => self.folder(below, present)?,
             (true, None) if !replaces => {
@@ -150,12 +191,16 @@ impl Taken<'_, '_> {
                 if is_folder && there.is_some() || there == Some(FileType::Directory) {
                     self.change.discard(below);
                 }
+                // It stands in the place of all that dependencies have there.
+                if self.dependencies.kind(below)? == Some(FileType::Directory) {
+                    self.hide(below);
+                }
                 self.change.properties.forget(below);
                 self.change.place(&join(&self.upper, below), &place);
                 self.whole = is_folder.then(|| below.to_vec());
             }
         }
-        self.property(below, present);
+        self.property(below, present, before);
         Ok(())
     }
 
@@ -188,8 +233,9 @@ impl Taken<'_, '_> {
         Ok(())
     }
 
-    /// What the disk of an ordinary user cannot say.
-    fn property(&mut self, below: &[u8], present: &Present) {
+    /// What the disk of an ordinary user cannot say; whose it was `before` counts where a command
+    /// could not see that.
+    fn property(&mut self, below: &[u8], present: &Present, before: Option<(u32, u32)>) {
         if self.is_root {
             return;
         }
@@ -197,9 +243,10 @@ impl Taken<'_, '_> {
         let on_disk = (present.mode & 0o777) | needed;
         let is_link = matches!(present.kind, Kind::Symlink { .. });
         let device = |block, major, minor| Some(Device { block, major, minor });
+        let (uid, gid) = before.unwrap_or((present.uid, present.gid));
         let property = Property {
-            uid: present.uid,
-            gid: present.gid,
+            uid,
+            gid,
             mode: (!is_link && on_disk != present.mode).then_some(present.mode),
             attributes: present.attributes.iter().cloned().collect(),
             device: match present.kind {
@@ -207,7 +254,6 @@ impl Taken<'_, '_> {
                 Kind::BlockDevice { major, minor } => device(true, major, minor),
                 _ => None,
             },
-            removed: false,
         };
         self.change.properties.set(below, property);
     }

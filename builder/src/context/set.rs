@@ -8,6 +8,7 @@ use rustix::fs::{FileType, Gid, Stat, Uid, XattrFlags};
 use super::change::Change;
 use super::error::ContextError;
 use super::journal::Set;
+use super::lower::Lower;
 use super::paths::{Descend, Place, path_of, walk};
 use super::properties::{Property, capability_name};
 use crate::overrides::Overrides;
@@ -59,16 +60,24 @@ impl Change<'_> {
             let why = "the root itself cannot be removed";
             return Err(ContextError::Path { path: place.shown(), why });
         }
-        let gone = self.properties.removed().any(|gone| gone == place.below);
-        let below = dependencies.iter().any(|tree| super::run::is_in(tree, &place.below)) && !gone;
-        if place.kind.is_none() && !below {
+        let mut lower: Vec<Vec<u8>> = Vec::new();
+        for below in Lower::open(dependencies)?.places(path)?.into_iter().map(|place| place.below) {
+            if !self.properties.is_hidden(&below) && !lower.contains(&below) {
+                lower.push(below);
+            }
+        }
+        if place.kind.is_none() && lower.is_empty() {
             return Err(ContextError::Absent(place.shown()));
         }
         if place.kind.is_some() {
             self.discard(&place.below);
         }
-        if below || gone {
-            self.properties.remove(&place.below);
+        for below in lower {
+            // A link of a dependency may lead to where this image has files of its own.
+            if below != place.below && self.lstat(&below)?.is_some() {
+                self.discard(&below);
+            }
+            self.properties.hide(&below);
         }
         Ok(())
     }
@@ -321,15 +330,23 @@ impl Change<'_> {
 }
 
 impl Change<'_> {
-    /// Removes all that `is_meant` says of paths below the root and whether they are folders; gives
-    /// how many. A folder is removed with all that is in it.
+    /// Removes all that `is_meant` says of paths below the root and whether they are folders, also
+    /// what the images it depends on have there, of which these are the rendered root file systems.
+    /// A folder is removed with all that is in it.
     pub fn remove_matching(
         &mut self,
         is_meant: &dyn Fn(&[u8], bool) -> bool,
-    ) -> Result<u64, ContextError> {
-        let found = self.matching(is_meant, Descend::Past)?;
-        found.iter().for_each(|below| self.discard(below));
-        Ok(found.len() as u64)
+        dependencies: &[PathBuf],
+    ) -> Result<(), ContextError> {
+        for below in self.matching(is_meant, Descend::Past)? {
+            self.discard(&below);
+        }
+        let properties = &mut self.properties;
+        Lower::open(dependencies)?.each(|below, is_folder| {
+            if is_meant(below, is_folder) {
+                properties.hide(below);
+            }
+        })
     }
 
     /// Lays rules over all that is meant; gives how many that is.

@@ -1,6 +1,5 @@
 //! A context becomes an image file.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,11 @@ use aci::stage::Existing;
 
 use super::Context;
 use super::error::ContextError;
-use super::paths::{Descend, walk};
+use super::lower::Lower;
 use super::properties::Properties;
+use super::whitelist;
 use crate::error::PackError;
 use crate::ignore::Ignore;
-use crate::manifest::{self, Editor};
 use crate::overrides::Overrides;
 use crate::owner::Owner;
 use crate::pack::{PackOptions, Packed, Progress, Unnamed, pack_unnamed};
@@ -43,7 +42,7 @@ impl Context {
     /// Whether something was removed that only a path whitelist can leave out, for which one has
     /// to know what the dependencies hold.
     pub fn wants_dependencies(&self) -> Result<bool, ContextError> {
-        Ok(self.properties()?.removed().next().is_some())
+        Ok(self.properties()?.hidden().next().is_some())
     }
 
     /// Writes the image into a file that gets its name later, when it was signed, say.
@@ -54,7 +53,7 @@ impl Context {
     ) -> Result<(Unnamed, Packed), ContextError> {
         let mut manifest = self.manifest()?;
         let properties = self.properties()?;
-        if properties.removed().next().is_some() {
+        if properties.hidden().next().is_some() && !options.dependencies.is_empty() {
             manifest = whitelisted(&manifest, &self.rootfs(), options.dependencies, &properties)?;
         }
         let parsed = ImageManifest::from_json(&manifest).map_err(PackError::from)?;
@@ -80,42 +79,18 @@ impl Context {
     }
 }
 
-/// The manifest with a whitelist of all there is but what was removed (spec: aci.md,
-/// "pathWhitelist").
+/// The manifest with a whitelist of all there is but what is hidden; where it has a whitelist, of
+/// what that names.
 fn whitelisted(
     manifest: &[u8],
     rootfs: &Path,
     dependencies: &[PathBuf],
     properties: &Properties,
 ) -> Result<Vec<u8>, ContextError> {
-    let removed: BTreeSet<&[u8]> = properties.removed().collect();
-    let mut paths: BTreeSet<_> = all(rootfs)?.into_iter().collect();
-    for tree in dependencies {
-        let gone = |path: &[u8]| {
-            let mut ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
-            removed.contains(path) || ends.any(|end| removed.contains(&path[..end]))
-        };
-        paths.extend(all(tree)?.into_iter().filter(|path| !gone(path)));
+    let mut paths = Lower::open(dependencies)?.seen(rootfs, properties)?;
+    if let Some(before) = whitelist::of_manifest(manifest)? {
+        paths.retain(|path| before.names(path));
     }
-    let mut texts = Vec::with_capacity(paths.len());
-    for path in paths {
-        let text = String::from_utf8(path).map_err(|error| {
-            let path = aci::archive::PathBytes(error.into_bytes()).to_string();
-            ContextError::Path { path, why: "it is not UTF-8, and no path whitelist can name it" }
-        })?;
-        texts.push(format!("/{text}"));
-    }
-    let mut editor = Editor::new(manifest)?;
-    editor.set(&manifest::path(&["pathWhitelist"]), &serde_json::json!(texts))?;
-    Ok(editor.finish())
-}
-
-/// All paths below a root.
-fn all(root: &Path) -> Result<Vec<Vec<u8>>, ContextError> {
-    let mut all = Vec::new();
-    walk(root, b"", |below, _| {
-        all.push(below.to_vec());
-        Ok(Descend::Into)
-    })?;
-    Ok(all)
+    let paths: Vec<String> = paths.into_iter().map(whitelist::entry).collect::<Result<_, _>>()?;
+    whitelist::with(manifest, &paths)
 }

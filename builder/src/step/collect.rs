@@ -11,16 +11,15 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use super::changes::{Change, Kind, Present};
 use super::error::Fault;
 use super::order::{Bytes, Run};
-use super::owners::attributes;
+use super::owners::{attributes, state};
 
-/// When files were changed last that were only prepared for the command.
+/// The states of files that were only prepared for the command.
 #[derive(Debug, Default)]
-pub(super) struct Prepared(HashMap<PathBuf, (i64, u64)>);
+pub(super) struct Prepared(HashMap<PathBuf, String>);
 
-impl From<Vec<(Bytes, i64, u64)>> for Prepared {
-    fn from(list: Vec<(Bytes, i64, u64)>) -> Self {
-        let pairs = list.into_iter().map(|(path, seconds, part)| (path.path(), (seconds, part)));
-        Self(pairs.collect())
+impl From<Vec<(Bytes, String)>> for Prepared {
+    fn from(list: Vec<(Bytes, String)>) -> Self {
+        Self(list.into_iter().map(|(path, state)| (path.path(), state)).collect())
     }
 }
 
@@ -32,18 +31,13 @@ pub(super) fn collect(run: &Run, prepared: &Prepared) -> Result<(), Fault> {
     let list = OpenOptions::new().write(true).create_new(true).open(&file).map_err(failed)?;
     // Names below it are as long as the command could make them; this prefix is not added.
     rustix::process::chdir(&upper).map_err(|errno| failed(errno.into()))?;
-    let mut collector = Collector {
-        list: BufWriter::new(list),
-        user: run.user,
-        own: if run.user { b"user.overlay." } else { b"trusted.overlay." },
-        links: HashMap::new(),
-        prepared,
-    };
+    let mut collector =
+        Collector { list: BufWriter::new(list), run, links: HashMap::new(), prepared };
     collector.visit(Path::new(""))?;
     collector.list.flush().map_err(failed)?;
     let upper = rustix::fs::open(".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     upper.and_then(rustix::fs::syncfs).map_err(|errno| failed(errno.into()))?;
-    for name in ["points", "work", "merged", "devices", "bundle"] {
+    for name in ["points", "hidden", "work", "merged", "devices", "bundle"] {
         match fs::remove_dir_all(run.scratch(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -54,9 +48,7 @@ pub(super) fn collect(run: &Run, prepared: &Prepared) -> Result<(), Fault> {
 
 struct Collector<'a> {
     list: BufWriter<fs::File>,
-    user: bool,
-    /// How the overlay's own attributes begin.
-    own: &'static [u8],
+    run: &'a Run,
     /// What files with several names were before they were made the caller's.
     links: HashMap<u64, Present>,
     prepared: &'a Prepared,
@@ -96,7 +88,7 @@ impl Collector<'_> {
         }
         let mut attributes = attributes(place)?;
         let is = |name: &[u8], value: Option<&[u8]>| {
-            let full = [self.own, name].concat();
+            let full = [self.run.overlay_attributes(), name].concat();
             attributes.iter().any(|(name, it)| {
                 name.as_slice() == full && value.is_none_or(|value| it.as_slice() == value)
             })
@@ -105,8 +97,9 @@ impl Collector<'_> {
             return Ok(Change::Removed { path: path.into() });
         }
         let kind = kind(place, found, is(b"opaque", Some(b"y")))?;
-        attributes.retain(|(name, _)| !name.as_slice().starts_with(self.own));
-        let changed = (found.ctime(), found.ctime_nsec().unsigned_abs());
+        attributes.retain(|(name, _)| !name.as_slice().starts_with(self.run.overlay_attributes()));
+        let before = self.prepared.0.get(path);
+        let prepared = before.is_some_and(|it| *it == state(self.run, found, &attributes));
         let present = Present {
             path: path.into(),
             kind,
@@ -117,7 +110,7 @@ impl Collector<'_> {
             nanoseconds: u32::try_from(found.mtime_nsec()).unwrap_or(0),
             attributes,
             link,
-            prepared: self.prepared.0.get(path) == Some(&changed),
+            prepared,
         };
         if let Some(link) = link {
             self.links.insert(link, present.clone());
@@ -130,9 +123,9 @@ impl Collector<'_> {
     /// belongs to an ID of the namespace, with its set-user-ID bit, is not left on disk.
     fn release(&self, place: &Path, found: &Metadata) -> io::Result<()> {
         for (name, _) in attributes(place)? {
-            let own = name.as_slice().starts_with(self.own);
+            let own = name.as_slice().starts_with(self.run.overlay_attributes());
             let privileged = !name.as_slice().starts_with(b"user.");
-            if own || (self.user && privileged) {
+            if own || (self.run.user && privileged) {
                 match rustix::fs::lremovexattr(place, name.as_slice()) {
                     // Labels of the machine's policy are not ours to remove.
                     Err(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) if !own => {}
@@ -140,7 +133,7 @@ impl Collector<'_> {
                 }
             }
         }
-        if !self.user {
+        if !self.run.user {
             return Ok(());
         }
         let (uid, gid) = (Some(Uid::ROOT), Some(Gid::ROOT));

@@ -29,7 +29,7 @@ pub(super) fn run(run: &Run, mut channel: Channel, input: OwnedFd) -> io::Result
 fn step(run: &Run, channel: &mut Channel, input: OwnedFd) -> Result<u8, Fault> {
     leave(run)?;
     let root = root::assemble(run)?;
-    let prepared = owners::apply(run)?;
+    let prepared = owners::apply(run, &root.copied)?;
     channel.say(&Said::Prepared(prepared)).map_err(Fault::setup("speak to the holder"))?;
     process::end_with(channel).map_err(Fault::setup("listen to the holder"))?;
     match run.engine {

@@ -144,6 +144,7 @@ pub(super) struct Run {
     /// Whether that namespace has one ID only.
     pub(super) alone: bool,
     pub(super) lower: Vec<Bytes>,
+    pub(super) hidden: Vec<Bytes>,
     pub(super) scratch: Bytes,
     pub(super) owners: Vec<Owned>,
     pub(super) command: Vec<Bytes>,
@@ -159,6 +160,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// How the overlay's own attributes begin.
+    pub(super) fn overlay_attributes(&self) -> &'static [u8] {
+        if self.user { b"user.overlay." } else { b"trusted.overlay." }
+    }
+
     /// A place in the scratch folder.
     pub(super) fn scratch(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
@@ -170,8 +176,8 @@ impl Run {
 pub(super) enum Said {
     /// It is in its user namespace, and waits for its IDs and a line.
     Unshared,
-    /// What was given other owners, and when: paths in `upper/`, seconds and nanoseconds.
-    Prepared(Vec<(Bytes, i64, u64)>),
+    /// What is in `upper/` before the command: paths, and the state of each.
+    Prepared(Vec<(Bytes, String)>),
     /// The command ended with this code, or what was asked for is done.
     Ended(u8),
     /// It cannot.

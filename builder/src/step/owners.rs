@@ -1,6 +1,7 @@
 //! Owners, modes, times and extended attributes: of the image's files, as the command sees them.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -11,9 +12,9 @@ use rustix::io::Errno;
 use super::error::Fault;
 use super::order::{Bytes, Owned, Run};
 
-/// Gives files of the merged root what they are in the image. Says which then have a copy in the
-/// upper folder, and when that was changed last.
-pub(super) fn apply(run: &Run) -> Result<Vec<(Bytes, i64, u64)>, Fault> {
+/// Gives files of the merged root what they are in the image. Says which of them, and of those that
+/// were `copied`, have a copy in the upper folder, and its state.
+pub(super) fn apply(run: &Run, copied: &[PathBuf]) -> Result<Vec<(Bytes, String)>, Fault> {
     let (merged, upper) = (run.scratch("merged"), run.scratch("upper"));
     let mut prepared = Vec::new();
     for owned in &run.owners {
@@ -24,18 +25,32 @@ pub(super) fn apply(run: &Run) -> Result<Vec<(Bytes, i64, u64)>, Fault> {
         };
         give(&place, owned, run.alone).map_err(|error| Fault::owner(&path, error))?;
     }
-    for owned in &run.owners {
-        if let Ok(found) = fs::symlink_metadata(upper.join(owned.path.path())) {
-            let nanoseconds = found.ctime_nsec().unsigned_abs();
-            prepared.push((owned.path.clone(), found.ctime(), nanoseconds));
+    let owned = run.owners.iter().map(|owned| owned.path.path());
+    for path in owned.chain(copied.iter().cloned()) {
+        let place = upper.join(&path);
+        if let Ok(found) = fs::symlink_metadata(&place) {
+            let attributes = attributes(&place).map_err(|error| Fault::owner(&path, error))?;
+            prepared.push((path.into(), state(run, &found, &attributes)));
         }
     }
     Ok(prepared)
 }
 
+/// What is another where a command has changed a file of the upper folder. Of a folder, the overlay
+/// itself changes attributes.
+pub(super) fn state(run: &Run, found: &Metadata, attributes: &[(Bytes, Bytes)]) -> String {
+    if !found.is_dir() {
+        return format!("{}.{}", found.ctime(), found.ctime_nsec());
+    }
+    let own = run.overlay_attributes();
+    let kept = attributes.iter().filter(|(name, _)| !name.as_slice().starts_with(own));
+    let (owner, time) = ((found.uid(), found.gid()), (found.mtime(), found.mtime_nsec()));
+    format!("{:o} {owner:?} {time:?} {:?}", found.mode(), kept.collect::<Vec<_>>())
+}
+
 /// The place of a path below `root`, where it is there and leads through folders only. Attack: a
 /// link in the place of a folder leads to a file of the host, which would be changed.
-fn real(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+pub(super) fn real(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let mut place = root.to_owned();
     let mut parts = path.components().peekable();
     while let Some(part) = parts.next() {
@@ -89,7 +104,26 @@ fn set(place: &Path, name: &Bytes, value: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Gives the folder `to` what the folder `from` has: owner, mode, attributes, times.
+/// Gives the folders on the way to these paths, in a layer, what they have in the root that is seen
+/// at `merged`, since the topmost layer says what a folder is like. Gives their paths.
+pub(super) fn copy_ways<'p>(
+    paths: impl Iterator<Item = &'p Path>,
+    merged: &Path,
+    layer: &Path,
+) -> Result<Vec<PathBuf>, Fault> {
+    let mut ways: BTreeSet<&Path> = paths.flat_map(|path| path.ancestors().skip(1)).collect();
+    ways.insert(Path::new(""));
+    // Children first: they change the times of their parents.
+    for way in ways.iter().rev() {
+        let of_image = merged.join(way);
+        if fs::symlink_metadata(&of_image).is_ok_and(|found| found.is_dir()) {
+            copy(&of_image, &layer.join(way))?;
+        }
+    }
+    Ok(ways.into_iter().filter(|way| !way.as_os_str().is_empty()).map(Path::to_owned).collect())
+}
+
+/// Gives `to` what `from`, which is no link, has: owner, mode, attributes, times.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
     let copied = || -> io::Result<()> {
         let found = fs::metadata(from)?;

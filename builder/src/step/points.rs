@@ -169,17 +169,5 @@ pub(super) fn make(planned: &Points, merged: &Path, points: &Path) -> Result<(),
             }
         }
     }
-    // Children first: they change the times of their parents.
-    let mut ways: Vec<&Path> =
-        planned.missing.keys().flat_map(|it| it.ancestors().skip(1)).collect();
-    ways.push(Path::new(""));
-    ways.sort_by_key(|way| std::cmp::Reverse(way.components().count()));
-    ways.dedup();
-    for way in ways {
-        let of_image = merged.join(way);
-        if fs::symlink_metadata(&of_image).is_ok_and(|found| found.is_dir()) {
-            owners::copy(&of_image, &points.join(way))?;
-        }
-    }
-    Ok(())
+    owners::copy_ways(planned.missing.keys().map(PathBuf::as_path), merged, points).map(drop)
 }

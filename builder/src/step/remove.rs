@@ -12,7 +12,8 @@ use super::session::Session;
 use super::{Helper, StepError};
 
 /// What a step makes in its scratch folder.
-const MADE: [&str; 7] = ["merged", "points", "upper", "work", "devices", "bundle", "changes"];
+const MADE: [&str; 8] =
+    ["merged", "points", "hidden", "upper", "work", "devices", "bundle", "changes"];
 
 /// Removes everything that a step made in `scratch`, also one that was killed, whose files belong to
 /// IDs of a namespace. The folder itself stays.

@@ -13,7 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use super::error::Fault;
 use super::order::Run;
 use super::points::{self, Points};
-use super::{owners, printable};
+use super::{hidden, links, owners, printable};
 
 /// An overlay that is mounted at `merged`, and what is mounted in it where.
 pub(super) struct Root {
@@ -21,28 +21,54 @@ pub(super) struct Root {
     pub(super) merged: PathBuf,
     /// Where mounts go.
     pub(super) points: Points,
+    /// What was copied into the upper folder before the command.
+    pub(super) copied: Vec<PathBuf>,
 }
 
 /// Puts the root file system together, in this process's mount namespace.
 pub(super) fn assemble(run: &Run) -> Result<Root, Fault> {
     let io = |what: &'static str| Fault::setup(format!("make {what} in the scratch folder"));
-    for name in ["points", "upper", "work", "merged"] {
+    for name in ["points", "hidden", "upper", "work", "merged"] {
         fs::create_dir(run.scratch(name)).map_err(io(name))?;
     }
+    if !run.hidden.is_empty() {
+        look(run, Layers::Whole, |merged| hidden::make(run, merged))?;
+    }
+    let (points, copied) = look(run, Layers::Seen, |merged| {
+        let upper = run.scratch("upper");
+        let points = points::plan(run, merged)?;
+        owners::copy(merged, &upper)?;
+        let copied = links::copy(merged, &upper)?;
+        points::make(&points, merged, &run.scratch("points"))?;
+        Ok((points, copied))
+    })?;
+    mount(run, Layers::All)?;
+    Ok(Root { merged: run.scratch("merged"), points, copied })
+}
+
+/// Looks at what the image has through an overlay of what it is made of, by the kernel's rules.
+fn look<T>(
+    run: &Run,
+    layers: Layers,
+    at: impl FnOnce(&Path) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     let merged = run.scratch("merged");
-    // What the image has is seen through an overlay of what it is made of, by the kernel's rules.
-    mount(run, false)?;
-    let planned = points::plan(run, &merged);
-    let copied = planned.and_then(|planned| {
-        owners::copy(&merged, &run.scratch("upper"))?;
-        points::make(&planned, &merged, &run.scratch("points"))?;
-        Ok(planned)
-    });
+    mount(run, layers)?;
+    let looked = at(&merged);
     rustix::mount::unmount(&merged, UnmountFlags::DETACH)
         .map_err(|errno| Fault::setup("unmount the image")(errno.into()))?;
-    let points = copied?;
-    mount(run, true)?;
-    Ok(Root { merged, points })
+    looked
+}
+
+/// What an overlay is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layers {
+    /// The root file systems that were given.
+    Whole,
+    /// What is seen of them.
+    Seen,
+    /// That with mount points, and a folder for what is written.
+    All,
 }
 
 /// Makes the overlay this process's root, and leaves the host's.
@@ -57,18 +83,22 @@ pub(super) fn enter(run: &Run) -> Result<(), Fault> {
     change().map_err(|errno: Errno| Fault::setup("enter the root file system")(errno.into()))
 }
 
-/// Mounts the overlay; where it is not `writable`, what there is so far of it.
-fn mount(run: &Run, writable: bool) -> Result<(), Fault> {
+/// Mounts the overlay.
+fn mount(run: &Run, layers: Layers) -> Result<(), Fault> {
+    let writable = layers == Layers::All;
+    let hides = layers != Layers::Whole && !run.hidden.is_empty();
     // A trial takes an empty folder at the bottom: an overlay has two layers at least.
     let (top, bottom) = if writable { (Some("points"), None) } else { (None, Some("work")) };
-    let folders: Vec<OwnedFd> = top
+    let mut lower = run.lower.iter().map(super::Bytes::path);
+    let paths = top
         .map(|name| run.scratch(name))
         .into_iter()
-        .chain(run.lower.iter().map(super::Bytes::path))
+        .chain(lower.next())
+        .chain(hides.then(|| run.scratch("hidden")))
+        .chain(lower)
         .chain(bottom.map(|name| run.scratch(name)))
-        .chain(["upper", "work"].map(|name| run.scratch(name)))
-        .map(|path| open(&path))
-        .collect::<Result<_, _>>()?;
+        .chain(["upper", "work"].map(|name| run.scratch(name)));
+    let folders: Vec<OwnedFd> = paths.map(|path| open(&path)).collect::<Result<_, _>>()?;
     // Paths of descriptors need no escapes, are short, and tell the command nothing of the host.
     let mut paths: Vec<String> =
         folders.iter().map(|folder| format!("/proc/self/fd/{}", folder.as_raw_fd())).collect();

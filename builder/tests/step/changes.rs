@@ -247,3 +247,62 @@ fn is_the_callers(scene: &Scene, ended: &Outcome) {
         assert!(!scene.path("scratch").join(name).exists(), "{name}");
     }
 }
+
+#[test]
+fn names_of_one_file_stay_names_of_one_file() {
+    for caller in Caller::all() {
+        let mut scene = Scene::new(caller);
+        let root = scene.root();
+        for (first, others) in [("a/one", ["a/two", "b/three"]), ("a/left", ["a/left2", "b/left3"])]
+        {
+            fs::create_dir_all(root.join("a")).unwrap();
+            fs::create_dir_all(root.join("b")).unwrap();
+            fs::write(root.join(first), "old").unwrap();
+            others
+                .iter()
+                .for_each(|other| fs::hard_link(root.join(first), root.join(other)).unwrap());
+        }
+        let ended = scene.shell("echo new >/b/three; cat /a/one; busybox stat -c %h /a/two");
+        assert_eq!(ended.good(), "new\n3\n", "{caller:?}");
+        let links = ["a/one", "a/two", "b/three"].map(|path| ended.present(path).link);
+        assert!(links[0].is_some() && links[0] == links[1] && links[1] == links[2], "{caller:?}");
+        for left in ["a", "b", "a/left", "b/left3"] {
+            assert!(ended.present(left).prepared, "{caller:?} {left}");
+        }
+        let mut scene = Scene::new(caller);
+        fs::write(scene.root().join("x"), "x").unwrap();
+        fs::hard_link(scene.root().join("x"), scene.root().join("y")).unwrap();
+        let ended = scene.shell("rm /x 2>/dev/null || busybox rm /x; cat /y");
+        assert_eq!(ended.good(), "x", "{caller:?}");
+        assert!(
+            ended
+                .changes
+                .iter()
+                .any(|it| matches!(it, Change::Removed { path } if path.path() == Path::new("x")))
+        );
+    }
+}
+
+#[test]
+fn what_is_hidden_of_lower_file_systems_is_not_seen() {
+    for caller in Caller::all() {
+        let mut scene = Scene::new(caller);
+        let other = scene.path("other");
+        for path in ["gone/in", "folder/gone", "folder/stays", "both/old"] {
+            fs::create_dir_all(other.join(path).parent().unwrap()).unwrap();
+            fs::write(other.join(path), "other").unwrap();
+        }
+        mode(&other.join("folder"), 0o711);
+        fs::create_dir(scene.root().join("both")).unwrap();
+        fs::write(scene.root().join("both/new"), "own").unwrap();
+        scene.order.lower.push(other);
+        scene.order.hidden = ["gone", "folder/gone", "both", "folder/absent", "absent/x"]
+            .map(|path| Bytes::from(path.as_bytes().to_vec()))
+            .into();
+        let line = "cd /; for it in gone folder/* both/*; do test -e $it && echo $it; done
+            busybox stat -c %a folder; busybox mkdir gone; echo x >gone/new; echo gone/*";
+        let ended = scene.shell(line);
+        assert_eq!(ended.good(), "folder/stays\nboth/new\n711\ngone/new\n", "{caller:?}");
+        assert_eq!(ended.paths(), ["gone", "gone/new"], "{caller:?}");
+    }
+}

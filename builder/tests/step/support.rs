@@ -83,6 +83,7 @@ pub(crate) fn tool(name: &str) -> bool {
 #[derive(Serialize)]
 pub(crate) struct Order {
     pub(crate) lower: Vec<PathBuf>,
+    pub(crate) hidden: Vec<Bytes>,
     pub(crate) scratch: PathBuf,
     pub(crate) owners: Vec<Owned>,
     pub(crate) command: Vec<Bytes>,
@@ -166,6 +167,7 @@ impl Scene {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let order = Order {
             lower: vec![root],
+            hidden: Vec::new(),
             scratch,
             owners: Vec::new(),
             command: Vec::new(),
