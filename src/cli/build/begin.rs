@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Fetch without checking the server's certificate, or without TLS. The signature is checked
     #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     insecure: bool,
+    /// Leave sockets of the folder out instead of refusing them
+    #[arg(long)]
+    skip_sockets: bool,
     /// When to ask the network for an image that is given by its name [default: new]
     #[arg(long, value_name = "never|new|update", env = "GANTRY_PULL")]
     pull: Option<Pull>,
@@ -80,8 +83,11 @@ impl Args {
         let bar = build.context.progress("copying", Some(0));
         let ignore = Ignore::default();
         let progress = crate::cli::pack::Bar(&bar);
-        let options =
-            CopyOptions { progress: &progress, ..CopyOptions::new(&owner, &overrides, &ignore) };
+        let options = CopyOptions {
+            progress: &progress,
+            skip_sockets: self.skip_sockets,
+            ..CopyOptions::new(&owner, &overrides, &ignore)
+        };
         let began = build.begin(Begin::Folder(path, options))?;
         bar.finish_and_clear();
         self.tell(build, began)

@@ -9,6 +9,7 @@ use builder::{Owner, capability_value, extended_attribute, read_mode};
 
 use super::Build;
 use super::go::{failed, words};
+use super::image::plain;
 use crate::cli::pack::{Bar, TreeArgs};
 use crate::cli::{Context, Failure};
 
@@ -35,8 +36,9 @@ impl How {
             &CopyOptions<'_>,
         ) -> Result<Copied, builder::context::ContextError>,
     ) -> Result<(), Failure> {
-        let ignore = self.tree.ignore()?;
-        let (owner, overrides) = self.tree.changes_or(Owner::of_caller())?;
+        let no_file = |failure| plain(failure, std::path::Path::new("its options"));
+        let ignore = self.tree.ignore().map_err(no_file)?;
+        let (owner, overrides) = self.tree.changes_or(Owner::of_caller()).map_err(no_file)?;
         let bar = build.context.progress("copying", Some(0));
         let options = CopyOptions {
             skip_sockets: self.tree.skip_sockets,

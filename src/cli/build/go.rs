@@ -22,7 +22,7 @@ pub(crate) struct Build<'a> {
     pub(super) context: &'a Context,
     /// The folder the context is in.
     pub(super) work: PathBuf,
-    history: bool,
+    history: Cell<bool>,
     options: BuildOptions,
     /// What a script writes, which gets its names when the script has succeeded.
     pending: Option<RefCell<Vec<Pending>>>,
@@ -34,8 +34,8 @@ impl<'a> Build<'a> {
     pub(crate) fn new(context: &'a Context, options: BuildOptions) -> Self {
         Self {
             context,
-            work: options.work_path.clone(),
-            history: !options.no_history,
+            work: options.work_path.clone().unwrap_or_else(|| ".".into()),
+            history: Cell::new(!options.no_history),
             options,
             pending: None,
             depth: Cell::new(0),
@@ -45,7 +45,7 @@ impl<'a> Build<'a> {
     /// The commands of a script: on a context of their own, and nothing is there before the end.
     pub(super) fn of_script(&self, work: &Path) -> Self {
         Self {
-            history: self.history,
+            history: self.history.clone(),
             pending: Some(RefCell::default()),
             depth: Cell::new(self.depth.get() + 1),
             ..self.of_recipe(work)
@@ -57,7 +57,7 @@ impl<'a> Build<'a> {
         Self {
             context: self.context,
             work: work.to_owned(),
-            history: false,
+            history: Cell::new(false),
             options: BuildOptions::default(),
             pending: None,
             depth: Cell::new(0),
@@ -92,7 +92,7 @@ impl<'a> Build<'a> {
             );
         }
         let work = Workspace::new(aci::stage::folder_of(file))?;
-        let build = Self { history: self.history, ..self.of_recipe(work.path()) };
+        let build = Self { history: self.history.clone(), ..self.of_recipe(work.path()) };
         let start = read_some(file, 16).map_err(|failure| plain(failure, file))?;
         let began = build.begin(Begin::Archive(file))?;
         if !matches!(began, Began::Image(_)) {
@@ -101,6 +101,7 @@ impl<'a> Build<'a> {
             );
         }
         let only_shows = matches!(command, Command::CatManifest(_));
+        let speaks = matches!(command, Command::Run(_) | Command::Shell(_));
         build.run_here(command)?;
         if only_shows {
             return Ok(());
@@ -108,7 +109,13 @@ impl<'a> Build<'a> {
         let compression =
             aci::archive::Compression::detect(&start).unwrap_or(aci::archive::Compression::Gzip);
         let output = Output { target: file.to_owned(), overwrite: true, compression };
-        build.write(&output)?.commit()
+        let written = build.write(&output)?;
+        if speaks {
+            // Standard output is the command's.
+            build.context.note(format_args!("image ID {}", written.id()));
+            return written.commit_quietly().map(drop);
+        }
+        written.commit()
     }
 
     pub(super) fn run_here(&self, command: Command) -> Result<(), Failure> {
@@ -197,7 +204,7 @@ impl<'a> Build<'a> {
     ) -> Result<(), Failure> {
         let line = |one: &ImageFinding| discovery::printable_line(&one.to_string());
         let warnings: Vec<String> = change.warnings().iter().map(line).collect();
-        if self.history {
+        if self.history.get() {
             change.record(command).map_err(failed)?;
         }
         change.commit().map_err(failed)?;
@@ -208,6 +215,14 @@ impl<'a> Build<'a> {
     /// Makes one edit of the manifest.
     pub(super) fn edit(&self, command: &[&str], edit: &Edit) -> Result<(), Failure> {
         self.change(&words(command), |change| change.edit(edit))
+    }
+
+    /// Does something, of which nothing is noted in the image where not `noted`.
+    pub(super) fn noted<T>(&self, noted: bool, make: impl FnOnce() -> T) -> T {
+        let before = self.history.replace(self.history.get() && noted);
+        let made = make();
+        self.history.set(before);
+        made
     }
 
     /// Whether this is a command of a script.

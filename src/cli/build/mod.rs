@@ -54,9 +54,9 @@ pub(crate) struct Args {
 #[derive(clap::Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Options of all build commands")]
 pub(crate) struct BuildOptions {
-    /// The folder that .acbuild is in
-    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
-    work_path: PathBuf,
+    /// The folder that .acbuild is in [default: .]
+    #[arg(long, global = true, value_name = "DIR")]
+    work_path: Option<PathBuf>,
     /// Do not note this command in the image's annotations
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     no_history: bool,

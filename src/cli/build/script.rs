@@ -9,7 +9,7 @@ use builder::script::{Line, Script, with_dashes};
 
 use super::go::Workspace;
 use super::image::plain;
-use super::{Build, BuildOptions, Command, expand, parse, usage_code};
+use super::{Build, Command, expand, parse, usage_code};
 use crate::cli::files::{pair, read_small};
 use crate::cli::{Failure, Kind};
 
@@ -47,7 +47,8 @@ pub(crate) struct Args {
 /// A line that was read: where it stands, and what it says.
 struct Step {
     line: usize,
-    options: BuildOptions,
+    /// Whether it is noted in the image.
+    noted: bool,
     command: Command,
 }
 
@@ -118,16 +119,9 @@ impl Args {
     }
 
     fn each(&self, build: &Build<'_>, steps: Vec<Step>) -> Result<(), Failure> {
-        for Step { line, options, command } in steps {
-            if options.modify.is_some() {
-                return Err(anyhow!(
-                    "{}:{line}: --modify is for a command alone",
-                    self.file.display()
-                )
-                .into());
-            }
+        for Step { line, noted, command } in steps {
             let at = format!("{}:{line}", self.file.display());
-            build.run_here(command).map_err(|failure| failure.of(&at))?;
+            build.noted(noted, || build.run_here(command)).map_err(|failure| failure.of(&at))?;
         }
         Ok(())
     }
@@ -147,7 +141,15 @@ fn step(line: &Line) -> Result<Step, (String, u8)> {
         let words: Vec<&str> = what.split_whitespace().collect();
         (words.join(" "), usage_code(&error))
     })?;
-    Ok(Step { line: line.line, options, command })
+    let alone = [
+        (options.work_path.is_some(), "--work-path: all of a script works on one build"),
+        (options.modify.is_some(), "--modify is for a command alone"),
+        (options.modify_oci.is_some(), "--modify-oci is for a command alone"),
+    ];
+    if let Some((_, fault)) = alone.into_iter().find(|(given, _)| *given) {
+        return Err((fault.to_owned(), 1));
+    }
+    Ok(Step { line: line.line, noted: !options.no_history, command })
 }
 
 /// While it lives, this process is in another folder.

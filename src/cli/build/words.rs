@@ -81,6 +81,17 @@ fn command_at(words: &[OsString], from: usize) -> Option<usize> {
     None
 }
 
+/// The command of a name.
+fn meant(name: &str) -> &str {
+    match name {
+        "set-wd" => "set-working-directory",
+        "set-eh" => "set-event-handler",
+        "volume" => "mount",
+        "rm" => "remove",
+        other => other,
+    }
+}
+
 /// The command that is meant; the word itself where there is none, for the parser to say so.
 fn choose<'n>(
     word: &str,
@@ -97,6 +108,8 @@ fn choose<'n>(
     match fits[..] {
         [] => Ok(word.to_owned()),
         [name] => Ok(name.to_owned()),
+        // A command, and another name of it.
+        [name, ..] if fits.iter().all(|other| meant(other) == meant(name)) => Ok(name.to_owned()),
         _ => Err(format!(
             "unknown command {word:?} for \"acbuild\"\n\nDid you mean one of these?\n\t{}",
             fits.join("\n\t")
@@ -116,7 +129,8 @@ pub(crate) fn usage_code(error: &clap::Error) -> u8 {
     match error.kind() {
         ErrorKind::MissingRequiredArgument
         | ErrorKind::MissingSubcommand
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => 1,
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::InvalidUtf8 => 1,
         ErrorKind::UnknownArgument
         | ErrorKind::TooFewValues
         | ErrorKind::TooManyValues
@@ -148,6 +162,7 @@ mod tests {
             ("dep a x", "dependency add x"),
             ("anno rm x", "annotation rm x"),
             ("--work-path d --no-history w x.aci", "--work-path d --no-history write x.aci"),
+            ("set-w /", "set-working-directory /"),
             ("re x", "replace-manifest x"),
             ("rem x", "remove x"),
             ("copy a b", "copy a b"),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Build;
 use super::go::failed;
+use super::image::plain;
 use super::sidecars::{Inputs, Sidecars};
 use crate::cli::files::{in_json, put, signature_beside};
 use crate::cli::key::PassphraseArgs;
@@ -92,7 +93,8 @@ impl Signing {
         key: Option<&Path>,
         passphrase: &PassphraseArgs,
     ) -> Result<Self, Failure> {
-        key.map(|key| signer(context, key, passphrase)).transpose().map(Self)
+        let open = |key: &Path| signer(context, key, passphrase).map_err(|f| plain(f, key));
+        key.map(open).transpose().map(Self)
     }
 
     fn is_wanted(&self) -> bool {

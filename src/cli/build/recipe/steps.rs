@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use aci::ImageManifest;
 use anyhow::anyhow;
 use builder::context::{Begin, Change, CopyOptions, Modes};
 use builder::manifest::Edit;
@@ -140,12 +141,19 @@ impl Steps<'_> {
         match step {
             Step::Run(command) => self.command(command),
             Step::Copy(copy) => self.change(|change| self.copy(change, copy)),
-            Step::Remove(remove) => self.change(|change| {
-                let meant = |below: &[u8], folder| {
-                    remove.patterns.iter().any(|one| one.matches(below, folder))
+            Step::Remove(remove) => {
+                let manifest = {
+                    let context = self.build.open()?;
+                    with_dependencies(self.plan, &context, Some(self.resolved))?
                 };
-                change.remove_matching(&meant).map(|_| ()).map_err(failed)
-            }),
+                let dependencies = run::render(self.build, &manifest, false)?;
+                self.change(|change| {
+                    let meant = |below: &[u8], folder| {
+                        remove.patterns.iter().any(|one| one.matches(below, folder))
+                    };
+                    change.remove_matching(&meant, &dependencies).map_err(failed)
+                })
+            }
             Step::Change(wanted) => self.change(|change| {
                 let meant = |below: &[u8], folder| {
                     wanted.patterns.iter().any(|one| one.matches(below, folder))
@@ -274,16 +282,26 @@ struct Wanted<'a> {
     keep: bool,
 }
 
-fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8, Failure> {
-    let context = build.open()?;
-    let mut manifest = Build::manifest(&context)?;
-    if let Some(resolved) = wanted.resolved {
-        for edit in plan.recipe.edits() {
-            if let Edit::AddDependency { dependency, .. } = resolved.pinned(edit) {
-                manifest.dependencies.push(*dependency);
-            }
+/// The manifest of a context, and what the recipe makes it depend on where it is still to come.
+fn with_dependencies(
+    plan: &Plan<'_>,
+    context: &builder::context::Context,
+    resolved: Option<&Resolved>,
+) -> Result<ImageManifest, Failure> {
+    let mut manifest = Build::manifest(context)?;
+    let edits =
+        resolved.map(|resolved| plan.recipe.edits().into_iter().map(|edit| resolved.pinned(edit)));
+    for edit in edits.into_iter().flatten() {
+        if let Edit::AddDependency { dependency, .. } = edit {
+            manifest.dependencies.push(*dependency);
         }
     }
+    Ok(manifest)
+}
+
+fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8, Failure> {
+    let context = build.open()?;
+    let manifest = with_dependencies(plan, &context, wanted.resolved)?;
     let mut environment = run::environment(&manifest);
     let app = plan.recipe.app.iter().flat_map(|app| &app.environment);
     for (name, value) in app.chain(wanted.environment) {
