@@ -104,11 +104,17 @@ impl StagedFile {
 
     /// Syncs the file and gives it its name, on the same file system.
     pub fn commit(mut self, target: &Path, existing: Existing) -> io::Result<()> {
+        self.write_back.finish()?;
+        self.file.sync_all()?;
+        self.name(target, existing)?;
+        sync_folder(folder_of(target))
+    }
+
+    /// Gives the file its name.
+    fn name(mut self, target: &Path, existing: Existing) -> io::Result<()> {
         if existing == Existing::Replace {
             existing.check(target)?;
         }
-        self.write_back.finish()?;
-        self.file.sync_all()?;
         let folder = folder_of(target);
         match (self.hidden.take(), existing) {
             (Some(hidden), _) => {
@@ -128,7 +134,7 @@ impl StagedFile {
                     .inspect_err(|_| drop(fs::remove_file(&hidden)))?;
             }
         }
-        sync_folder(folder)
+        Ok(())
     }
 
     fn link(&self, target: &Path) -> io::Result<()> {
@@ -333,6 +339,14 @@ pub fn write(target: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::
     let mut staged = StagedFile::new_in(folder_of(target), mode)?;
     staged.write_all(bytes)?;
     staged.commit(target, existing)
+}
+
+/// The same, not synced: for work that is begun again after a power cut. A kill leaves all or
+/// nothing of it as well.
+pub fn put(target: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    let mut staged = StagedFile::new_in(folder_of(target), mode)?;
+    staged.write_all(bytes)?;
+    staged.name(target, existing)
 }
 
 /// Makes `path` a symbolic link to `target`. A link that is there gives way, in one atomic step;

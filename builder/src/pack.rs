@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
-use aci::archive::{self, Compression, WriteOptions, Written};
+use aci::archive::{self, Compression, KeptBlocks, WriteOptions, Written};
 use aci::stage::{Existing, StagedFile};
 
 use crate::context::Properties;
@@ -47,12 +47,14 @@ pub struct PackOptions<'a> {
     pub compression: Compression,
     /// Compressing threads; the bytes do not depend on it.
     pub threads: NonZeroUsize,
+    /// Compressed blocks of earlier images.
+    pub kept: Option<&'a dyn KeptBlocks>,
     /// Is told the bytes of content there are before the work, then the bytes read, as they are.
     pub progress: &'a dyn Progress,
 }
 
 /// Is told how far the work is.
-pub trait Progress {
+pub trait Progress: Sync {
     /// This many bytes are to be read.
     fn total(&self, _bytes: u64) {}
     /// This many more bytes were read.
@@ -117,16 +119,16 @@ fn pack_outside(
     let mut empty_attributes = 0;
     let write_options = WriteOptions { compression: options.compression, threads: options.threads };
     let time = options.source_date_epoch.unwrap_or(survey.newest);
-    let written = archive::write(out, &write_options, |archive| {
+    let written = archive::write_with(out, &write_options, options.kept, |archive| {
         archive.manifest(options.manifest, time)?;
         tree.entries(|entry, content| {
             let empty = entry.xattrs.iter().filter(|(_, value)| value.is_empty());
             empty_attributes += empty.count() as u64;
             match content {
-                None => archive.entry(entry),
-                Some(file) => {
+                None => archive.entry(entry).map_err(PackError::Write),
+                Some(opened) => opened.read(|file| {
                     archive.file(entry, &mut Counted { file, progress: options.progress })
-                }
+                }),
             }
         })
     })?;

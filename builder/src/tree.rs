@@ -104,7 +104,7 @@ impl<'a> Tree<'a> {
     /// Gives every entry, in canonical order, with the open file where it has content.
     pub(crate) fn entries(
         &self,
-        mut each: impl FnMut(&Entry, Option<&mut File>) -> io::Result<()>,
+        mut each: impl FnMut(&Entry, Option<Opened>) -> Result<(), PackError>,
     ) -> Result<(), PackError> {
         let mut links = Links::default();
         for found in self.walk() {
@@ -120,7 +120,7 @@ impl<'a> Tree<'a> {
             } else if let Some(kind) = self.device(&found) {
                 each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)?;
             } else if found.kind() == FileType::RegularFile {
-                self.file(&found, &mut each)?;
+                self.file(found, &mut each)?;
             } else {
                 let kind = special(&found).map_err(failed)?;
                 let attributes = found.attributes().map_err(failed)?;
@@ -145,33 +145,22 @@ impl<'a> Tree<'a> {
 
     fn file(
         &self,
-        found: &Found,
-        each: &mut impl FnMut(&Entry, Option<&mut File>) -> io::Result<()>,
+        found: Found,
+        each: &mut impl FnMut(&Entry, Option<Opened>) -> Result<(), PackError>,
     ) -> Result<(), PackError> {
-        let failed = |source| PackError::Read { path: self.path(found), source };
-        let changed = || PackError::Changed { path: self.path(found) };
-        let mut file = found.open().map_err(failed)?;
+        let path = self.path(&found);
+        let failed = |source| PackError::Read { path: path.clone(), source };
+        let file = found.open().map_err(failed)?;
         let before = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
         // Whoever put a pipe, or another file, in its place would have us wait, or read that.
         if file_type(&before) != FileType::RegularFile || identity(&before) != identity(&found.stat)
         {
-            return Err(changed());
+            return Err(PackError::Changed { path });
         }
         let attributes = attributes::read(&attributes::From::Open(file.as_fd())).map_err(failed)?;
         let kind = EntryKind::File { size: u64::try_from(before.st_size).unwrap_or(0) };
-        let entry = self.entry(found, kind, &before, attributes)?;
-        each(&entry, Some(&mut file)).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => changed(),
-            _ => match error.downcast::<NotRead>() {
-                Ok(NotRead(source)) => failed(source),
-                // The writer's own trouble is said where it happened.
-                Err(error) => PackError::Write(error),
-            },
-        })?;
-        // By its name: a file that another one took the place of has changed too.
-        let after = found.look_again().map_err(failed)?;
-        let state = |s: &Stat| (identity(s), s.st_size, s.st_mtime, s.st_mtime_nsec);
-        if state(&before) == state(&after) { Ok(()) } else { Err(changed()) }
+        let entry = self.entry(&found, kind, &before, attributes)?;
+        each(&entry, Some(Opened { file, before, found, path }))
     }
 
     fn entry(
@@ -208,6 +197,43 @@ impl<'a> Tree<'a> {
     /// Whole seconds; the kernel counts fractions forward, so this cuts towards the past.
     fn time(&self, stat: &Stat) -> i64 {
         stat.st_mtime.min(self.latest.unwrap_or(i64::MAX))
+    }
+}
+
+/// A regular file that is open to be read, on any thread.
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    /// What it was when it was opened.
+    before: Stat,
+    found: Found,
+    path: PathBuf,
+}
+
+impl Opened {
+    /// Lets somebody read it, and sees to it that it did not change meanwhile.
+    pub(crate) fn read(
+        mut self,
+        read: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), PackError> {
+        let path = self.path;
+        if let Err(error) = read(&mut self.file) {
+            return Err(match error.kind() {
+                io::ErrorKind::InvalidData => PackError::Changed { path },
+                _ => match error.downcast::<NotRead>() {
+                    Ok(NotRead(source)) => PackError::Read { path, source },
+                    // The writer's own trouble is said where it happened.
+                    Err(error) => PackError::Write(error),
+                },
+            });
+        }
+        // By its name: a file that another one took the place of has changed too.
+        let after = match self.found.look_again() {
+            Ok(after) => after,
+            Err(source) => return Err(PackError::Read { path, source }),
+        };
+        let state = |s: &Stat| (identity(s), s.st_size, s.st_mtime, s.st_mtime_nsec);
+        let same = state(&self.before) == state(&after);
+        if same { Ok(()) } else { Err(PackError::Changed { path }) }
     }
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, StatxAttributes, StatxFlags,
@@ -58,9 +58,9 @@ pub(crate) struct Found {
     /// What it was when it was found, links not followed.
     pub(crate) stat: Stat,
     /// The folder it is in.
-    folder: Rc<OwnedFd>,
+    folder: Arc<OwnedFd>,
     /// The folder that it is.
-    itself: Option<Rc<OwnedFd>>,
+    itself: Option<Arc<OwnedFd>>,
 }
 
 impl Found {
@@ -93,6 +93,10 @@ impl Found {
 
     /// Whether this process may read it.
     pub(crate) fn may_read(&self) -> bool {
+        // Of root, opening it tells, and nothing else.
+        if rustix::process::geteuid().is_root() {
+            return true;
+        }
         rustix::fs::accessat(&*self.folder, self.name(), Access::READ_OK, AtFlags::EACCESS).is_ok()
     }
 
@@ -136,7 +140,7 @@ struct Level {
     below: Vec<u8>,
     identity: Identity,
     /// Absent while the walk is far below.
-    open: Option<Rc<OwnedFd>>,
+    open: Option<Arc<OwnedFd>>,
     names: std::vec::IntoIter<Vec<u8>>,
 }
 
@@ -189,7 +193,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Looks at one name of a folder; `None` where it is left out.
-    fn look(&mut self, below: Vec<u8>, folder: Rc<OwnedFd>) -> Result<Option<Found>, Problem> {
+    fn look(&mut self, below: Vec<u8>, folder: Arc<OwnedFd>) -> Result<Option<Found>, Problem> {
         let name = name_of(&below);
         let stat = rustix::fs::statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| self.unreadable(&below, error))?;
@@ -223,7 +227,7 @@ impl<'a> Walk<'a> {
         &mut self,
         below: Vec<u8>,
         open: OwnedFd,
-        folder: Option<Rc<OwnedFd>>,
+        folder: Option<Arc<OwnedFd>>,
     ) -> Result<Found, Problem> {
         let unreadable = |error| self.unreadable(&below, error);
         let stat = rustix::fs::fstat(&open).map_err(unreadable)?;
@@ -240,7 +244,7 @@ impl<'a> Walk<'a> {
                 None => self::names(&open).map_err(unreadable)?,
             };
         }
-        let open = Rc::new(open);
+        let open = Arc::new(open);
         let level = Level {
             below: below.clone(),
             identity,
@@ -283,7 +287,7 @@ impl<'a> Walk<'a> {
         });
         match reopened {
             Ok((open, found)) if found == above.identity => {
-                above.open = Some(Rc::new(open));
+                above.open = Some(Arc::new(open));
                 Ok(())
             }
             // A folder that was moved away while the walk was below it.

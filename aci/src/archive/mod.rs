@@ -10,6 +10,7 @@ mod container;
 mod decompress;
 mod describe;
 mod directories;
+mod dress;
 mod encrypted;
 mod entry;
 mod error;
@@ -53,10 +54,12 @@ pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
 pub use rootfs_tar::{RootfsTar, read_rootfs_tar};
-pub use tree::{FileContent, Linked, TreeBuilder};
+pub use tree::{FileContent, Linked, NewFile, TreeBuilder, Undone};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
 pub use validate::{
     ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest,
     validate_pod_manifest,
 };
-pub use write::{ArchiveWriter, WriteOptions, Written, compress_archive, write};
+pub use write::{
+    ArchiveWriter, KeptBlocks, WriteOptions, Written, compress_archive, write, write_with,
+};

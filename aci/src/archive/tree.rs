@@ -5,20 +5,18 @@
 //! symlink (`openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, or one
 //! directory after another with `O_NOFOLLOW` where the kernel lacks it).
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::ArchiveError;
-use super::attribute_ids::move_attribute_ids;
 use super::directories::Directories;
+pub use super::dress::Undone;
+use super::dress::{Dresser, no_owner, times};
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::owner::Ownership;
 use super::record::Record;
@@ -58,9 +56,7 @@ pub struct TreeBuilder<'a> {
     /// The folder the last entry was put in: most entries share it with their neighbour.
     parent: (Vec<u8>, OwnedFd),
     options: &'a UnpackOptions<'a>,
-    restore: bool,
-    /// The caller's user and group.
-    caller: (u32, u32),
+    dresser: Dresser<'a>,
     directories: Directories,
     record: Option<Record>,
     left_out: LeftOut,
@@ -81,8 +77,7 @@ impl<'a> TreeBuilder<'a> {
                 .transpose()?,
             root,
             options,
-            restore: matches!(options.ownership, Ownership::Restore | Ownership::Mapped(_)),
-            caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+            dresser: Dresser::new(&options.ownership),
             left_out: LeftOut::default(),
             buffer: vec![0; 256 << 10],
         })
@@ -120,7 +115,7 @@ impl<'a> TreeBuilder<'a> {
     pub fn place_clone(&mut self, entry: &Entry, source: &File) -> Result<bool, ArchiveError> {
         let fault = |error| at(&entry.path, error);
         let name = self.enter_parent(&entry.path).map_err(fault)?.to_vec();
-        let file = self.new_file(entry, &name)?;
+        let file = self.make_file(entry, &name)?;
         match rustix::fs::ioctl_ficlone(&file, source) {
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => {
@@ -165,6 +160,14 @@ impl<'a> TreeBuilder<'a> {
         made.map_err(|error| fault(error.into()))
     }
 
+    /// Makes a regular file, which anybody can fill afterwards, on any thread. What is undone of it
+    /// is told [`Self::account`].
+    pub fn new_file(&mut self, entry: Entry) -> Result<NewFile<'a>, ArchiveError> {
+        let name = self.enter_parent(&entry.path).map_err(|error| at(&entry.path, error))?.to_vec();
+        let file = self.make_file(&entry, &name)?;
+        Ok(NewFile { file, entry, dresser: self.dresser })
+    }
+
     /// Gives an open file the owner, mode, attributes and time of an entry.
     pub fn dress(&mut self, file: &File, entry: &Entry) -> Result<(), ArchiveError> {
         self.properties(file, entry).map_err(|error| at(&entry.path, error))
@@ -173,8 +176,9 @@ impl<'a> TreeBuilder<'a> {
     /// Whether an entry's file will have all that the entry says, so that it may share an inode
     /// with others of which the same is said.
     pub fn is_exact(&self, entry: &Entry) -> bool {
-        let readable = self.restore || entry.mode & 0o400 != 0;
-        entry.xattrs.is_empty() && readable && (self.restore || entry.mode & 0o6000 == 0)
+        let restore = self.dresser.restore;
+        let readable = restore || entry.mode & 0o400 != 0;
+        entry.xattrs.is_empty() && readable && (restore || entry.mode & 0o6000 == 0)
     }
 
     fn excluded(&self, path: &PathBytes, directory: bool) -> bool {
@@ -196,7 +200,7 @@ impl<'a> TreeBuilder<'a> {
         Ok(name)
     }
 
-    fn new_file(&self, entry: &Entry, name: &[u8]) -> Result<File, ArchiveError> {
+    fn make_file(&self, entry: &Entry, name: &[u8]) -> Result<File, ArchiveError> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = rustix::fs::openat(&self.parent.1, name, flags, Mode::RUSR | Mode::WUSR);
@@ -209,14 +213,8 @@ impl<'a> TreeBuilder<'a> {
         name: &[u8],
         content: FileContent<'_>,
     ) -> Result<(), ArchiveError> {
-        let mut file = self.new_file(entry, name)?;
-        loop {
-            let got = content(&mut self.buffer)?;
-            if got == 0 {
-                break;
-            }
-            file.write_all(&self.buffer[..got]).map_err(|error| at(&entry.path, error))?;
-        }
+        let mut file = self.make_file(entry, name)?;
+        write_content(&mut file, &entry.path, content, &mut self.buffer)?;
         self.properties(&file, entry).map_err(|error| at(&entry.path, error))
     }
 
@@ -241,7 +239,7 @@ impl<'a> TreeBuilder<'a> {
         let folder = open_folder(&self.root, folder, Missing::Refuse)?;
         match rustix::fs::linkat(&folder, file, &self.parent.1, name, AtFlags::empty()) {
             // The target is a device file that was left out: so is its other name.
-            Err(Errno::NOENT) if !self.restore => {
+            Err(Errno::NOENT) if !self.dresser.restore => {
                 self.left_out.devices += 1;
                 self.note(entry, &[])
             }
@@ -256,15 +254,16 @@ impl<'a> TreeBuilder<'a> {
         kind: FileType,
         device: (u32, u32),
     ) -> io::Result<()> {
-        if kind != FileType::Fifo && !self.restore {
+        let restore = self.dresser.restore;
+        if kind != FileType::Fifo && !restore {
             self.left_out.devices += 1;
             let xattrs: Vec<_> = entry.xattrs.iter().collect();
             return self.note(entry, &xattrs);
         }
         let device = rustix::fs::makedev(device.0, device.1);
-        let allowed = if self.restore { 0o7777 } else { 0o1777 };
+        let allowed = if restore { 0o7777 } else { 0o1777 };
         let mode = Mode::from_raw_mode(entry.mode & allowed);
-        if entry.mode & 0o6000 != 0 && !self.restore {
+        if entry.mode & 0o6000 != 0 && !restore {
             self.left_out.set_id += 1;
         }
         rustix::fs::mknodat(&self.parent.1, name, kind, Mode::RUSR | Mode::WUSR, device)?;
@@ -277,97 +276,34 @@ impl<'a> TreeBuilder<'a> {
     /// Owner, attributes and time of what cannot be opened: links, pipes and devices.
     fn properties_by_name(&mut self, entry: &Entry, name: &[u8]) -> io::Result<()> {
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        if let Some((uid, gid)) = self.owner(entry)? {
+        if let Some((uid, gid)) = self.dresser.owner(entry)? {
             rustix::fs::chownat(&self.parent.1, name, Some(uid), Some(gid), nofollow)
                 .map_err(|error| no_owner(error, uid, gid))?;
         }
         let mut path = format!("/proc/self/fd/{}/", self.parent.1.as_raw_fd()).into_bytes();
         path.extend_from_slice(name);
-        self.attributes(entry, entry.mode, |name, value| {
-            rustix::fs::lsetxattr(path.as_slice(), name, value, XattrFlags::empty())
-        })?;
+        let undone =
+            self.dresser.attributes(&self.parent.1, entry, entry.mode, |name, value| {
+                rustix::fs::lsetxattr(path.as_slice(), name, value, XattrFlags::empty())
+            })?;
+        undone.map_or(Ok(()), |undone| self.note_undone(entry, &undone))?;
         Ok(rustix::fs::utimensat(&self.parent.1, name, &times(entry), nofollow)?)
     }
 
-    /// Owner, then mode, then attributes, then time: each undoes a part of the one after it.
     fn properties(&mut self, file: impl AsFd, entry: &Entry) -> io::Result<()> {
-        let mut mode = entry.mode & 0o7777;
-        if let Some((uid, gid)) = self.owner(entry)? {
-            rustix::fs::fchown(&file, Some(uid), Some(gid))
-                .map_err(|error| no_owner(error, uid, gid))?;
-        } else if mode & 0o6000 != 0 {
-            mode &= 0o1777;
-            self.left_out.set_id += 1;
-        }
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-        self.attributes(entry, mode, |name, value| {
-            rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())
-        })?;
-        Ok(rustix::fs::futimens(&file, &times(entry))?)
+        let undone = self.dresser.dress(file, entry)?;
+        undone.map_or(Ok(()), |undone| self.note_undone(entry, &undone))
     }
 
-    /// Sets the extended attributes, and writes down what is not as the image has it.
-    fn attributes(
-        &mut self,
-        entry: &Entry,
-        mode: u32,
-        set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>,
-    ) -> io::Result<()> {
-        let mut lost = Vec::new();
-        for xattr in &entry.xattrs {
-            let (name, value) = xattr;
-            let value = self.may_have(name).then(|| match &self.options.ownership {
-                Ownership::Mapped(map) => {
-                    move_attribute_ids(name, value, |id| map.uid(id), |id| map.gid(id))
-                }
-                _ => Some(Cow::Borrowed(value.as_slice())),
-            });
-            let done = match value.flatten() {
-                Some(value) => set(name, &value),
-                None => Err(Errno::PERM),
-            };
-            match done {
-                // Not allowed, or not possible on this file system: of ext4, 64 KiB are too much.
-                Err(
-                    Errno::OPNOTSUPP
-                    | Errno::PERM
-                    | Errno::ACCESS
-                    | Errno::RANGE
-                    | Errno::TOOBIG
-                    | Errno::NAMETOOLONG,
-                ) => lost.push(xattr),
-                Err(Errno::NOSPC) if self.has_room() => lost.push(xattr),
-                Err(error) => {
-                    let name = PathBytes(name.clone());
-                    let error = io::Error::from(error);
-                    let text = format!("its extended attribute {name} cannot be set: {error}");
-                    return Err(io::Error::new(error.kind(), text));
-                }
-                Ok(()) => {}
-            }
-        }
-        self.left_out.xattrs += lost.len() as u64;
-        let same_owner = self.restore || self.caller == (entry.uid, entry.gid);
-        if !lost.is_empty() || !same_owner || mode != entry.mode & 0o7777 {
-            self.note(entry, &lost)?;
-        }
-        Ok(())
+    /// Takes what is undone of a file into account.
+    pub fn account(&mut self, entry: &Entry, undone: &Undone) -> Result<(), ArchiveError> {
+        self.note_undone(entry, undone).map_err(|error| at(&entry.path, error))
     }
 
-    /// Whether an attribute is one that files may have here.
-    fn may_have(&self, name: &[u8]) -> bool {
-        let begins = |start: &[u8]| name.starts_with(start);
-        // An overlay above this tree would take such a mark for its own, and show another folder
-        // in the place of this one.
-        let overlay = begins(b"trusted.overlay.") || begins(b"user.overlay.");
-        // A caller who is root could set them, and give away the rights they mean.
-        let privileged = begins(b"security.") || begins(b"trusted.");
-        !overlay && (self.restore || !privileged)
-    }
-
-    /// Whether a full disk is not what is wrong.
-    fn has_room(&self) -> bool {
-        rustix::fs::fstatvfs(&self.root).is_ok_and(|found| found.f_bavail > 256)
+    fn note_undone(&mut self, entry: &Entry, undone: &Undone) -> io::Result<()> {
+        self.left_out.set_id += u64::from(undone.set_id);
+        self.left_out.xattrs += undone.lost.len() as u64;
+        self.note(entry, &undone.lost.iter().collect::<Vec<_>>())
     }
 
     /// Whose the folders are that no entry is about: the image's root's.
@@ -384,22 +320,6 @@ impl<'a> TreeBuilder<'a> {
 
     fn note(&mut self, entry: &Entry, xattrs: &[&(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
         self.record.as_mut().map_or(Ok(()), |record| record.note(entry, xattrs))
-    }
-
-    /// Whom an entry is to belong to; nobody in particular where all is the caller's.
-    fn owner(&self, entry: &Entry) -> io::Result<Option<(Uid, Gid)>> {
-        let (uid, gid) = match &self.options.ownership {
-            Ownership::Caller | Ownership::Record => return Ok(None),
-            Ownership::Restore => (Some(entry.uid), Some(entry.gid)),
-            Ownership::Mapped(map) => (map.uid(entry.uid), map.gid(entry.gid)),
-        };
-        let (Some(uid), Some(gid)) = (uid, gid) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("no range of the owner map holds its owner {}:{}", entry.uid, entry.gid),
-            ));
-        };
-        Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
     }
 
     /// Gives the folders what they wait for, adds `manifest`, and says what is not as the
@@ -424,19 +344,44 @@ impl<'a> TreeBuilder<'a> {
     }
 }
 
+fn write_content(
+    file: &mut File,
+    path: &PathBytes,
+    content: FileContent<'_>,
+    buffer: &mut [u8],
+) -> Result<(), ArchiveError> {
+    loop {
+        match content(buffer)? {
+            0 => return Ok(()),
+            got => file.write_all(&buffer[..got]).map_err(|error| at(path, error))?,
+        }
+    }
+}
+
+/// A regular file that was made, and is empty.
+pub struct NewFile<'a> {
+    file: File,
+    entry: Entry,
+    dresser: Dresser<'a>,
+}
+
+impl NewFile<'_> {
+    /// Writes the content, and gives it what the entry says. Gives what is undone of that, with the
+    /// entry.
+    pub fn fill(
+        mut self,
+        content: FileContent<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Option<(Entry, Undone)>, ArchiveError> {
+        write_content(&mut self.file, &self.entry.path, content, buffer)?;
+        let undone = self.dresser.dress(&self.file, &self.entry);
+        let undone = undone.map_err(|error| at(&self.entry.path, error))?;
+        Ok(undone.map(|undone| (self.entry, undone)))
+    }
+}
+
 fn at(path: &PathBytes, error: io::Error) -> ArchiveError {
     ArchiveError::Io(io::Error::new(error.kind(), format!("unpacking {path}: {error}")))
-}
-
-fn no_owner(error: Errno, uid: Uid, gid: Gid) -> io::Error {
-    let (uid, gid) = (uid.as_raw(), gid.as_raw());
-    let text = format!("it cannot be given to its owner {uid}:{gid}: {}", io::Error::from(error));
-    io::Error::new(io::Error::from(error).kind(), text)
-}
-
-fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec { tv_sec: entry.mtime, tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::compress::{BlockCompressor, block_bytes};
 use super::entry::{Entry, EntryKind};
@@ -27,6 +27,17 @@ pub struct WriteOptions {
     pub compression: Compression,
     /// Compressing threads; the bytes do not depend on it.
     pub threads: NonZeroUsize,
+}
+
+/// Compressed blocks of earlier archives: most of an image that is built again is what it was.
+///
+/// They are named by the digest of the format and of what was compressed.
+pub trait KeptBlocks: Sync {
+    /// What was kept under a name. It is put into the image as it is: whoever keeps blocks sees to
+    /// it that they are what was kept.
+    fn find(&self, name: &[u8; 32]) -> Option<Vec<u8>>;
+    /// Keeps a block. Where that fails, it is compressed again next time.
+    fn keep(&self, name: &[u8; 32], packed: &[u8]);
 }
 
 /// What was written.
@@ -111,7 +122,22 @@ where
     W: Write + Send,
     E: From<io::Error>,
 {
-    write_stream(out, options, None, |archive| {
+    write_with(out, options, None, fill)
+}
+
+/// As [`write()`], where compressed blocks were kept, perhaps.
+pub fn write_with<W, E>(
+    out: &mut W,
+    options: &WriteOptions,
+    kept: Option<&dyn KeptBlocks>,
+    fill: impl FnOnce(&mut ArchiveWriter) -> Result<(), E>,
+) -> Result<Written, E>
+where
+    W: Write + Send,
+    E: From<io::Error>,
+{
+    let packing = Packing { compression: options.compression, level: None, kept };
+    write_blocks(out, options, packing, |archive| {
         fill(archive)?;
         Ok(archive.raw(&[0; 2 * BLOCK])?)
     })
@@ -148,6 +174,28 @@ where
     W: Write + Send,
     E: From<io::Error>,
 {
+    let packing = Packing { compression: options.compression, level, kept: None };
+    write_blocks(out, options, packing, fill)
+}
+
+/// How blocks are compressed.
+#[derive(Clone, Copy)]
+struct Packing<'k> {
+    compression: Compression,
+    level: Option<u8>,
+    kept: Option<&'k dyn KeptBlocks>,
+}
+
+fn write_blocks<W, E>(
+    out: &mut W,
+    options: &WriteOptions,
+    packing: Packing<'_>,
+    fill: impl FnOnce(&mut ArchiveWriter) -> Result<(), E>,
+) -> Result<Written, E>
+where
+    W: Write + Send,
+    E: From<io::Error>,
+{
     thread::scope(|scope| {
         let threads = options.threads.get().min(MOST_THREADS);
         let depth = threads + 2;
@@ -163,8 +211,8 @@ where
         if options.compression != Compression::None {
             let job_out = Arc::new(Mutex::new(job_out));
             for _ in 0..threads {
-                let (jobs, compression) = (job_out.clone(), options.compression);
-                let work = move || compress_all(compression, level, &jobs);
+                let jobs = job_out.clone();
+                let work = move || compress_all(packing, &jobs);
                 compressors.push(named("compress").spawn_scoped(scope, work)?);
             }
         }
@@ -333,8 +381,8 @@ fn hash_all(blocks: &Receiver<Arc<Block>>) -> (Hash, u64) {
     (hash.finalize().into(), total)
 }
 
-fn compress_all(compression: Compression, level: Option<u8>, jobs: &Mutex<Receiver<Job>>) {
-    let mut compressor = BlockCompressor::new(compression, level);
+fn compress_all(packing: Packing<'_>, jobs: &Mutex<Receiver<Job>>) {
+    let mut compressor = BlockCompressor::new(packing.compression, packing.level);
     loop {
         let job = match jobs.lock() {
             Ok(jobs) => jobs.recv(),
@@ -342,13 +390,29 @@ fn compress_all(compression: Compression, level: Option<u8>, jobs: &Mutex<Receiv
         };
         let Ok(Job { block, done }) = job else { return };
         let packed = match &mut compressor {
-            Ok(compressor) => compressor.compress(&block.bytes).map(Output::Packed),
+            Ok(compressor) => packing.pack(compressor, &block.bytes).map(Output::Packed),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
         drop(block);
         if done.send(packed).is_err() {
             return;
         }
+    }
+}
+
+impl Packing<'_> {
+    fn pack(&self, compressor: &mut BlockCompressor, block: &[u8]) -> io::Result<Vec<u8>> {
+        let Some(kept) = self.kept else { return compressor.compress(block) };
+        let mut name = Sha256::new();
+        name.update(format!("{} {:?} profile v1\n", self.compression, self.level));
+        name.update(block);
+        let name = name.finalize().into();
+        if let Some(packed) = kept.find(&name) {
+            return Ok(packed);
+        }
+        let packed = compressor.compress(block)?;
+        kept.keep(&name, &packed);
+        Ok(packed)
     }
 }
 

@@ -115,12 +115,12 @@ impl New<'_> {
         let time = Timespec { tv_sec: 0, tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
         rustix::fs::utimensat(rustix::fs::CWD, &rootfs, &times, rustix::fs::AtFlags::empty())?;
-        stage::write(&current.join(MANIFEST), &manifest, 0o644, Existing::Refuse)
+        stage::put(&current.join(MANIFEST), &manifest, 0o644, Existing::Refuse)
     }
 
     fn put_manifest(&self, current: &Path, manifest: &[u8]) -> Result<(), ContextError> {
         let path = current.join(MANIFEST);
-        stage::write(&path, manifest, 0o644, Existing::Replace)
+        stage::put(&path, manifest, 0o644, Existing::Replace)
             .map_err(ContextError::io("write", path))
     }
 
@@ -206,9 +206,9 @@ impl New<'_> {
     /// What every context has.
     fn finish(&self, began: &Began) -> std::io::Result<()> {
         let text = serde_json::to_vec(began)?;
-        stage::write(&self.at.join(BEGAN), &text, 0o644, Existing::Refuse)?;
-        stage::write(&self.at.join(MODE), b"appc", 0o644, Existing::Refuse)?;
-        stage::write(&self.at.join(LOCK), b"", 0o644, Existing::Refuse)?;
+        stage::put(&self.at.join(BEGAN), &text, 0o644, Existing::Refuse)?;
+        stage::put(&self.at.join(MODE), b"appc", 0o644, Existing::Refuse)?;
+        stage::put(&self.at.join(LOCK), b"", 0o644, Existing::Refuse)?;
         debug_assert!(self.at.join(ROOTFS).is_dir());
         rustix::fs::syncfs(fs::File::open(&self.at)?).map_err(std::io::Error::from)
     }

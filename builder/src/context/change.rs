@@ -1,7 +1,7 @@
 //! One change of a context, which is made whole or not at all.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use aci::archive::ImageFinding;
@@ -262,17 +262,13 @@ impl Change<'_> {
     fn write_down(&self, journal: &Journal) -> std::io::Result<()> {
         let change = self.folder();
         if journal.manifest {
-            stage::write(&change.join(MANIFEST), &self.manifest, 0o644, Existing::Replace)?;
+            stage::put(&change.join(MANIFEST), &self.manifest, 0o644, Existing::Replace)?;
         }
         if journal.properties {
             self.properties.write(&change.join(PROPERTIES))?;
         }
-        if self.slots > 0 {
-            // One sync of the file system stands for one of each file.
-            rustix::fs::syncfs(File::open(&change)?)?;
-        }
         let text = serde_json::to_vec(journal)?;
-        stage::write(&self.context.folder.join(JOURNAL), &text, 0o600, Existing::Refuse)
+        stage::put(&self.context.folder.join(JOURNAL), &text, 0o600, Existing::Refuse)
     }
 }
 

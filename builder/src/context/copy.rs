@@ -2,18 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use aci::ImageId;
-use aci::archive::{self, ArchiveError, Compression, Entry, EntryKind, WriteOptions};
+use aci::archive::{self, Compression, Entry, WriteOptions};
 use rustix::fs::FileType;
 
 use super::change::Change;
 use super::error::ContextError;
-use super::intake::{Intake, Moved, ownership};
+use super::fill::{fill, fill_surveyed};
+use super::intake::Moved;
 use super::paths::{Place, join, path_of};
 use super::properties::Properties;
 use crate::error::PackError;
@@ -230,7 +232,8 @@ impl Change<'_> {
         let tree = source.tree(&ignore, &options, None);
         let (slot, name) = self.slot()?;
         let (from, mut unused) = (source.entry_path(), Properties::default());
-        fill(&tree, &slot, Moved { from: &from, to: below }, &options, &mut unused)?;
+        let moved = Moved { from: &from, to: below };
+        fill(&tree, &slot, moved, &options, &mut unused, &AtomicBool::new(false))?;
         let staged = join(name.as_bytes(), &from);
         for (at, other) in names.iter().enumerate().skip(1) {
             let next = join(name.as_bytes(), format!("name-{at}").as_bytes());
@@ -252,8 +255,6 @@ impl Change<'_> {
         let merges = check_free(source, place, options.merge)?;
         let ignore = source.ignore(options)?;
         let tree = source.tree(&ignore, options, self.identity()?);
-        let survey = tree.survey()?;
-        options.progress.total(survey.bytes);
         let (slot, name) = self.slot()?;
         let from = source.entry_path();
         let before = self.properties.clone();
@@ -261,7 +262,7 @@ impl Change<'_> {
             self.properties.forget(&place.below);
         }
         let moved = Moved { from: &from, to: &place.below };
-        fill(&tree, &slot, moved, options, &mut self.properties)?;
+        let survey = fill_surveyed(&tree, &slot, moved, options, &mut self.properties)?;
         let source_path = join(name.as_bytes(), &from);
         let newest = options.mtime.unwrap_or(survey.newest);
         self.make_parents(place, newest)?;
@@ -318,9 +319,8 @@ pub(super) fn copy_root(
     let source = Source::new(&real)?;
     let ignore = source.ignore(options)?;
     let tree = source.tree(&ignore, options, None);
-    let survey = tree.survey()?;
-    options.progress.total(survey.bytes);
-    fill(&tree, target, Moved { from: b"rootfs", to: b"" }, options, properties)?;
+    let moved = Moved { from: b"rootfs", to: b"" };
+    let survey = fill_surveyed(&tree, target, moved, options, properties)?;
     Ok(Copied { ignored: survey.ignored, sockets_left_out: survey.sockets })
 }
 
@@ -362,54 +362,10 @@ pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId
             let mut entry = entry.clone();
             entry.mtime = 0;
             match content {
-                None => archive.entry(&entry),
-                Some(file) => archive.file(&entry, file),
+                None => archive.entry(&entry).map_err(PackError::Write),
+                Some(opened) => opened.read(|file| archive.file(&entry, file)),
             }
         })
     });
     Ok(written?.image_id)
-}
-
-/// Copies a tree into a slot.
-fn fill(
-    tree: &Tree<'_>,
-    slot: &Path,
-    moved: Moved<'_>,
-    options: &CopyOptions<'_>,
-    properties: &mut Properties,
-) -> Result<(), ContextError> {
-    let unpack = ownership();
-    let mut intake = Intake::new(slot, moved, &unpack, properties)?;
-    let placed = tree.entries(|entry, content| {
-        let mut entry = entry.clone();
-        entry.mtime = options.mtime.unwrap_or(entry.mtime);
-        entry.mode = match entry.kind {
-            EntryKind::Directory => options.modes.folders.unwrap_or(entry.mode),
-            EntryKind::File { .. } => options.modes.files.unwrap_or(entry.mode),
-            _ => entry.mode,
-        };
-        let placed = match content {
-            None => intake.place(entry, &mut |_| Ok(0)),
-            Some(file) => {
-                let EntryKind::File { size } = entry.kind else { return Ok(()) };
-                let mut left = size;
-                let mut read = |buffer: &mut [u8]| -> Result<usize, ArchiveError> {
-                    let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    let got = file.read(&mut buffer[..most])?;
-                    left -= got as u64;
-                    options.progress.advance(got as u64);
-                    Ok(got)
-                };
-                intake.place(entry, &mut read)
-            }
-        };
-        placed.map_err(io::Error::other)
-    });
-    placed.map_err(|error| match error {
-        PackError::Write(source) => {
-            ContextError::Io { doing: "fill", path: slot.to_owned(), source }
-        }
-        other => ContextError::Pack(other),
-    })?;
-    intake.finish(b"")
 }

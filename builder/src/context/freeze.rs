@@ -37,7 +37,7 @@ impl Context {
         let make = || {
             let staged = StagedFolder::new_in(work)?;
             link_tree(&kept.join(FOLDER), &staged.path().join(FOLDER))?;
-            aci::stage::write(
+            aci::stage::put(
                 &staged.path().join(FOLDER).join(LINKED),
                 b"",
                 0o644,
@@ -55,7 +55,7 @@ impl Context {
 
     fn mark_linked(&self) -> Result<(), ContextError> {
         let path = self.folder.join(LINKED);
-        aci::stage::write(&path, b"", 0o644, aci::stage::Existing::Replace)
+        aci::stage::put(&path, b"", 0o644, aci::stage::Existing::Replace)
             .map_err(ContextError::io("write", path))
     }
 }
@@ -76,7 +76,7 @@ fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
                     left.push(below.join(name));
                 }
             } else if below.as_os_str().is_empty() && name == LOCK {
-                aci::stage::write(&target.join(name), b"", 0o644, aci::stage::Existing::Replace)?;
+                aci::stage::put(&target.join(name), b"", 0o644, aci::stage::Existing::Replace)?;
             } else {
                 rustix::fs::linkat(CWD, entry.path(), CWD, target.join(name), AtFlags::empty())?;
             }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use aci::archive::{
-    ArchiveError, Entry, EntryKind, FileContent, Ownership, TreeBuilder, UnpackOptions,
+    ArchiveError, Entry, EntryKind, FileContent, NewFile, Ownership, TreeBuilder, Undone,
+    UnpackOptions,
 };
 
 use super::error::ContextError;
@@ -56,18 +57,35 @@ impl<'a> Intake<'a> {
         entry: Entry,
         content: FileContent<'_>,
     ) -> Result<(), ArchiveError> {
-        if self.is_root {
-            return self.tree.place(&entry, content);
-        }
-        let below = self.moved.path(&entry.path.0);
         let is_device = matches!(entry.kind, EntryKind::Character { .. } | EntryKind::Block { .. });
-        let property = self.link_property(&entry);
-        let (entry, own) = for_user(entry);
-        self.properties.set(&below, property.unwrap_or(own));
-        match is_device {
+        let entry = self.on_disk(entry);
+        match is_device && !self.is_root {
             true => self.tree.place(&entry, &mut |_| Ok(0)),
             false => self.tree.place(&entry, content),
         }
+    }
+
+    /// Takes a regular file in, whose content comes later.
+    pub(super) fn new_file(&mut self, entry: Entry) -> Result<NewFile<'a>, ArchiveError> {
+        let entry = self.on_disk(entry);
+        self.tree.new_file(entry)
+    }
+
+    /// Takes into account what could not be done of a file.
+    pub(super) fn account(&mut self, entry: &Entry, undone: &Undone) -> Result<(), ArchiveError> {
+        self.tree.account(entry, undone)
+    }
+
+    /// An entry as it stands on disk; what the disk cannot say goes into the list.
+    fn on_disk(&mut self, entry: Entry) -> Entry {
+        if self.is_root {
+            return entry;
+        }
+        let below = self.moved.path(&entry.path.0);
+        let property = self.link_property(&entry);
+        let (entry, own) = for_user(entry);
+        self.properties.set(&below, property.unwrap_or(own));
+        entry
     }
 
     /// All names of one file have the properties of the first.

@@ -20,6 +20,7 @@ mod begin;
 mod change;
 mod copy;
 mod error;
+mod fill;
 mod freeze;
 mod intake;
 mod journal;
@@ -179,7 +180,7 @@ impl Context {
     /// Puts another manifest in the place of this one, in one step.
     fn put_manifest(&self, manifest: &[u8]) -> Result<(), ContextError> {
         let path = self.folder.join(CURRENT).join(MANIFEST);
-        stage::write(&path, manifest, 0o644, Existing::Replace)
+        stage::put(&path, manifest, 0o644, Existing::Replace)
             .map_err(ContextError::io("write", path))
     }
 

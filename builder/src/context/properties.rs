@@ -114,7 +114,7 @@ impl Properties {
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
         }
-        stage::write(file, &text, 0o644, Existing::Replace)
+        stage::put(file, &text, 0o644, Existing::Replace)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
-use aci::archive::Compression;
+use aci::archive::{Compression, KeptBlocks};
 use aci::stage::Existing;
 
 use super::Context;
@@ -29,6 +29,8 @@ pub struct WriteOptions<'a> {
     pub compression: Compression,
     /// Compressing threads; the bytes do not depend on it.
     pub threads: NonZeroUsize,
+    /// Compressed blocks of earlier images.
+    pub kept: Option<&'a dyn KeptBlocks>,
     /// `SOURCE_DATE_EPOCH`: no time in the image is later, and the manifest has this one.
     pub source_date_epoch: Option<i64>,
     /// The rendered root file systems of the images this one depends on, where
@@ -73,6 +75,7 @@ impl Context {
             one_file_system: false,
             compression: options.compression,
             threads: options.threads,
+            kept: options.kept,
             progress: options.progress,
         };
         Ok(pack_unnamed(target, options.existing, &pack, |staged, packer| packer.pack(staged))?)

@@ -37,6 +37,7 @@ fn image_of(root: &Path, manifest: &[u8]) -> Vec<u8> {
         one_file_system: false,
         compression: Compression::None,
         threads: NonZeroUsize::MIN,
+        kept: None,
         progress: &(),
     };
     pack(&mut file, &options).unwrap();

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Uid};
 
 use super::changes::{Change, Kind, Present};
 use super::error::Fault;
@@ -35,8 +35,6 @@ pub(super) fn collect(run: &Run, prepared: &Prepared) -> Result<(), Fault> {
         Collector { list: BufWriter::new(list), run, links: HashMap::new(), prepared };
     collector.visit(Path::new(""))?;
     collector.list.flush().map_err(failed)?;
-    let upper = rustix::fs::open(".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
-    upper.and_then(rustix::fs::syncfs).map_err(|errno| failed(errno.into()))?;
     for name in ["points", "hidden", "work", "merged", "devices", "bundle"] {
         match fs::remove_dir_all(run.scratch(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),

@@ -26,10 +26,7 @@ fn packed_after(change: impl FnOnce(&Path)) -> Result<(), PackError> {
     let found = tree.walk().last().unwrap().unwrap();
     assert_eq!(found.below, b"f");
     change(&path);
-    let packed = tree.file(&found, &mut |_, content| {
-        assert!(content.is_some());
-        Ok(())
-    });
+    let packed = tree.file(found, &mut |_, content| content.unwrap().read(|_| Ok(())));
     if let Err(error) = &packed {
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }

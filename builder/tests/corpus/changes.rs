@@ -1,10 +1,10 @@
 //! Trees that change while they are packed, and outputs that cannot be written.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Mutex;
 
 use aci::stage::Existing;
 use builder::{PackError, PackOptions, ProblemKind, Progress};
@@ -16,17 +16,17 @@ use crate::support::{
 };
 
 /// Does something when the first bytes of the tree have been read.
-struct Then<F: FnOnce()>(RefCell<Option<F>>);
+struct Then<F: FnOnce()>(Mutex<Option<F>>);
 
 impl<F: FnOnce()> Then<F> {
     fn new(act: F) -> Self {
-        Self(RefCell::new(Some(act)))
+        Self(Mutex::new(Some(act)))
     }
 }
 
-impl<F: FnOnce()> Progress for Then<F> {
+impl<F: FnOnce() + Send> Progress for Then<F> {
     fn advance(&self, _: u64) {
-        if let Some(act) = self.0.borrow_mut().take() {
+        if let Some(act) = self.0.lock().unwrap().take() {
             act();
         }
     }
@@ -43,7 +43,7 @@ fn large(tree: &Path) -> std::path::PathBuf {
 /// Packs a tree with one large file, which changes when its first bytes have been read: that must
 /// be noticed, and nothing be left behind.
 #[track_caller]
-fn changed_by(act: impl FnOnce(&Path)) {
+fn changed_by(act: impl FnOnce(&Path) + Send) {
     let tree = tree(&[]);
     let path = large(tree.path());
     let then = Then::new(|| act(&path));

@@ -36,6 +36,7 @@ pub(crate) fn options(rootfs: &Path) -> PackOptions<'_> {
         one_file_system: false,
         compression: Compression::None,
         threads: NonZeroUsize::MIN,
+        kept: None,
         progress: &(),
     }
 }

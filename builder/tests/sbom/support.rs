@@ -37,6 +37,7 @@ impl Document {
             one_file_system: true,
             compression: Compression::Gzip,
             threads: NonZeroUsize::MIN,
+            kept: None,
             progress: &(),
         };
         builder::pack(&mut image, &options).unwrap();

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use aci::archive::Compression;
+use aci::archive::{Compression, KeptBlocks};
 use aci::stage::Existing;
 use anyhow::{Context as _, anyhow};
 use builder::context::{Began, WriteOptions};
@@ -107,7 +107,11 @@ impl Args {
         let signing = Signing::new(build.context, self.sign.as_deref(), &self.passphrase)?;
         let output =
             Output { target: self.file, overwrite: self.overwrite, compression: self.compression };
-        let how = How { threads: self.threads, source_date_epoch: self.source_date_epoch };
+        let how = How {
+            threads: self.threads,
+            source_date_epoch: self.source_date_epoch,
+            ..How::default()
+        };
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let beside = self.sidecars.names(&output.target);
         let signatures: Vec<PathBuf> = match signing.is_wanted() {
@@ -144,9 +148,10 @@ impl Args {
 
 /// How an image is packed.
 #[derive(Default)]
-pub(super) struct How {
+pub(super) struct How<'a> {
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) source_date_epoch: Option<i64>,
+    pub(super) kept: Option<&'a dyn KeptBlocks>,
 }
 
 impl Build<'_> {
@@ -158,7 +163,7 @@ impl Build<'_> {
     pub(super) fn write_with(
         &self,
         output: &Output,
-        how: &How,
+        how: &How<'_>,
     ) -> Result<(Pending, Packed, Option<Began>), Failure> {
         let context = self.open()?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -172,6 +177,7 @@ impl Build<'_> {
             existing: if output.overwrite { Existing::Replace } else { Existing::Refuse },
             compression: output.compression,
             threads: how.threads.unwrap_or_else(cores),
+            kept: how.kept,
             source_date_epoch: how.source_date_epoch,
             dependencies: &dependencies,
             progress: &Bar(&bar),

@@ -161,6 +161,7 @@ impl Args {
             one_file_system: self.tree.one_file_system,
             compression: self.compression,
             threads: self.threads.unwrap_or_else(threads),
+            kept: None,
             progress: &Bar(&bar),
         };
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };

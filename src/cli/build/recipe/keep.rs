@@ -1,13 +1,32 @@
-//! What commands have made is kept, by all that it depends on.
+//! What is kept from one build to the next, by all that it depends on.
+//!
+//! ```text
+//! CACHE/build/
+//!   steps/      what commands have made: whole builds, whose files are further names of these
+//!   blocks/     compressed pieces of images
+//!   digests/    the digests of base files, by what tells that a file was not changed
+//!   folders/    the folders that steps name with `cache`
+//! ```
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use aci::FileDigest;
+use aci::archive::KeptBlocks;
+use aci::stage::{self, Existing};
+use aci::{ContentHash, FileDigest};
 use builder::context::Context;
 
 use super::super::Build;
 use super::super::go::failed;
+use super::resolve;
 use crate::cli::Failure;
+
+/// What was not used for so long is removed.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// A file that was changed later than this before now may change again within one tick of its clock.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What the keys of kept builds mean. It changes where a build of the same key would be another.
 const FORM: &str = "gantry recipe 1";
@@ -33,10 +52,15 @@ impl Key {
     }
 
     fn name(&self) -> String {
-        let digest = FileDigest::of_bytes(&self.0).to_string();
-        // Half of a SHA-512 tells any two apart.
-        digest.chars().skip("sha512-".len()).take(64).collect()
+        name(&self.0)
     }
+}
+
+/// A name for what some bytes say.
+fn name(bytes: &[u8]) -> String {
+    let digest = FileDigest::of_bytes(bytes).to_string();
+    // Half of a SHA-512 tells any two apart.
+    digest.chars().skip("sha512-".len()).take(64).collect()
 }
 
 impl Build<'_> {
@@ -51,7 +75,10 @@ impl Build<'_> {
             return Ok(false);
         }
         match Context::thaw(&kept, &self.work) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                used(&kept);
+                Ok(true)
+            }
             // Removed in the meantime, or on another file system: it is made again.
             Err(_) => Ok(false),
         }
@@ -69,5 +96,111 @@ impl Build<'_> {
             self.context.note(format_args!("note: {error}"));
         }
         Ok(())
+    }
+
+    /// The digest of a file, which is read where it is not the file it was.
+    pub(super) fn digest(&self, path: &Path) -> Result<FileDigest, Failure> {
+        let Ok(found) = path.metadata() else { return resolve::digest(path) };
+        let state = format!(
+            "{} {} {} {}.{} {}.{}",
+            found.dev(),
+            found.ino(),
+            found.len(),
+            found.mtime(),
+            found.mtime_nsec(),
+            found.ctime(),
+            found.ctime_nsec(),
+        );
+        let kept = self.context.cache_dir().join("build/digests").join(name(state.as_bytes()));
+        if let Some(digest) = fs::read_to_string(&kept).ok().and_then(|text| text.parse().ok()) {
+            used(&kept);
+            return Ok(digest);
+        }
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(found.ctime().unsigned_abs());
+        let settled = changed.elapsed().is_ok_and(|age| age > SETTLED);
+        let digest = resolve::digest(path)?;
+        if settled && stage::create_folders(stage::folder_of(&kept)).is_ok() {
+            // Where it cannot be kept, it is made again.
+            let _ = stage::put(&kept, digest.to_string().as_bytes(), 0o644, Existing::Replace);
+        }
+        Ok(digest)
+    }
+}
+
+/// Compressed blocks of images. Each file begins with the digest of what follows.
+pub(super) struct Blocks(PathBuf);
+
+impl Blocks {
+    pub(super) fn of(build: &Build<'_>) -> Self {
+        Self(build.context.cache_dir().join("build/blocks"))
+    }
+
+    fn path(&self, name: &[u8; 32]) -> PathBuf {
+        let digits: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.join(&digits[..2]).join(&digits[2..])
+    }
+}
+
+impl KeptBlocks for Blocks {
+    fn find(&self, name: &[u8; 32]) -> Option<Vec<u8>> {
+        let path = self.path(name);
+        let mut bytes = fs::read(&path).ok()?;
+        let (sum, packed) = bytes.split_at_checked(SUM)?;
+        // What a power cut has left of it is no block.
+        if sum != sum_of(packed).as_bytes() {
+            return None;
+        }
+        bytes.drain(..SUM);
+        used(&path);
+        Some(bytes)
+    }
+
+    fn keep(&self, name: &[u8; 32], packed: &[u8]) {
+        let path = self.path(name);
+        let bytes = [sum_of(packed).as_bytes(), packed].concat();
+        if stage::create_folders(stage::folder_of(&path)).is_ok() {
+            let _ = stage::put(&path, &bytes, 0o644, Existing::Replace);
+        }
+    }
+}
+
+/// The bytes of a digest as it is written.
+const SUM: usize = 64;
+
+fn sum_of(packed: &[u8]) -> String {
+    let mut hash = ContentHash::default();
+    hash.update(packed);
+    let digest = hash.finish();
+    digest.digits()
+}
+
+/// Notes that something was used just now, at most once a day.
+fn used(path: &Path) {
+    let now = SystemTime::now();
+    let is_old = |path: &Path| {
+        let modified = path.metadata()?.modified()?;
+        let age = now.duration_since(modified).unwrap_or_default();
+        std::io::Result::Ok(age > Duration::from_secs(24 * 60 * 60))
+    };
+    if is_old(path).unwrap_or(false) {
+        let _ = File::open(path).and_then(|file| file.set_modified(now));
+    }
+}
+
+/// Removes what was not used for a month.
+pub(super) fn prune(build: &Build<'_>) {
+    let all = build.context.cache_dir().join("build");
+    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let blocks = entries(all.join("blocks")).flat_map(|entry| entries(entry.path()));
+    let others = entries(all.join("steps")).chain(entries(all.join("digests")));
+    for entry in blocks.chain(others) {
+        let unused = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > KEPT_FOR);
+        let Ok(found) = entry.metadata() else { continue };
+        if !found.modified().is_ok_and(unused) {
+            continue;
+        }
+        let path = entry.path();
+        // What cannot be removed now can be later.
+        let _ = if found.is_dir() { stage::remove_folder(&path) } else { fs::remove_file(&path) };
     }
 }

@@ -10,7 +10,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use aci::archive::Compression;
+use aci::archive::{Compression, KeptBlocks};
 use aci::stage::Existing;
 use anyhow::anyhow;
 use builder::manifest::Edit;
@@ -24,6 +24,7 @@ use super::write::{How, Output, Pending, Signing};
 use crate::cli::files::{pair, put, read_small};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::{Failure, Kind};
+use keep::Blocks;
 use resolve::{Base, Resolved};
 
 /// The largest recipe or lock file.
@@ -136,6 +137,7 @@ impl Args {
         for image in pending {
             image.commit()?;
         }
+        keep::prune(build);
         let put = |path: &Path, bytes: &[u8]| put(path, bytes, Existing::Replace);
         if let Some(lock) = lock {
             put(&Lock::path(&self.file), lock.to_string().as_bytes())?;
@@ -241,7 +243,9 @@ impl<'a> Plan<'a> {
     ) -> Result<Built, Failure> {
         let compression: Compression = self.recipe.compression;
         let output = Output { target: target.to_owned(), overwrite: true, compression };
-        let how = How { threads: None, source_date_epoch: Some(resolved.epoch) };
+        let blocks = Blocks::of(build);
+        let kept = (!self.how.no_cache).then_some(&blocks as &dyn KeptBlocks);
+        let how = How { source_date_epoch: Some(resolved.epoch), kept, ..How::default() };
         let (mut pending, packed, began) = build.write_with(&output, &how)?;
         let images: BTreeMap<String, Value> = resolved
             .lock

@@ -106,7 +106,7 @@ impl Plan<'_> {
                 Base::Image(id)
             }
             Some(recipe::Base::Aci { file, id }) => {
-                let (path, digest) = self.file(file, lock)?;
+                let (path, digest) = self.file(build, file, lock)?;
                 if let Some(wanted) = id {
                     let limits = aci::Limits { ratio: u64::MAX, ..aci::Limits::default() };
                     let image = aci::archive::inspect(File::open(&path)?, &limits)
@@ -119,7 +119,7 @@ impl Plan<'_> {
                 Base::Archive(path, digest)
             }
             Some(recipe::Base::Tar { file, digest: wanted }) => {
-                let (path, digest) = self.file(file, lock)?;
+                let (path, digest) = self.file(build, file, lock)?;
                 if let Some(wanted) = wanted
                     && let Some(found) = unlike_digest(wanted, &path, &digest)?
                 {
@@ -163,9 +163,14 @@ impl Plan<'_> {
     }
 
     /// A base file, which has to be the locked one.
-    fn file(&self, file: &SourcePath, found: &mut Lock) -> Result<(PathBuf, FileDigest), Failure> {
+    fn file(
+        &self,
+        build: &Build<'_>,
+        file: &SourcePath,
+        found: &mut Lock,
+    ) -> Result<(PathBuf, FileDigest), Failure> {
         let path = self.folder.join(file.as_path());
-        let digest = digest(&path)?;
+        let digest = if self.how.no_cache { digest(&path)? } else { build.digest(&path)? };
         if let Some(lock) = &self.lock {
             let locked = lock.file(file).ok_or_else(|| not_locked(file))?;
             if *locked != digest {
@@ -210,7 +215,8 @@ fn unlike_digest(
     }
 }
 
-fn digest(path: &Path) -> Result<FileDigest, Failure> {
+/// The digest of a file.
+pub(super) fn digest(path: &Path) -> Result<FileDigest, Failure> {
     let cannot = || format!("cannot read {}", path.display());
     let mut file = File::open(path).with_context(cannot).map_err(crate::cli::files::absent)?;
     let digest = FileDigest::of_reader(&mut file).with_context(cannot)?;
