@@ -195,3 +195,42 @@ fn recipe_gives_root_and_others_the_same_image() {
     assert!(output.status.success(), "{output:?}");
     run(&sandbox, "cmp root.aci a/web.aci").ok();
 }
+
+/// Kept pieces make a build faster, and never another one: not where a disk has changed them, and not
+/// where a file was changed and given its old time.
+#[test]
+fn recipe_takes_nothing_kept_that_is_not_what_it_was() {
+    let sandbox = sandbox();
+    if !prepare(&sandbox, "a") {
+        return;
+    }
+    // Of what was changed within the last two seconds, nothing is kept.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let script = "
+        export GANTRY_CACHE_DIR=$PWD/cache
+        build() { \"$GANTRY\" build recipe a/web.toml \"$@\" 2>log && cp a/web.aci $id.aci; }
+        id=plain; build --no-cache
+        id=kept; build; cmp plain.aci kept.aci
+        id=again; build; cmp plain.aci again.aci
+        test $(find cache/build/blocks -type f | wc -l) -ge 2
+        test $(find cache/build/digests -type f | wc -l) = 1
+        for file in $(find cache/build/blocks -type f); do
+            printf 'xx' | dd of=$file bs=1 seek=100 conv=notrunc status=none
+        done
+        id=spoilt; build; cmp plain.aci spoilt.aci
+        for file in $(find cache/build/blocks -type f); do truncate -s 10 $file; done
+        id=cut; build; cmp plain.aci cut.aci
+        # The same size and time, and other bytes.
+        mkdir other && tar -xf a/base.tar -C other && echo other >other/tmp/new
+        touch -r a/base.tar stamp; size=$(stat -c %s a/base.tar)
+        tar -cf new.tar --sort=name --owner=0 --group=0 --mtime=@1600000000 -C other .
+        truncate -s $size new.tar && cat new.tar >a/base.tar && touch -r stamp a/base.tar
+        id=changed; build; cmp -s plain.aci changed.aci && exit 9
+        test $(find cache/build/digests -type f | wc -l) -ge 1
+        # What nobody has used for long goes.
+        find cache/build/steps cache/build/blocks cache/build/digests -mindepth 1 -maxdepth 2 \\
+            -exec touch -d '40 days ago' {} +
+        id=later; build --no-cache; cmp changed.aci later.aci
+        test -z \"$(find cache/build/steps cache/build/digests -mindepth 1 -maxdepth 1)\"";
+    run(&sandbox, &format!("set -ex\n{script}")).ok();
+}
