@@ -1,32 +1,121 @@
 //! The root file systems of the images that one depends on, as they lie below its own.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use aci::Limits;
+use aci::archive::{ArchiveError, EntryKind, read_entries};
 use aci::root::Root;
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::paths::{Descend, Place, path_of, split, walk};
-use super::properties::Properties;
+use super::properties::{Properties, for_user};
 
 /// Rendered root file systems, topmost first.
-pub(super) struct Lower(Vec<(PathBuf, Root)>);
+pub(super) struct Lower(pub(super) Vec<Tree>);
+
+/// One of them.
+pub(super) struct Tree {
+    pub(super) path: PathBuf,
+    root: Root,
+    /// What the disk of an ordinary user cannot say of its files.
+    pub(super) properties: Properties,
+}
+
+/// The file in which it stands what the disk cannot say of a rendered root file system.
+fn beside(tree: &Path) -> PathBuf {
+    let mut path = tree.as_os_str().to_owned();
+    path.push(".jsonl");
+    path.into()
+}
+
+/// Writes down beside a rendered root file system what the disk of an ordinary user cannot say of
+/// it, as the images say it of which it was rendered, the weakest first.
+pub fn record<R: Read>(
+    tree: &Path,
+    images: impl IntoIterator<Item = R>,
+    limits: &Limits,
+) -> Result<(), ContextError> {
+    let root = Root::open(tree).map_err(ContextError::io("open", tree))?;
+    let mut properties = Properties::default();
+    for image in images {
+        let mut own = Properties::default();
+        read_entries(image, limits, |entry, _| -> Result<(), ArchiveError> {
+            let Some(below) = entry.path.0.strip_prefix(b"rootfs") else { return Ok(()) };
+            let below = below.strip_prefix(b"/").unwrap_or(below).to_vec();
+            let property = match &entry.kind {
+                EntryKind::HardLink { target } => {
+                    let target = target.0.strip_prefix(b"rootfs/").unwrap_or(&target.0);
+                    own.of(target).cloned().unwrap_or_default()
+                }
+                _ => for_user(entry).1,
+            };
+            own.set(&below, property.clone());
+            // The strongest image that has a path says what it is.
+            properties.set(&below, property);
+            Ok(())
+        })?;
+    }
+    let io = || ContextError::io("write beside", tree);
+    for (below, property) in properties.files() {
+        // A device was left out, and an empty file stands for it.
+        if property.device.is_some() && kind_in(&root, below)?.is_none() {
+            let (folder, name) = split(below);
+            let make = || {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+                let mode = Mode::RUSR | Mode::WUSR;
+                rustix::fs::openat(root.folder(folder)?, name, flags, mode)?;
+                std::io::Result::Ok(())
+            };
+            // Its folder may have been left out, or another thing be in the way.
+            let _ = make();
+        }
+    }
+    properties.write(&beside(tree)).map_err(io())
+}
 
 impl Lower {
     pub(super) fn open(trees: &[PathBuf]) -> Result<Self, ContextError> {
-        let open = |tree: &PathBuf| {
-            let root = Root::open(tree).map_err(ContextError::io("open", tree))?;
-            Ok((tree.clone(), root))
+        let open = |path: &PathBuf| {
+            let root = Root::open(path).map_err(ContextError::io("open", path))?;
+            let properties = Properties::read(&beside(path));
+            let properties = properties.map_err(ContextError::io("read", beside(path)))?;
+            Ok(Tree { path: path.clone(), root, properties })
         };
         trees.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
+    /// What the disk cannot say of what is seen of them below an image's own root.
+    pub(super) fn properties(
+        &self,
+        own: &Root,
+        hidden: &Properties,
+    ) -> Result<Properties, ContextError> {
+        let mut all = Properties::default();
+        for (at, tree) in self.0.iter().enumerate() {
+            for (below, property) in tree.properties.files() {
+                let mut above = std::iter::once(own).chain(self.0[..at].iter().map(|it| &it.root));
+                if hidden.is_hidden(below)
+                    || kind_in(&tree.root, below)?.is_none()
+                    || above.try_fold(false, |found, root| {
+                        Ok::<_, ContextError>(found || kind_in(root, below)?.is_some())
+                    })?
+                {
+                    continue;
+                }
+                all.set(below, property.clone());
+            }
+        }
+        Ok(all)
+    }
+
     /// What the topmost of them has at a path that leads through folders alone.
     pub(super) fn kind(&self, below: &[u8]) -> Result<Option<FileType>, ContextError> {
-        for (_, root) in &self.0 {
-            if let Some(kind) = kind_in(root, below)? {
+        for tree in &self.0 {
+            if let Some(kind) = kind_in(&tree.root, below)? {
                 return Ok(Some(kind));
             }
         }
@@ -35,14 +124,14 @@ impl Lower {
 
     /// The places that a path leads to in each of them, links followed inside its root.
     pub(super) fn places(&self, path: &Path) -> Result<Vec<Place>, ContextError> {
-        let places = self.0.iter().map(|(_, root)| Place::of(root, path));
+        let places = self.0.iter().map(|tree| Place::of(&tree.root, path));
         places.filter(|place| !matches!(place, Ok(Place { kind: None, .. }))).collect()
     }
 
     /// Shows all there is below each of them, and whether it is a folder.
     pub(super) fn each(&self, mut visit: impl FnMut(&[u8], bool)) -> Result<(), ContextError> {
-        for (tree, _) in &self.0 {
-            walk(tree, b"", |below, metadata| {
+        for tree in &self.0 {
+            walk(&tree.path, b"", |below, metadata| {
                 visit(below, metadata.is_dir());
                 Ok(Descend::Into)
             })?;
@@ -57,7 +146,7 @@ impl Lower {
         properties: &Properties,
     ) -> Result<BTreeSet<Vec<u8>>, ContextError> {
         let (mut seen, mut no_folders) = (BTreeSet::new(), BTreeSet::new());
-        let trees = self.0.iter().map(|(tree, _)| tree.as_path());
+        let trees = self.0.iter().map(|tree| tree.path.as_path());
         for (at, tree) in std::iter::once(rootfs).chain(trees).enumerate() {
             walk(tree, b"", |below, metadata| {
                 let is_hidden = at > 0 && properties.is_hidden(below);

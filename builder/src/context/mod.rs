@@ -29,6 +29,7 @@ mod paths;
 mod properties;
 mod run;
 mod set;
+mod squash;
 mod whitelist;
 mod write;
 
@@ -47,6 +48,7 @@ pub use begin::{Began, Begin, BeginOptions};
 pub use change::Change;
 pub use copy::{Copied, CopyOptions, Modes, content_id};
 pub use error::ContextError;
+pub use lower::record;
 pub use properties::Properties;
 pub(crate) use properties::{Device, Property};
 pub use run::{Ran, RunStep};

@@ -121,6 +121,21 @@ impl Properties {
         *self == Self::default()
     }
 
+    /// What the list says of files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&[u8], &Property)> {
+        self.files.iter().map(|(path, property)| (path.as_slice(), property))
+    }
+
+    /// Takes in what another list says of files.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.files.extend(other.files);
+    }
+
+    /// Nothing is hidden any more.
+    pub(crate) fn unhide(&mut self) {
+        self.hidden.clear();
+    }
+
     pub(crate) fn of(&self, below: &[u8]) -> Option<&Property> {
         self.files.get(below)
     }

@@ -12,7 +12,7 @@ use super::error::ContextError;
 use super::journal::Set;
 use super::lower::Lower;
 use super::paths::{Place, join, path_of, split};
-use super::properties::{Device, Property};
+use super::properties::{Device, Properties, Property};
 use crate::step::{self, Bytes, Engine, Helper, Kind, Network, Present, Step, StepMount};
 
 /// A command, and how it is run.
@@ -56,8 +56,10 @@ impl Change<'_> {
     /// Runs a command, and takes what it changed in.
     pub fn run(&mut self, how: &RunStep<'_>) -> Result<Ran, ContextError> {
         let (scratch, name) = self.slot()?;
-        let owners = self.properties.owned();
         let dependencies = Lower::open(how.dependencies)?;
+        let mut all = dependencies.properties(&self.root, &self.properties)?;
+        all.merge(self.properties.clone());
+        let owners = all.owned();
         let hidden: Vec<Bytes> = self.hidden(&dependencies)?.into_iter().map(Bytes::from).collect();
         let lower: Vec<PathBuf> =
             std::iter::once(self.rootfs()).chain(how.dependencies.iter().cloned()).collect();
@@ -85,6 +87,7 @@ impl Change<'_> {
         let mut taken = Taken {
             change: self,
             dependencies,
+            before: all,
             upper: join(name.as_bytes(), b"upper"),
             whole: None,
             unchanged: Vec::new(),
@@ -108,6 +111,8 @@ impl Change<'_> {
 struct Taken<'c, 'x> {
     change: &'c mut Change<'x>,
     dependencies: Lower,
+    /// What the disk could not say before the command.
+    before: Properties,
     /// The upper folder, below `change/new/`.
     upper: Vec<u8>,
     /// A folder that was placed with all that is in it.
@@ -178,7 +183,7 @@ impl Taken<'_, '_> {
         let there = self.change.lstat(below)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
         let is_folder = matches!(present.kind, Kind::Folder { .. });
         let replaces = matches!(present.kind, Kind::Folder { replaces: true });
-        let before = self.change.properties.of(below).map(|old| (old.uid, old.gid));
+        let before = self.before.of(below).map(|old| (old.uid, old.gid));
         let before = before.filter(|_| self.is_alone && !replaces);
         match (is_folder, there) {
             (true, Some(FileType::Directory)) if !replaces => self.folder(below, present)?,

@@ -128,6 +128,7 @@ impl<'a> Build<'a> {
             Command::Chmod(args) => args.run(self),
             Command::Setcap(args) => args.run(self),
             Command::Xattr(args) => args.run(self),
+            Command::Squash(args) => args.run(self),
             Command::Run(args) => args.run(self),
             Command::Shell(args) => args.run(self),
             Command::Annotation(args) => args.run(self),

@@ -75,6 +75,35 @@ impl CatManifestArgs {
     }
 }
 
+/// Make the files of the images it depends on its own, and depend on none
+///
+/// What was removed of them, and what a path whitelist leaves out, is left out. The dependencies are
+/// fetched where the store does not have them, and verified.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry build squash
+  gantry build --modify app.aci squash")]
+pub(crate) struct SquashArgs {
+    /// Fetch dependencies without checking the server's certificate, or without TLS
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    insecure: bool,
+}
+
+impl SquashArgs {
+    pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
+        let context = build.open()?;
+        let manifest = Build::manifest(&context)?;
+        if manifest.dependencies.is_empty() {
+            build.context.note("the image depends on no other: there is nothing to do");
+            return Ok(());
+        }
+        let dependencies = super::run::render(build, &manifest, self.insecure)?;
+        let mut change = context.change().map_err(failed)?;
+        change.squash(&dependencies).map_err(failed)?;
+        build.finish(change, &words(&["squash"]))
+    }
+}
+
 /// Begin a new layer of an OCI image
 #[derive(clap::Args)]
 pub(crate) struct LayerArgs {}

@@ -82,6 +82,7 @@ pub(crate) enum Command {
     Chmod(files::ChmodArgs),
     Setcap(files::SetcapArgs),
     Xattr(files::XattrArgs),
+    Squash(image::SquashArgs),
     Run(run::Args),
     Shell(run::ShellArgs),
     Annotation(metadata::AnnotationArgs),

@@ -14,8 +14,10 @@ use discovery::runtime::program_in;
 use super::Build;
 use super::go::{failed, words};
 use crate::cli::Failure;
+use crate::cli::client;
 use crate::cli::fetching::open_pinned;
 use crate::cli::files::pair;
+use crate::cli::image::open_id;
 use crate::cli::image::render::unrendered;
 use crate::cli::running::{host, search_path, tools};
 
@@ -338,14 +340,22 @@ pub(super) fn render(
         let folder = build.work.join(DEPENDENCIES).join(record.image_id.to_string());
         if !folder.is_dir() {
             aci::stage::create_folders(&build.work.join(DEPENDENCIES))?;
-            discovery::render::render(
+            let limits = Limits::default();
+            let rendered = discovery::render::render(
                 &stored,
                 &folder,
                 Files::Rendered,
                 Shape::Rootfs,
-                &Limits::default(),
+                &limits,
             )
             .map_err(unrendered)?;
+            if !host().is_root() {
+                let store = context.store()?;
+                let open = |id| open_id(&store, id)?.file().map_err(client::failure);
+                let images = rendered.images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+                let limits = Limits { ratio: u64::MAX, ..limits };
+                builder::context::record(&folder, images, &limits).map_err(failed)?;
+            }
         }
         trees.push(folder);
     }
