@@ -11,10 +11,12 @@ mod faults;
 mod kill;
 #[path = "build/recipes.rs"]
 mod recipes;
-#[path = "build/reference.rs"]
+#[path = "build/reference/mod.rs"]
 mod reference;
 #[path = "build/scripts.rs"]
 mod scripts;
+#[path = "build/users.rs"]
+mod users;
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
