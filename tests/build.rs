@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "build/dependencies.rs"]
+mod dependencies;
 #[path = "build/faults.rs"]
 mod faults;
 #[path = "build/kill.rs"]

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::paths::{Descend, Place, path_of, split, walk};
-use super::properties::{Properties, for_user};
+use super::properties::{Properties, Property, for_user};
 
 /// Rendered root file systems, topmost first.
 pub(super) struct Lower(pub(super) Vec<Tree>);
@@ -60,21 +60,38 @@ pub fn record<R: Read>(
         })?;
     }
     let io = || ContextError::io("write beside", tree);
+    // Folders come before what is in them.
     for (below, property) in properties.files() {
-        // A device was left out, and an empty file stands for it.
-        if property.device.is_some() && kind_in(&root, below)?.is_none() {
-            let (folder, name) = split(below);
-            let make = || {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-                let mode = Mode::RUSR | Mode::WUSR;
-                rustix::fs::openat(root.folder(folder)?, name, flags, mode)?;
-                std::io::Result::Ok(())
-            };
-            // Its folder may have been left out, or another thing be in the way.
-            let _ = make();
-        }
+        stand_for(&root, below, property).map_err(io())?;
     }
     properties.write(&beside(tree)).map_err(io())
+}
+
+/// Makes a file of a rendered tree what stands for it on the disk of an ordinary user, who has to be
+/// able to read it.
+fn stand_for(root: &Root, below: &[u8], property: &Property) -> std::io::Result<()> {
+    let (folder, name) = split(below);
+    let name = if name.is_empty() { b"." } else { name };
+    // A whitelist may have left it out, or a stronger image have another thing in its way.
+    let Ok(folder) = root.folder(folder) else { return Ok(()) };
+    let kind = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+        Err(Errno::NOENT) if property.device.is_some() => {
+            // A device was left out, and an empty file stands for it.
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?;
+            return Ok(());
+        }
+        Err(_) => return Ok(()),
+    };
+    let needed = match kind {
+        FileType::Directory => 0o700,
+        FileType::Symlink => return Ok(()),
+        _ => 0o600,
+    };
+    let Some(mode) = property.mode else { return Ok(()) };
+    let mode = Mode::from_raw_mode(mode & 0o1777 | needed);
+    Ok(rustix::fs::chmodat(&folder, name, mode, AtFlags::empty())?)
 }
 
 impl Lower {

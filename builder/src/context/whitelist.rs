@@ -1,6 +1,8 @@
 //! An image that has a path whitelist already (spec: aci.md, "pathWhitelist"), because it began with
 //! one that has.
 
+use std::collections::BTreeSet;
+
 use aci::ImageManifest;
 use aci::plan::Whitelist;
 use serde_json::json;
@@ -9,7 +11,7 @@ use super::change::Change;
 use super::error::ContextError;
 use super::journal::Operation;
 use super::lower::Lower;
-use super::paths::{Descend, join, walk};
+use super::paths::{Descend, join, split, walk};
 use crate::error::PackError;
 use crate::manifest::{self, Editor};
 
@@ -80,9 +82,16 @@ impl Change<'_> {
     pub(super) fn hidden(&self, dependencies: &Lower) -> Result<Vec<Vec<u8>>, ContextError> {
         let mut properties = self.properties.clone();
         if let Some(whitelist) = of_manifest(&self.manifest)? {
-            dependencies.each(|below, is_folder| {
-                // A folder remains where something in it does.
-                if !is_folder && !whitelist.names(below) {
+            // A folder remains where something in it does.
+            let mut remaining = BTreeSet::new();
+            dependencies.each(|below, _| {
+                let mut path = if whitelist.names(below) { below } else { &[] };
+                while !path.is_empty() && remaining.insert(path.to_vec()) {
+                    path = split(path).0;
+                }
+            })?;
+            dependencies.each(|below, _| {
+                if !remaining.contains(below) {
                     properties.hide(below);
                 }
             })?;
