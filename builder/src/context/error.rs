@@ -35,9 +35,12 @@ pub enum ContextError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// There is nothing at a path of the image.
+    /// There is nothing at a path of the image that is to be removed.
     #[error("there is no {0} in the image")]
     Absent(String),
+    /// There is nothing at a path of the image that is to be changed.
+    #[error("there is no {0} in the image to change")]
+    Missing(String),
     /// There is something else at a path of the image.
     #[error("{path} in the image {what}")]
     Occupied {

@@ -21,18 +21,21 @@ pub struct Whose {
     pub user: Option<String>,
     /// The group, likewise.
     pub group: Option<String>,
+    /// The group is the user's own, as the image's `/etc/passwd` has it.
+    pub login_group: bool,
 }
 
 impl std::str::FromStr for Whose {
     type Err = String;
 
-    /// `USER`, `USER:GROUP` or `:GROUP`.
+    /// `USER`, `USER:GROUP`, `:GROUP`, or `USER:` for the user's own group (chown(1)).
     fn from_str(text: &str) -> Result<Self, String> {
         let (user, group) = text.split_once(':').unwrap_or((text, ""));
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let whose = Self { user: some(user), group: some(group) };
+        let login_group = !user.is_empty() && text.ends_with(':');
+        let whose = Self { user: some(user), group: some(group), login_group };
         match whose == Self::default() {
-            true => Err(format!("{text:?} is not USER, USER:GROUP or :GROUP")),
+            true => Err(format!("{text:?} is not USER, USER:GROUP, USER: or :GROUP")),
             false => Ok(whose),
         }
     }
@@ -47,6 +50,10 @@ enum Reach {
     One,
     All,
 }
+
+/// The field of passwd and group that holds the number, and that of a user's group (passwd(5)).
+const ID: usize = 2;
+const LOGIN_GROUP: usize = 3;
 
 /// The largest passwd or group file that is read.
 const ACCOUNTS: u64 = 4 << 20;
@@ -89,10 +96,14 @@ impl Change<'_> {
         whose: &Whose,
         recursive: bool,
     ) -> Result<(), ContextError> {
-        let user =
-            whose.user.as_deref().map(|name| self.account("/etc/passwd", name)).transpose()?;
-        let group =
-            whose.group.as_deref().map(|name| self.account("/etc/group", name)).transpose()?;
+        let number = |file, name: &Option<String>, field| {
+            name.as_deref().map(|name| self.account(file, name, field)).transpose()
+        };
+        let user = number("/etc/passwd", &whose.user, ID)?;
+        let group = match whose.login_group {
+            true => number("/etc/passwd", &whose.user, LOGIN_GROUP)?,
+            false => number("/etc/group", &whose.group, ID)?,
+        };
         self.each(path, reach(recursive), |_, property| {
             property.uid = user.unwrap_or(property.uid);
             property.gid = group.unwrap_or(property.gid);
@@ -141,7 +152,7 @@ impl Change<'_> {
     /// What there is at a path; an error where there is nothing.
     fn something(&self, path: &Path) -> Result<Place, ContextError> {
         let place = Place::of(&self.root, path)?;
-        if place.kind.is_none() { Err(ContextError::Absent(place.shown())) } else { Ok(place) }
+        if place.kind.is_none() { Err(ContextError::Missing(place.shown())) } else { Ok(place) }
     }
 
     /// Changes what one file is, or all of a tree.
@@ -309,10 +320,11 @@ impl Change<'_> {
         Ok(names)
     }
 
-    /// The number of a user or group; a name is looked for in the image.
-    fn account(&self, file: &str, name: &str) -> Result<u32, ContextError> {
+    /// The number of a user or group, or a user's group; a name is looked for in the image.
+    fn account(&self, file: &str, name: &str, field: usize) -> Result<u32, ContextError> {
         if let Ok(number) = name.parse()
             && number != u32::MAX
+            && field == ID
         {
             return Ok(number);
         }
@@ -320,8 +332,13 @@ impl Change<'_> {
         let text = read.map_err(ContextError::io("read", file))?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        let mut found = fields.filter(|fields| fields.first() == Some(&name));
-        let number = found.next().and_then(|fields| fields.get(2)?.parse().ok());
+        let is_meant = |fields: &Vec<&str>| match name.parse::<u32>() {
+            // Only a user's group is looked for by number.
+            Ok(_) => fields.get(ID) == Some(&name),
+            Err(_) => fields.first() == Some(&name),
+        };
+        let mut found = fields.filter(is_meant);
+        let number = found.next().and_then(|fields| fields.get(field)?.parse().ok());
         number.ok_or_else(|| ContextError::Path {
             path: name.to_owned(),
             why: "it is no number, and neither /etc/passwd nor /etc/group of the image has that name",

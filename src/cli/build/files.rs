@@ -174,7 +174,7 @@ fn with_paths(start: &[&str], paths: &[PathBuf]) -> Vec<Recorded> {
   gantry build chown 33:33 /srv/www --recursive
   gantry build chown www-data: /srv/www         # a name that the image knows")]
 pub(crate) struct ChownArgs {
-    /// USER, USER:GROUP or :GROUP, numbers or names of the image
+    /// USER, USER:GROUP or :GROUP, numbers or names of the image; USER: means the user's own group too
     #[arg(value_name = "OWNER")]
     owner: String,
     /// Paths of the image; the owner of a link is its own
