@@ -20,7 +20,7 @@ use crate::pack::Progress;
 use crate::tree::{Opened, Survey, Tree};
 
 /// Files that are handed on together.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 8;
 /// Lots of them that wait to be written. Each file is open twice.
 const WAITING: usize = 6;
 /// The most threads that write: one file system is not faster with more.

@@ -1,6 +1,7 @@
 //! How a build command runs: on which context, noted or not, alone or in a script.
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
@@ -9,6 +10,7 @@ use anyhow::anyhow;
 use builder::context::{Attend, Began, Begin, BeginOptions, Change, ContextError};
 use builder::manifest::{Edit, Recorded};
 use builder::step::remove_scratch;
+use rustix::fs::FlockOperation;
 
 use super::image::plain;
 use super::write::{Output, Pending};
@@ -253,6 +255,7 @@ pub(crate) struct Workspace(aci::stage::StagedFolder);
 
 impl Workspace {
     pub(crate) fn new(beside: &Path) -> Result<Self, Failure> {
+        let _ = clear_killed(beside);
         let _ = aci::stage::clean(beside);
         let staged = aci::stage::StagedFolder::new_in(beside);
         staged.map(Self).map_err(|error| {
@@ -264,6 +267,34 @@ impl Workspace {
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// Removes what the commands of a killed script or recipe left: for a user, some of it belongs to IDs of
+/// a user namespace, which alone can remove it.
+fn clear_killed(beside: &Path) -> std::io::Result<()> {
+    let (host, tools) = (running::host(), running::tools());
+    for entry in std::fs::read_dir(beside)? {
+        let entry = entry?;
+        let is_mine = entry.metadata()?.uid() == rustix::process::geteuid().as_raw();
+        if host.is_root() || !is_mine || !aci::stage::is_staged(&entry.file_name()) {
+            continue;
+        }
+        // What is at work is locked.
+        let folder = std::fs::File::open(entry.path())?;
+        if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        let Ok(slots) = std::fs::read_dir(entry.path().join(".acbuild/change/new")) else {
+            continue;
+        };
+        for slot in slots.flatten().map(|slot| slot.path()) {
+            if slot.join("upper").is_dir() {
+                // What cannot be removed now can be next time.
+                let _ = remove_scratch(&slot, &run::step_helper(), &host, &tools);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The words of a command, as they are noted.
