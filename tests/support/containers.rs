@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -138,8 +138,16 @@ pub fn free_port() -> u16 {
 /// What a server on this machine says to `request`, once it says anything.
 #[track_caller]
 pub fn say(port: u16, request: &str) -> String {
-    for _ in 0..500 {
+    say_within(Duration::from_secs(10), port, request)
+}
+
+/// The same, with patience for a server that starts slowly.
+#[track_caller]
+pub fn say_within(patience: Duration, port: u16, request: &str) -> String {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
         let answer = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(patience))?;
             stream.write_all(request.as_bytes())?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;

@@ -12,6 +12,7 @@ pub mod registry;
 pub mod running;
 pub mod server;
 pub mod site;
+pub mod user;
 pub mod world;
 
 use std::ffi::OsStr;

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 use super::{Ended, GANTRY, Sandbox};
 
 /// A running command. Killed when dropped, also by a panic.
@@ -44,6 +46,13 @@ impl Running {
     /// Waits for its end.
     pub fn wait(mut self) -> Ended {
         Ended::of(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(self) -> Ended {
+        let process = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        rustix::process::kill_process(process, Signal::TERM).unwrap();
+        self.wait()
     }
 
     /// `kill -9`, and the process is gone when this returns.
