@@ -7,7 +7,7 @@ mod support;
 
 #[path = "build/dependencies.rs"]
 mod dependencies;
-#[path = "build/faults.rs"]
+#[path = "build/faults/mod.rs"]
 mod faults;
 #[path = "build/kill.rs"]
 mod kill;

@@ -5,7 +5,8 @@ pub(super) type Triple = (String, String, i32);
 
 /// acbuild's commands, in the reference's words: `COMMAND [OPTION]: CODES`. 0 is done, 1 any error,
 /// 2 the removal of something absent, 3 an unknown command or option. 7 is what the command of run,
-/// shell or script ended with; for begin, dependency add and run, 4, 5 and 7 are those of `gantry fetch`.
+/// shell or script ended with; for begin, dependency add and run, 4, 5 and 7 are those of
+/// `gantry fetch`.
 const ACBUILD: &str = "
 : 0 1 3
 --debug: 0 1 2 3
@@ -277,7 +278,8 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("broken.json", "{"),
     (
         "m.json",
-        "{\"acKind\":\"ImageManifest\",\"acVersion\":\"0.8.11\",\"name\":\"example.com/new\",\"x\":1.50}",
+        "{\"acKind\":\"ImageManifest\",\"acVersion\":\"0.8.11\",\"name\":\"example.com/new\",\
+         \"x\":1.50}",
     ),
     ("kind.json", "{\"acKind\":\"PodManifest\",\"acVersion\":\"0.8.11\"}"),
     ("map", "0 5000 1\n65534 5000 1\n"),
@@ -292,8 +294,9 @@ pub(super) const FILES: &[(&str, &str)] = &[
 pub(super) const PREPARE: &str = r#"
 echo '{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/base",' > base/manifest
 echo '"labels":[{"name":"version","value":"1"}]}' >> base/manifest
+cp files/pass .
 $GANTRY -q key generate --user-id 'CI <ci@example.com>' --secret key.asc --public key.pub.asc
-$GANTRY -q key generate --user-id ci --secret locked.asc --public l.pub.asc --passphrase-file files/pass
+$GANTRY -q key generate --user-id ci --secret locked.asc --public l.pub.asc --passphrase-file pass
 $GANTRY -q trust add --prefix example.com key.pub.asc l.pub.asc
 $GANTRY -q pack base -o base.aci --compression none
 $GANTRY -q sign base.aci --key key.asc
