@@ -131,6 +131,8 @@ impl Context {
 
     /// Finishes what counts, and throws away what does not.
     fn recover(&self) -> io::Result<()> {
+        stage::clean(&self.folder)?;
+        stage::clean(&self.folder.join(CURRENT))?;
         let change = self.folder.join(CHANGE);
         if !journal::exists(&change) {
             return Ok(());
@@ -140,8 +142,7 @@ impl Context {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        journal::clear(&change)?;
-        stage::clean(&self.folder)
+        journal::clear(&change)
     }
 
     /// The manifest as it is.

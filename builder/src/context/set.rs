@@ -122,7 +122,13 @@ impl Change<'_> {
 
     /// Sets or removes extended attributes of a file.
     pub fn attributes(&mut self, path: &Path, all: &[Attribute]) -> Result<(), ContextError> {
-        let place = self.something(path)?;
+        let only_removes = all.iter().all(|(_, value)| value.is_none());
+        let place = match self.something(path) {
+            Err(ContextError::Missing(path)) if only_removes => {
+                return Err(ContextError::Absent(path));
+            }
+            other => other?,
+        };
         if place.kind == Some(FileType::Symlink) {
             let what = "is a link, and has no attributes: name what it leads to";
             return Err(ContextError::Occupied { path: place.shown(), what });
@@ -140,8 +146,8 @@ impl Change<'_> {
 
     /// Gives a program capabilities, or takes them away.
     pub fn capabilities(&mut self, path: &Path, value: Option<&[u8]>) -> Result<(), ContextError> {
-        let place = self.something(path)?;
-        if place.kind != Some(FileType::RegularFile) {
+        let place = Place::of(&self.root, path)?;
+        if !matches!(place.kind, None | Some(FileType::RegularFile)) {
             let what = "is no regular file, and nothing else has capabilities";
             return Err(ContextError::Occupied { path: place.shown(), what });
         }

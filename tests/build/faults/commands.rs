@@ -35,7 +35,8 @@ fn fault_lock_file_removed_by_whoever_leaves() {
 fn fault_lock_held_is_an_error() {
     both(|sandbox| {
         begin(sandbox);
-        let line = "flock .acbuild/lock sleep 1 & sleep 0.2; acbuild label add a b; wait";
+        let line = "flock .acbuild/lock sh -c 'touch held; sleep 1' & \
+            until test -e held; do sleep 0.05; done; acbuild label add a b; wait";
         let ended = run(sandbox, line);
         assert!(ended.stderr.contains("waiting"), "{ended:?}");
         ended.ok();

@@ -197,18 +197,14 @@ copy-to-dir "$PWD" /y --skip-sockets => 0 has y/scene/file
 end => 0
 begin . --skip-sockets => 0 has file
 ? no .acbuild
-"#;
 
-pub(super) const ABSENT: &str = r#"
 == files that are absent
 $ acbuild begin
 chown 1:1 /absent => 1
 chmod 600 /absent => 1
 setcap cap_net_raw+ep /absent => 1
 xattr /absent user.a=b => 1
-"#;
 
-pub(super) const LOGIN_GROUP: &str = r#"
 == the group of a user
 $ acbuild begin && acbuild set-name example.com/a
 $ acbuild copy file /f && acbuild copy passwd /etc/passwd

@@ -237,10 +237,8 @@ set-event-handler --remove=1 pre-start => 3
 set-event-handler --remove pre-start /bin/p => 3
 set-event-handler --remove pre-start => 0 /app/eventHandlers/0/name "post-stop"
 set-event-handler pre-start --remove => 2
-"#;
 
-pub(super) const UNKNOWN_ISOLATOR: &str = r#"
 == isolators of somebody's own
 $ acbuild begin
-isolator add example.com/own limit.json => 0 /app/isolators/0/name "example.com/own"
+isolator add example.com/own limit.json => 1
 "#;

@@ -301,27 +301,3 @@ fn reference_lists_every_option_there_is() {
         }
     }
 }
-
-#[test]
-#[ignore = "chown, chmod, setcap and xattr of an absent file end with 2, not 1"]
-fn wrong_exit_code_where_a_file_to_change_is_absent() {
-    wrong(files::ABSENT);
-}
-
-#[test]
-#[ignore = "chown USER: leaves the group; chown(1) gives the login group"]
-fn wrong_group_of_a_user_and_a_colon() {
-    wrong(files::LOGIN_GROUP);
-}
-
-#[test]
-#[ignore = "unknown isolators are refused; the documents say they are possible"]
-fn wrong_refusal_of_unknown_isolators() {
-    wrong(metadata::UNKNOWN_ISOLATOR);
-}
-
-fn wrong(scenes: &'static str) {
-    let pass = Pass { user: User::Me, name: "acbuild", options: "", sandbox: prepare(User::Me) };
-    let (wrong, _) = pass.go(&[scenes]);
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
