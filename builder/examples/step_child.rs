@@ -95,6 +95,7 @@ fn run(order: &Path, result: &Path) -> ExitCode {
             "runc" => Engine::Runc(find("runc")),
             _ => Engine::Namespaces,
         },
+        output_to_error: false,
     };
     let outcome = match step.run() {
         Ok(ended) => Outcome {

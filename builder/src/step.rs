@@ -48,7 +48,9 @@ mod root;
 mod session;
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
+use std::process::Stdio;
 
 use discovery::bundle::Host;
 use discovery::runtime::Tools;
@@ -127,6 +129,8 @@ pub struct Step<'a> {
     pub hostname: &'a str,
     /// What starts the command.
     pub engine: Engine,
+    /// Whether what the command writes to standard output goes to this process's standard error.
+    pub output_to_error: bool,
 }
 
 /// How a command ended.
@@ -154,7 +158,14 @@ impl Step<'_> {
     pub fn run(&self) -> Result<Ended, StepError> {
         self.check()?;
         let order = Order::Run(Box::new(self.order()?));
-        let mut session = Session::start(self.helper, self.host, self.tools, &order)?;
+        let output =
+            match self.output_to_error {
+                true => Stdio::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(
+                    |source| StepError::Helper { program: self.helper.program.clone(), source },
+                )?),
+                false => Stdio::inherit(),
+            };
+        let mut session = Session::start(self.helper, self.host, self.tools, &order, output)?;
         let code = session.wait()?;
         let changes = Changes::new(self.scratch.join("changes"));
         Ok(Ended { code, changes, faked_owners: self.is_alone() })

@@ -15,7 +15,7 @@ epoch = 1700000000
 tar = "base.tar"
 
 [[step]]
-shell = "echo made > /made; chmod 4755 /bin/busybox; mkdir /d; echo x > /d/x; test $LANG = C.UTF-8"
+shell = "echo said by a step; echo made > /made; chmod 4755 /bin/busybox; mkdir /d; echo x > /d/x; test $LANG = C.UTF-8"
 
 [[step]]
 copy = "site"
@@ -75,6 +75,9 @@ fn recipe_gives_the_same_bytes_anywhere_and_does_only_what_has_changed() {
     }
     let first = run(&sandbox, "\"$GANTRY\" build recipe a/web.toml --no-cache");
     assert!(first.stderr.contains("step 1 of 6"), "{first:?}");
+    // Standard output is the image ID's alone.
+    assert!(first.stderr.contains("said by a step"), "{first:?}");
+    assert!(first.stdout.starts_with("sha512-") && first.stdout.lines().count() == 1, "{first:?}");
     let first = first.ok();
     std::thread::sleep(std::time::Duration::from_millis(1100));
     run(&sandbox, "mkdir b && cp -r a/web.toml a/site a/base.tar b/ && touch b/site/index.html")

@@ -39,6 +39,8 @@ pub struct RunStep<'a> {
     pub hostname: &'a str,
     /// What starts the command.
     pub engine: Engine,
+    /// Whether what it writes to standard output goes to standard error.
+    pub output_to_error: bool,
 }
 
 /// What came of a command.
@@ -78,6 +80,7 @@ impl Change<'_> {
             mounts: how.mounts,
             hostname: how.hostname,
             engine: how.engine.clone(),
+            output_to_error: how.output_to_error,
         };
         let ended = step.run()?;
         let mut ran = Ran { code: ended.code, faked_owners: ended.faked_owners, removed: 0 };

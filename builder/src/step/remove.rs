@@ -1,6 +1,7 @@
 //! Removes what a step left.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use aci::stage;
 use discovery::bundle::Host;
@@ -26,7 +27,7 @@ pub fn remove_scratch(
     let path = |source| StepError::Path { path: scratch.to_owned(), source };
     let real = scratch.canonicalize().map_err(path)?;
     let order = Order::Remove { user: !host.is_root(), scratch: real.into() };
-    Session::start(helper, host, tools, &order)?.wait().map(drop)
+    Session::start(helper, host, tools, &order, Stdio::inherit())?.wait().map(drop)
 }
 
 /// Removes it, as root of the namespace whose files they are.

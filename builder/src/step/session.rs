@@ -25,6 +25,7 @@ impl Session {
         host: &Host,
         tools: &Tools,
         order: &Order,
+        output: Stdio,
     ) -> Result<Self, StepError> {
         let failed = |source| StepError::Helper { program: helper.program.clone(), source };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
@@ -33,6 +34,7 @@ impl Session {
             .args(&helper.arguments)
             .env_clear()
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(output)
             .spawn()
             .map_err(failed)?;
         let mut session =

@@ -160,6 +160,7 @@ impl Wanted<'_> {
             mounts: &self.with.mounts(build)?,
             dependencies: &render(build, &manifest, self.insecure)?,
             engine: self.engine,
+            output_to_error: false,
         }
         .run(build, &mut change)?;
         if ran.removed > 0 {
@@ -195,6 +196,8 @@ pub(super) struct Execution<'a> {
     /// The rendered root file systems of the dependencies, topmost first.
     pub(super) dependencies: &'a [PathBuf],
     pub(super) engine: Engine,
+    /// Whether standard output is for what this program says.
+    pub(super) output_to_error: bool,
 }
 
 impl Execution<'_> {
@@ -212,6 +215,7 @@ impl Execution<'_> {
             mounts: self.mounts,
             hostname: "build",
             engine: self.engine,
+            output_to_error: self.output_to_error,
         });
         let ran = ran.map_err(failed)?;
         if ran.faked_owners {

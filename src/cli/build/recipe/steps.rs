@@ -319,6 +319,7 @@ fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8
         mounts: wanted.mounts,
         dependencies: &run::render(build, &manifest, false)?,
         engine: run::engine(&plan.how.engine)?,
+        output_to_error: true,
     }
     .run(build, &mut change)?;
     if ran.code == 0 && wanted.keep {
