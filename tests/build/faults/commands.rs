@@ -35,8 +35,9 @@ fn fault_lock_file_removed_by_whoever_leaves() {
 fn fault_lock_held_is_an_error() {
     both(|sandbox| {
         begin(sandbox);
-        let line = "flock .acbuild/lock sh -c 'touch held; sleep 1' & \
-            until test -e held; do sleep 0.05; done; acbuild label add a b; wait";
+        let line = "exec 9<.acbuild/lock; flock 9; acbuild label add a b 9<&- 2>told & \
+            for i in $(seq 100); do grep -q waiting told && break; sleep 0.1; done; \
+            flock -u 9; wait $!; cat told >&2";
         let ended = run(sandbox, line);
         assert!(ended.stderr.contains("waiting"), "{ended:?}");
         ended.ok();

@@ -111,6 +111,8 @@ setcap --remove: 0 1 2 3
 xattr: 0 1 2 3
 xattr --remove: 0 1 2 3
 dependency add --local: 0 1 3
+squash: 0 1 3 5 7
+squash --insecure: 0 1 3 5 7
 dependency add --pin: 0 1 3 5 7
 dependency add --another: 0 1 3
 set-event-handler --remove: 0 1 2 3
@@ -200,6 +202,7 @@ const OTHER: &[(&str, &str)] = &[
     ("rem", "remove"),
     ("setc", "setcap"),
     ("sh", "shell"),
+    ("sq", "squash"),
     ("x", "xattr"),
     ("r", "remove"),
 ];

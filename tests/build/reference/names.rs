@@ -76,6 +76,7 @@ re m.json => 0 /name "example.com/new"
 rep m.json => 0
 ru => 1
 sh --nothing => 3
+sq => 0
 rec => 1
 scr => 1
 he => 0
@@ -97,6 +98,8 @@ setcap cap_net_raw+ep /f => 1
 xattr /f user.a=b => 1
 run /bin/a => 1
 shell => 1
+squash => 1
+squash --insecure => 1
 annotation add a b => 1
 annotation rm a => 1
 label add a b => 1 says no build in progress
@@ -140,6 +143,7 @@ setcap --nothing a /a => 3
 xattr --nothing /a a=b => 3
 run --nothing /bin/a => 3
 shell --nothing => 3
+squash --nothing => 3
 annotation --nothing => 3
 annotation add --nothing a b => 3
 annotation rm --nothing a => 3

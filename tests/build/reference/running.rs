@@ -101,6 +101,24 @@ $ acbuild dependency add example.com/other
 run --cache /kept -- echo 1 => 7
 run --insecure -- echo 1 => 7
 
+== dependencies become the image's own
+$ acbuild begin && acbuild set-name example.com/a
+squash => 0 says nothing to do
+squash --insecure => 0
+$ acbuild dependency add --local ../base.aci && acbuild remove /gone
+squash => 0 has keep
+? no gone
+? /dependencies none
+? /pathWhitelist none
+squash --insecure=maybe => 3
+squash extra => 1
+$ acbuild dependency add example.com/base:1
+squash --trust-dir none => 5
+squash --trust-dir none --insecure => 5
+$ acbuild dependency add example.invalid/x
+squash => 7 /dependencies/1/imageName "example.invalid/x"
+squash --insecure => 7
+
 == shells [run]
 $ acbuild begin ../bb && mkdir held && echo 1 > held/f
 shell < make.sh => 0 has by-shell
