@@ -111,6 +111,14 @@ const RUN: Kind = Kind {
     next: "acbuild run -- /bin/sh -c 'echo x > /next'",
 };
 
+/// The same where the files are those of a dependency.
+const RUN_ABOVE: Kind = Kind {
+    name: "run, above a dependency",
+    before: "acbuild begin && acbuild set-name example.com/b \
+        && acbuild dependency add --local ../base.aci && acbuild remove /tree/5/5",
+    ..RUN
+};
+
 /// Files for all kinds, and the user's program.
 fn prepare(user: User) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -137,6 +145,12 @@ fn prepare(user: User) -> Sandbox {
         && acbuild begin ./tree && acbuild set-name example.com/a && acbuild write a.aci \
         && acbuild end && gantry -q sign a.aci --key key.asc && gantry -q fetch ./a.aci";
     user.run(&sandbox, ".", line).ok();
+    if sandbox.path("bb").exists() {
+        let line = "acbuild begin ./bb && acbuild set-name example.com/base \
+            && acbuild write base.aci \
+            && acbuild end && gantry -q sign base.aci --key key.asc && gantry -q fetch ./base.aci";
+        user.run(&sandbox, ".", line).ok();
+    }
     sandbox
 }
 
@@ -262,7 +276,6 @@ fn kill_all(user: User, kinds: &[Kind]) {
 
 /// What was killed while it removed its own staged files leaves them under such a name.
 #[test]
-#[ignore = "a killed command's .acbuild/.gantry-stage-… stays for good"]
 fn staged_files_in_a_build_are_cleared() {
     let sandbox = prepare(User::Me);
     let line = "acbuild begin && mkdir -p .acbuild/.gantry-stage-dead/trash/0 \
@@ -302,6 +315,7 @@ fn kill_run(user: User) {
         let sandbox = prepare(user);
         if sandbox.path("bb").exists() {
             kill(&sandbox, user, &RUN);
+            kill(&sandbox, user, &RUN_ABOVE);
         }
     }
 }
