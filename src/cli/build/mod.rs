@@ -42,7 +42,8 @@ use super::{Context, Failure};
   ln -s \"$(command -v gantry)\" ~/bin/acbuild                 # scripts for acbuild run as they are
 
 Exit codes: 0 done; 1 failed; 2 what was to be removed is not there; 3 an unknown command or option;
-4 to 7 as for gantry, where an image is fetched. run and script pass on the code of the command.")]
+4 to 7 as for gantry, where an image is fetched, and for recipes. run and script pass on the code of
+the command.")]
 pub(crate) struct Args {
     #[command(flatten)]
     options: BuildOptions,
