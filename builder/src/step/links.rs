@@ -13,6 +13,7 @@ use super::owners;
 
 /// Copies the files with several names that are seen at `merged` into the folder `upper`. Gives the
 /// paths of all that was made there.
+#[expect(clippy::disallowed_methods, reason = "into a scratch folder, which a crash throws away")]
 pub(super) fn copy(merged: &Path, upper: &Path) -> Result<Vec<PathBuf>, Fault> {
     let mut made = Vec::new();
     for names in groups(merged)?.into_values().filter(|names| names.len() > 1) {

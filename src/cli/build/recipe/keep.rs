@@ -21,7 +21,7 @@ use builder::context::Context;
 use super::super::Build;
 use super::super::go::failed;
 use super::resolve;
-use crate::cli::Failure;
+use crate::cli::{Failure, client};
 
 /// What was not used for so long is removed.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -117,7 +117,7 @@ impl Build<'_> {
             return Ok(digest);
         }
         let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(found.ctime().unsigned_abs());
-        let settled = changed.elapsed().is_ok_and(|age| age > SETTLED);
+        let settled = client::now().duration_since(changed).is_ok_and(|age| age > SETTLED);
         let digest = resolve::digest(path)?;
         if settled && stage::create_folders(stage::folder_of(&kept)).is_ok() {
             // Where it cannot be kept, it is made again.
@@ -176,7 +176,7 @@ fn sum_of(packed: &[u8]) -> String {
 
 /// Notes that something was used just now, at most once a day.
 fn used(path: &Path) {
-    let now = SystemTime::now();
+    let now = client::now();
     let is_old = |path: &Path| {
         let modified = path.metadata()?.modified()?;
         let age = now.duration_since(modified).unwrap_or_default();
@@ -189,12 +189,14 @@ fn used(path: &Path) {
 
 /// Removes what was not used for a month.
 pub(super) fn prune(build: &Build<'_>) {
+    let now = client::now();
     let all = build.context.cache_dir().join("build");
     let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
     let blocks = entries(all.join("blocks")).flat_map(|entry| entries(entry.path()));
     let others = entries(all.join("steps")).chain(entries(all.join("digests")));
     for entry in blocks.chain(others) {
-        let unused = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > KEPT_FOR);
+        let unused =
+            |modified| now.duration_since(modified).is_ok_and(|age: Duration| age > KEPT_FOR);
         let Ok(found) = entry.metadata() else { continue };
         if !found.modified().is_ok_and(unused) {
             continue;
