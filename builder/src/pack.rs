@@ -111,7 +111,7 @@ fn pack_outside(
         latest: options.source_date_epoch,
         skip_sockets: options.skip_sockets,
         one_file_system: options.one_file_system,
-        into: None,
+        destination: None,
         output,
     };
     let survey = tree.survey()?;

@@ -18,7 +18,7 @@ use crate::ignore::Ignore;
 use crate::overrides::{Override, Overrides};
 use crate::owner::{Overflow, Owner, Unknown};
 use crate::pack::NotRead;
-use crate::walk::{Found, Identity, Into, Walk, file_type, identity, path_of};
+use crate::walk::{Destination, Found, Identity, Walk, file_type, identity, path_of};
 
 /// What a first look at a tree has shown.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(crate) struct Tree<'a> {
     pub(crate) one_file_system: bool,
     /// Whether it is copied into the build that is this folder, where there is one: that is left
     /// out, and so is what is half written.
-    pub(crate) into: Option<Into>,
+    pub(crate) destination: Option<Destination>,
     /// The image file that is written, and the folder it will lie in.
     pub(crate) output: Option<(&'a Path, Identity)>,
 }
@@ -67,7 +67,7 @@ impl<'a> Tree<'a> {
         let mut walk = Walk::new(self.root, self.ignore, self.one_file_system);
         walk.only = self.only;
         walk.keeps_ignore_file = self.keeps_ignore_file;
-        walk.into = self.into;
+        walk.destination = self.destination;
         walk
     }
 

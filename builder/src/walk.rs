@@ -39,12 +39,12 @@ pub(crate) fn file_type(stat: &Stat) -> FileType {
 
 /// A build that a tree is copied into, which may lie in that tree.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Into {
+pub(crate) struct Destination {
     /// The folder of the build, where it has its name already.
     pub(crate) folder: Option<Identity>,
 }
 
-impl Into {
+impl Destination {
     /// Whether a file is the build, or is half written by a command like this one.
     fn is(self, stat: &Stat, name: &OsStr) -> bool {
         self.folder == Some(identity(stat)) || aci::stage::is_staged(name)
@@ -128,7 +128,7 @@ pub(crate) struct Walk<'a> {
     /// Whether `.aciignore` in the root is a file like others.
     pub(crate) keeps_ignore_file: bool,
     /// What the tree is copied into.
-    pub(crate) into: Option<Into>,
+    pub(crate) destination: Option<Destination>,
     levels: Vec<Level>,
     started: bool,
     /// What the ignore patterns have left out; a folder counts as one.
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
             one_file_system,
             only: None,
             keeps_ignore_file: false,
-            into: None,
+            destination: None,
             levels: Vec::new(),
             started: false,
             ignored: 0,
@@ -202,7 +202,7 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         // acbuild copied the build into itself.
-        if self.into.is_some_and(|into| into.is(&stat, name)) {
+        if self.destination.is_some_and(|it| it.is(&stat, name)) {
             return Ok(None);
         }
         if self.ignore.hides(&below, directory) {

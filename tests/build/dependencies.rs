@@ -180,3 +180,26 @@ fn squash_makes_one_image_of_all() {
     }
     all.windows(2).for_each(|pair| assert_eq!(pair[0], pair[1]));
 }
+
+/// A list that leaves out files of the image itself, and of what it depends on.
+#[test]
+fn squash_leaves_out_what_a_whitelist_does() {
+    for user in USERS {
+        with_base(user, |line| {
+            line(
+                "mkdir -p own/in && echo own >own/in/a && echo own >own/b && acbuild copy own /own",
+            );
+            line(
+                "acbuild cat-manifest | sed 's#^{#{\"pathWhitelist\":[\"/own/b\",\"/folder/more\",\"/both\"],#' >listed.json
+                acbuild replace-manifest listed.json",
+            );
+            let before = line(SHOW);
+            assert_eq!(
+                before, "./both/\n./folder/\n./folder/more: base\n./own/\n./own/b: own",
+                "{user:?}"
+            );
+            line("acbuild squash");
+            assert_eq!(line(&SHOW.replace("app.aci", "flat.aci")), before, "{user:?}");
+        });
+    }
+}

@@ -161,7 +161,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     /// Makes a regular file, which anybody can fill afterwards, on any thread. What is undone of it
-    /// is told [`Self::account`].
+    /// is told [`Self::account`]. What is to be excluded is for whoever calls this to leave out.
     pub fn new_file(&mut self, entry: Entry) -> Result<NewFile<'a>, ArchiveError> {
         let name = self.enter_parent(&entry.path).map_err(|error| at(&entry.path, error))?.to_vec();
         let file = self.make_file(&entry, &name)?;

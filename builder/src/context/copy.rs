@@ -24,7 +24,7 @@ use crate::overrides::Overrides;
 use crate::owner::Owner;
 use crate::pack::Progress;
 use crate::tree::Tree;
-use crate::walk::{Identity, Into};
+use crate::walk::{Destination, Identity};
 
 /// How files are copied.
 pub struct CopyOptions<'a> {
@@ -139,7 +139,7 @@ impl<'s> Source<'s> {
             latest: None,
             skip_sockets: options.skip_sockets,
             one_file_system: options.one_file_system,
-            into: Some(Into { folder }),
+            destination: Some(Destination { folder }),
             output: None,
         }
     }

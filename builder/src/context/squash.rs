@@ -1,6 +1,6 @@
 //! The files of the images that one depends on become its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use aci::ImageManifest;
+use aci::stage;
 
 use super::change::Change;
 use super::copy::CopyOptions;
@@ -39,12 +40,18 @@ impl Change<'_> {
     /// rendered root file systems, and depends on none any more.
     pub fn squash(&mut self, dependencies: &[PathBuf]) -> Result<(), ContextError> {
         let lower = Lower::open(dependencies)?;
-        let mut there = There::new();
+        let (mut there, mut paths) = (There::new(), BTreeSet::new());
         walk(&self.rootfs(), b"", |below, metadata| {
             let kind = if metadata.is_dir() { Kind::Folder(None) } else { Kind::Other };
             there.insert(below.to_vec(), kind);
+            paths.insert(below.to_vec());
             Ok(Descend::Into)
         })?;
+        if let Some(whitelist) = whitelist::of_manifest(&self.manifest)? {
+            whitelist::left_out(&whitelist, &paths)
+                .into_iter()
+                .for_each(|below| self.discard(below));
+        }
         for tree in &lower.0 {
             let (slot, name) = self.slot()?;
             let placed = copy(tree, &slot)?;
@@ -57,26 +64,24 @@ impl Change<'_> {
 
     /// Removes from a staged tree what is not seen in the image.
     fn prune(&self, staged: &Path) -> Result<(), ContextError> {
-        let whitelist = whitelist::of_manifest(&self.manifest)?;
-        let (mut files, mut folders) = (Vec::new(), Vec::new());
-        walk(staged, b"", |below, metadata| {
-            let hidden = self.properties.is_hidden(below);
-            let unnamed = whitelist.as_ref().is_some_and(|list| !list.names(below));
-            match metadata.is_dir() {
-                true if hidden || unnamed => folders.push(below.to_vec()),
-                false if hidden || unnamed => files.push(below.to_vec()),
-                _ => {}
-            }
+        let mut paths = BTreeSet::new();
+        walk(staged, b"", |below, _| {
+            paths.insert(below.to_vec());
             Ok(Descend::Into)
         })?;
-        let io = |error| ContextError::io("leave out what is hidden in", staged)(error);
-        files
-            .iter()
-            .try_for_each(|below| fs::remove_file(staged.join(path_of(below))))
-            .map_err(io)?;
-        // A folder that the whitelist does not name stays as long as something in it does.
-        for below in folders.iter().rev() {
-            let _ = fs::remove_dir(staged.join(path_of(below)));
+        let mut gone: BTreeSet<&[u8]> = self.properties.hidden().collect();
+        if let Some(whitelist) = whitelist::of_manifest(&self.manifest)? {
+            gone.extend(whitelist::left_out(&whitelist, &paths));
+        }
+        for below in gone {
+            let path = staged.join(path_of(below));
+            let removed = match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => stage::remove_folder(&path),
+                Ok(_) => fs::remove_file(&path),
+                // Another dependency's, or in a folder that is gone.
+                Err(_) => Ok(()),
+            };
+            removed.map_err(ContextError::io("leave out what is not seen of", &path))?;
         }
         Ok(())
     }
@@ -166,7 +171,7 @@ fn copy(tree: &lower::Tree, slot: &Path) -> Result<Properties, ContextError> {
         latest: None,
         skip_sockets: false,
         one_file_system: false,
-        into: None,
+        destination: None,
         output: None,
     };
     let mut properties = Properties::default();

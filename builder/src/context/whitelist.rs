@@ -43,6 +43,19 @@ pub(super) fn entry(below: Vec<u8>) -> Result<String, ContextError> {
     }
 }
 
+/// The topmost of these paths that a whitelist leaves out. A folder remains where something in it
+/// does.
+pub(super) fn left_out<'p>(whitelist: &Whitelist, paths: &'p BTreeSet<Vec<u8>>) -> Vec<&'p [u8]> {
+    let mut remaining: BTreeSet<&[u8]> = BTreeSet::from([&[][..]]);
+    for mut path in paths.iter().map(Vec::as_slice).filter(|path| whitelist.names(path)) {
+        while remaining.insert(path) {
+            path = split(path).0;
+        }
+    }
+    let all = paths.iter().map(Vec::as_slice);
+    all.filter(|path| !remaining.contains(path) && remaining.contains(split(path).0)).collect()
+}
+
 impl Change<'_> {
     /// Puts what is put into the image on its whitelist, where it has one: it would not be seen
     /// otherwise.
@@ -82,19 +95,9 @@ impl Change<'_> {
     pub(super) fn hidden(&self, dependencies: &Lower) -> Result<Vec<Vec<u8>>, ContextError> {
         let mut properties = self.properties.clone();
         if let Some(whitelist) = of_manifest(&self.manifest)? {
-            // A folder remains where something in it does.
-            let mut remaining = BTreeSet::new();
-            dependencies.each(|below, _| {
-                let mut path = if whitelist.names(below) { below } else { &[] };
-                while !path.is_empty() && remaining.insert(path.to_vec()) {
-                    path = split(path).0;
-                }
-            })?;
-            dependencies.each(|below, _| {
-                if !remaining.contains(below) {
-                    properties.hide(below);
-                }
-            })?;
+            let mut paths = BTreeSet::new();
+            dependencies.each(|below, _| paths.extend([below.to_vec()]))?;
+            left_out(&whitelist, &paths).into_iter().for_each(|below| properties.hide(below));
         }
         Ok(properties.hidden().map(<[u8]>::to_vec).collect())
     }

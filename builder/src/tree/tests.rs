@@ -20,7 +20,7 @@ fn packed_after(change: impl FnOnce(&Path)) -> Result<(), PackError> {
         latest: None,
         skip_sockets: false,
         one_file_system: false,
-        into: None,
+        destination: None,
         output: None,
     };
     let found = tree.walk().last().unwrap().unwrap();
