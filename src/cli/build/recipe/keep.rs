@@ -25,6 +25,10 @@ use crate::cli::{Failure, client};
 
 /// What was not used for so long is removed.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The most steps that are kept: each is a whole root file system.
+const STEPS: u64 = 64;
+/// The most bytes of compressed blocks that are kept.
+const BLOCK_BYTES: u64 = 2 << 30;
 /// A file that was changed later than this before now may change again within one tick of its clock.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -187,22 +191,74 @@ fn used(path: &Path) {
     }
 }
 
-/// Removes what was not used for a month.
+/// Removes what was not used for a month, and of the rest what was not used for longest where it is
+/// more than [`STEPS`] and [`BLOCK_BYTES`].
 pub(super) fn prune(build: &Build<'_>) {
-    let now = client::now();
     let all = build.context.cache_dir().join("build");
-    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
-    let blocks = entries(all.join("blocks")).flat_map(|entry| entries(entry.path()));
-    let others = entries(all.join("steps")).chain(entries(all.join("digests")));
-    for entry in blocks.chain(others) {
-        let unused =
-            |modified| now.duration_since(modified).is_ok_and(|age: Duration| age > KEPT_FOR);
-        let Ok(found) = entry.metadata() else { continue };
-        if !found.modified().is_ok_and(unused) {
-            continue;
-        }
-        let path = entry.path();
+    let blocks = Kept::all(&all.join("blocks"), 2, |bytes| bytes);
+    let steps = Kept::all(&all.join("steps"), 1, |_| 1);
+    let digests = Kept::all(&all.join("digests"), 1, |_| 0);
+    let now = client::now();
+    let gone = [(blocks, BLOCK_BYTES), (steps, STEPS), (digests, 0)];
+    for path in gone.into_iter().flat_map(|(kept, most)| surplus(kept, most, now)) {
         // What cannot be removed now can be later.
-        let _ = if found.is_dir() { stage::remove_folder(&path) } else { fs::remove_file(&path) };
+        let _ = if path.is_dir() { stage::remove_folder(&path) } else { fs::remove_file(&path) };
+    }
+}
+
+/// Something that is kept.
+struct Kept {
+    used: SystemTime,
+    path: PathBuf,
+    /// How much of what may be kept it is.
+    weight: u64,
+}
+
+impl Kept {
+    /// All that is so deep in a folder, with weights that are made of sizes.
+    fn all(folder: &Path, depth: usize, weight: fn(u64) -> u64) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        if depth > 1 {
+            return entries.flat_map(|it| Self::all(&it.path(), depth - 1, weight)).collect();
+        }
+        let kept = |entry: fs::DirEntry| {
+            let found = entry.metadata().ok()?;
+            let used = found.modified().ok()?;
+            Some(Self { used, path: entry.path(), weight: weight(found.len()) })
+        };
+        entries.filter_map(kept).collect()
+    }
+}
+
+/// What is too old, and what is too much, of which the latest stays.
+fn surplus(mut kept: Vec<Kept>, most: u64, now: SystemTime) -> Vec<PathBuf> {
+    kept.sort_by_key(|one| std::cmp::Reverse(one.used));
+    let mut total = 0;
+    let is_surplus = |one: &Kept| {
+        total += one.weight;
+        let age = now.duration_since(one.used).unwrap_or_default();
+        total > most || age > KEPT_FOR
+    };
+    kept.into_iter().filter(is_surplus).map(|one| one.path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_old_or_too_much_goes_and_the_latest_stays() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 32);
+        let kept = |days: u64, weight| Kept {
+            used: now - Duration::from_secs(days * 24 * 60 * 60),
+            path: days.to_string().into(),
+            weight,
+        };
+        let surplus = |kept, most| {
+            surplus(kept, most, now).iter().map(|it| it.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(surplus(vec![kept(31, 0), kept(1, 0), kept(29, 0)], 0), ["31"]);
+        assert_eq!(surplus(vec![kept(3, 4), kept(1, 4), kept(2, 4), kept(4, 1)], 10), ["3", "4"]);
+        assert_eq!(surplus(vec![kept(0, 4), kept(1, 4)], 8), [""; 0]);
     }
 }
