@@ -92,30 +92,46 @@ enum Command {
     Verify(verify::Args),
 }
 
-/// The arguments with those that the program's own name stands for.
-fn called(mut arguments: Vec<OsString>) -> Vec<OsString> {
+// The program where it is called as acbuild: its commands, and nothing else.
+/// Build an image step by step, in a folder one can look into
+#[derive(Parser)]
+#[command(name = "acbuild", arg_required_else_help = true)]
+struct Acbuild {
+    #[command(flatten)]
+    global: Global,
+    #[command(flatten)]
+    build: build::Args,
+}
+
+/// Whether the program's own name is acbuild's. The name of scripts stands for their command, too.
+fn is_acbuild(arguments: &mut Vec<OsString>) -> bool {
     let name = arguments.first().map(PathBuf::from).unwrap_or_default();
-    let stands_for: &[&str] = match name.file_name().and_then(OsStr::to_str) {
-        Some("acbuild") => &["build"],
-        Some("acbuild-script") => &["build", "script"],
-        _ => return arguments,
-    };
-    arguments.splice(1..1, stands_for.iter().map(OsString::from));
-    arguments
+    match name.file_name().and_then(OsStr::to_str) {
+        Some("acbuild") => true,
+        Some("acbuild-script") => {
+            arguments.splice(0..1, ["acbuild", "script"].map(OsString::from));
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Reads the command line, runs it, and says what went wrong.
 pub(crate) fn main() -> ExitCode {
-    let given: Vec<OsString> = std::env::args_os().collect();
-    let count = given.len();
-    let mut arguments = called(given);
-    let is_acbuild = arguments.len() > count;
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let is_acbuild = is_acbuild(&mut arguments);
     let json = arguments.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
-    let builds = arguments.get(1).is_some_and(|word| word == "build");
-    if builds && let Err(text) = build::expand(&mut arguments[2..]) {
+    let builds = is_acbuild || arguments.get(1).is_some_and(|word| word == "build");
+    let words = arguments.get_mut(if is_acbuild { 1 } else { 2 }..).unwrap_or_default();
+    if builds && let Err(text) = build::expand(words) {
         return exit::usage_text(&text, json);
     }
-    let gantry = match Gantry::try_parse_from(arguments) {
+    let gantry = match is_acbuild {
+        true => Acbuild::try_parse_from(arguments)
+            .map(|Acbuild { global, build }| Gantry { global, command: Command::Build(build) }),
+        false => Gantry::try_parse_from(arguments),
+    };
+    let gantry = match gantry {
         Ok(gantry) => gantry,
         Err(error) if builds => return exit::usage(&error, build::usage_code(&error), json),
         Err(error) => return exit::usage(&error, Kind::Usage as u8, json),

@@ -49,7 +49,13 @@ const WITH_VALUE: [&str; 4] = ["--work-path", "--modify", "--modify-appc", "--mo
 /// Writes out the names of commands. `words` begins behind `build`. An error names what could
 /// have been meant.
 pub(crate) fn expand(words: &mut [OsString]) -> Result<(), String> {
-    let Some(at) = command_at(words, 0) else { return Ok(()) };
+    let Some(mut at) = command_at(words, 0) else { return Ok(()) };
+    // What help is asked about is a command as well.
+    if words[at] == "help"
+        && let Some(about) = command_at(words, at + 1)
+    {
+        at = about;
+    }
     let Some(word) = words[at].to_str() else { return Ok(()) };
     let own = COMMANDS.iter().chain([&WRITE]).chain(&ALIASES).copied();
     let name = choose(word, own, NEW.iter().copied())?;
@@ -163,6 +169,8 @@ mod tests {
             ("anno rm x", "annotation rm x"),
             ("--work-path d --no-history w x.aci", "--work-path d --no-history write x.aci"),
             ("set-w /", "set-working-directory /"),
+            ("help lab a", "help label add"),
+            ("help", "help"),
             ("re x", "replace-manifest x"),
             ("rem x", "remove x"),
             ("copy a b", "copy a b"),
