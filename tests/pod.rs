@@ -328,6 +328,8 @@ fn apps_of_a_pod_share_network_processes_host_name_and_volumes() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         assert_eq!(file().unwrap(), "written 0\n");
+        // Who has said its last line is about to end by itself, and would be ended by the signal.
+        std::thread::sleep(std::time::Duration::from_secs(1));
         assert_eq!(running.end(), Some(55), "{way:?}");
         let rest: String = lines.map_while(Result::ok).collect();
         assert!(rest.contains("signal 15"), "{way:?}: {rest}");

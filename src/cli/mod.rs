@@ -98,9 +98,9 @@ enum Command {
 #[command(name = "acbuild", arg_required_else_help = true)]
 struct Acbuild {
     #[command(flatten)]
-    global: Global,
-    #[command(flatten)]
     build: build::Args,
+    #[command(flatten)]
+    global: Global,
 }
 
 /// Whether the program's own name is acbuild's. The name of scripts stands for their command, too.
