@@ -278,13 +278,18 @@ impl StagedFolder {
 
     /// Syncs the folder and gives it its name; the files inside were committed or
     /// synced by whoever wrote them.
-    pub fn commit(mut self, target: &Path) -> io::Result<()> {
-        rustix::fs::fchmod(&self.lock, self.mode)?;
+    pub fn commit(self, target: &Path) -> io::Result<()> {
         self.lock.sync_all()?;
+        self.put(target)?;
+        sync_folder(folder_of(target))
+    }
+
+    /// Gives the folder its name and syncs nothing, as [`put()`] does.
+    pub fn put(mut self, target: &Path) -> io::Result<()> {
+        rustix::fs::fchmod(&self.lock, self.mode)?;
         rename(&self.hidden, target, Existing::Refuse)?;
         self.committed = true;
-        check_same(&self.lock, target)?;
-        sync_folder(folder_of(target))
+        check_same(&self.lock, target)
     }
 
     /// Gives a folder that lies in this one the name `target`, and drops the rest.

@@ -68,7 +68,7 @@ impl Context {
         let new = New { at: staged.path().to_owned(), options };
         let began = new.fill(begin)?;
         new.finish(&began).map_err(ContextError::io("write", &folder))?;
-        match staged.commit(&folder) {
+        match staged.put(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(ContextError::InProgress(work.to_owned()))
             }

@@ -22,6 +22,8 @@ impl Context {
         let keep = || {
             let staged = StagedFolder::new_in(parent)?;
             link_tree(&self.folder, &staged.path().join(FOLDER))?;
+            // It outlives this build, and a power cut.
+            staged.sync_tree()?;
             match staged.commit(target) {
                 // Somebody else has kept the same.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
