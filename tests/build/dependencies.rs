@@ -203,3 +203,29 @@ fn squash_leaves_out_what_a_whitelist_does() {
         });
     }
 }
+
+/// Of two images, one has a folder of which something was removed, and the other a link in its place
+/// that leads to a folder of the host.
+#[test]
+fn squash_follows_no_link_of_a_dependency() {
+    for user in USERS {
+        with_base(user, |line| {
+            line("mkdir host && echo mine >host/old && echo mine >host/more");
+            line(
+                "mkdir other && cd other && acbuild begin && acbuild set-name example.com/other \
+                && ln -s $(dirname $PWD)/host folder && acbuild copy folder /folder \
+                && acbuild write ../other.aci && cd .. && \"$GANTRY\" -q sign other.aci --key key.asc \
+                && \"$GANTRY\" -q fetch ./other.aci",
+            );
+            line(
+                "acbuild dependency rm example.com/base && acbuild dependency add --local other.aci",
+            );
+            line(
+                "acbuild dependency add --local base.aci && acbuild remove /folder/old && acbuild squash",
+            );
+            assert_eq!(line("cat host/old host/more"), "mine\nmine", "{user:?}");
+            line("test -e .acbuild/currentaci/rootfs/folder/more");
+            line("! test -e .acbuild/currentaci/rootfs/folder/old");
+        });
+    }
+}

@@ -182,7 +182,7 @@ impl Lower {
 }
 
 /// What a root has at a path, where that leads through folders alone.
-fn kind_in(root: &Root, below: &[u8]) -> Result<Option<FileType>, ContextError> {
+pub(super) fn kind_in(root: &Root, below: &[u8]) -> Result<Option<FileType>, ContextError> {
     let (folder, name) = split(below);
     let look = || {
         let folder = root.folder(folder)?;

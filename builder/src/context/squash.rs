@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use aci::ImageManifest;
+use aci::root::Root;
 use aci::stage;
+use rustix::fs::FileType;
 
 use super::change::Change;
 use super::copy::CopyOptions;
@@ -73,13 +75,16 @@ impl Change<'_> {
         if let Some(whitelist) = whitelist::of_manifest(&self.manifest)? {
             gone.extend(whitelist::left_out(&whitelist, &paths));
         }
+        let root = Root::open(staged).map_err(ContextError::io("open", staged))?;
         for below in gone {
             let path = staged.join(path_of(below));
-            let removed = match path.symlink_metadata() {
-                Ok(found) if found.is_dir() => stage::remove_folder(&path),
-                Ok(_) => fs::remove_file(&path),
+            // Attack: a link of this dependency where another one has a folder, which leads to files
+            // of the host.
+            let removed = match lower::kind_in(&root, below)? {
+                Some(FileType::Directory) => stage::remove_folder(&path),
+                Some(_) => fs::remove_file(&path),
                 // Another dependency's, or in a folder that is gone.
-                Err(_) => Ok(()),
+                None => Ok(()),
             };
             removed.map_err(ContextError::io("leave out what is not seen of", &path))?;
         }
