@@ -48,7 +48,6 @@ mod root;
 mod session;
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 
@@ -158,13 +157,10 @@ impl Step<'_> {
     pub fn run(&self) -> Result<Ended, StepError> {
         self.check()?;
         let order = Order::Run(Box::new(self.order()?));
-        let output =
-            match self.output_to_error {
-                true => Stdio::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(
-                    |source| StepError::Helper { program: self.helper.program.clone(), source },
-                )?),
-                false => Stdio::inherit(),
-            };
+        let output = match self.output_to_error {
+            true => Stdio::from(std::io::stderr()),
+            false => Stdio::inherit(),
+        };
         let mut session = Session::start(self.helper, self.host, self.tools, &order, output)?;
         let code = session.wait()?;
         let changes = Changes::new(self.scratch.join("changes"));

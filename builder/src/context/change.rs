@@ -104,11 +104,11 @@ impl Change<'_> {
     }
 
     /// What makes the folder of the context the one it is.
-    pub(super) fn identity(&self) -> Result<Option<Identity>, ContextError> {
+    pub(super) fn identity(&self) -> Result<Identity, ContextError> {
         let folder = &self.context.folder;
         let stat = rustix::fs::stat(folder);
-        stat.map(|stat| Some(walk::identity(&stat)))
-            .map_err(|errno| ContextError::io("look at", folder)(errno.into()))
+        let stat = stat.map_err(|errno| ContextError::io("look at", folder)(errno.into()))?;
+        Ok(walk::identity(&stat))
     }
 
     /// Where something staged is, by its path below `change/new/`.

@@ -6,7 +6,6 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use aci::ImageId;
 use aci::archive::{self, Compression, Entry, WriteOptions};
@@ -233,7 +232,7 @@ impl Change<'_> {
         let (slot, name) = self.slot()?;
         let (from, mut unused) = (source.entry_path(), Properties::default());
         let moved = Moved { from: &from, to: below };
-        fill(&tree, &slot, moved, &options, &mut unused, &AtomicBool::new(false))?;
+        fill(&tree, &slot, moved, &options, &mut unused)?;
         let staged = join(name.as_bytes(), &from);
         for (at, other) in names.iter().enumerate().skip(1) {
             let next = join(name.as_bytes(), format!("name-{at}").as_bytes());
@@ -254,7 +253,7 @@ impl Change<'_> {
     ) -> Result<Copied, ContextError> {
         let merges = check_free(source, place, options.merge)?;
         let ignore = source.ignore(options)?;
-        let tree = source.tree(&ignore, options, self.identity()?);
+        let tree = source.tree(&ignore, options, Some(self.identity()?));
         let (slot, name) = self.slot()?;
         let from = source.entry_path();
         let before = self.properties.clone();

@@ -54,20 +54,31 @@ pub(super) fn fill_surveyed(
             }
             survey
         });
-        let filled = fill(tree, slot, moved, options, properties, &stop);
+        let filled = fill_until(&stop, tree, slot, moved, options, properties);
         let survey = look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         filled.map(|()| survey)
     })
 }
 
-/// Copies a tree into a slot, until it is told to stop.
+/// Copies a tree into a slot.
 pub(super) fn fill(
     tree: &Tree<'_>,
     slot: &Path,
     moved: Moved<'_>,
     options: &CopyOptions<'_>,
     properties: &mut Properties,
+) -> Result<(), ContextError> {
+    fill_until(&AtomicBool::new(false), tree, slot, moved, options, properties)
+}
+
+/// The same, until it is told to stop.
+fn fill_until(
     stop: &AtomicBool,
+    tree: &Tree<'_>,
+    slot: &Path,
+    moved: Moved<'_>,
+    options: &CopyOptions<'_>,
+    properties: &mut Properties,
 ) -> Result<(), ContextError> {
     let unpack = ownership();
     let mut intake = Intake::new(slot, moved, &unpack, properties)?;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::paths::{Descend, Place, path_of, split, walk};
-use super::properties::{Properties, Property, for_user};
+use super::properties::{Properties, Property, disk_mode, for_user};
 
 /// Rendered root file systems, topmost first.
 pub(super) struct Lower(pub(super) Vec<Tree>);
@@ -84,13 +84,8 @@ fn stand_for(root: &Root, below: &[u8], property: &Property) -> std::io::Result<
         }
         Err(_) => return Ok(()),
     };
-    let needed = match kind {
-        FileType::Directory => 0o700,
-        FileType::Symlink => return Ok(()),
-        _ => 0o600,
-    };
-    let Some(mode) = property.mode else { return Ok(()) };
-    let mode = Mode::from_raw_mode(mode & 0o1777 | needed);
+    let Some(mode) = property.mode.filter(|_| kind != FileType::Symlink) else { return Ok(()) };
+    let mode = Mode::from_raw_mode(disk_mode(mode, kind == FileType::Directory));
     Ok(rustix::fs::chmodat(&folder, name, mode, AtFlags::empty())?)
 }
 

@@ -116,17 +116,10 @@ impl Context {
 
     /// Files of a killed step belong to IDs of a user namespace, which alone can remove them.
     fn clear_steps(&self, attend: &Attend<'_>) -> Result<(), ContextError> {
-        let journal = self.folder.join(JOURNAL);
-        if rustix::process::geteuid().is_root() || journal::exists(&journal) {
+        if rustix::process::geteuid().is_root() || journal::exists(&self.folder.join(JOURNAL)) {
             return Ok(());
         }
-        let Ok(slots) = fs::read_dir(self.folder.join(CHANGE).join("new")) else { return Ok(()) };
-        for slot in slots.flatten().map(|slot| slot.path()) {
-            if slot.join("upper").is_dir() {
-                (attend.clear)(&slot)?;
-            }
-        }
-        Ok(())
+        killed_steps(&self.folder).iter().try_for_each(|slot| Ok((attend.clear)(slot)?))
     }
 
     /// Finishes what counts, and throws away what does not.
@@ -194,6 +187,18 @@ impl Context {
         drop(self.lock);
         removed.map_err(ContextError::io("remove", &self.folder))
     }
+}
+
+/// The folders of killed steps in the folder of a context that nobody works on. For an ordinary user,
+/// [`crate::step::remove_scratch`] alone can remove them.
+fn killed_steps(folder: &Path) -> Vec<PathBuf> {
+    let slots = fs::read_dir(folder.join(CHANGE).join("new")).into_iter().flatten().flatten();
+    slots.map(|slot| slot.path()).filter(|slot| slot.join("upper").is_dir()).collect()
+}
+
+/// The same for a folder that a context is in.
+pub fn killed_steps_in(work: &Path) -> Vec<PathBuf> {
+    killed_steps(&work.join(FOLDER))
 }
 
 /// Locks a context; `None` where there is none.

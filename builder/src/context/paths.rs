@@ -100,6 +100,11 @@ pub(crate) fn split(below: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// Whether a path is below a folder.
+pub(crate) fn is_below(below: &[u8], folder: &[u8]) -> bool {
+    folder.is_empty() || below.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
 pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     match folder {
         [] => name.to_vec(),

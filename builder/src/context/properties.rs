@@ -219,15 +219,18 @@ pub(crate) fn for_user(mut entry: Entry) -> (Entry, Property) {
         entry.kind = EntryKind::File { size: 0 };
     }
     if !matches!(entry.kind, EntryKind::Symlink { .. }) {
-        // The caller must be able to read, move and remove it.
-        let needed = if entry.kind == EntryKind::Directory { 0o700 } else { 0o600 };
-        let on_disk = (entry.mode & 0o1777) | needed;
+        let on_disk = disk_mode(entry.mode, entry.kind == EntryKind::Directory);
         property.mode = (on_disk != entry.mode).then_some(entry.mode);
         entry.mode = on_disk;
     }
     let attributes = entry.xattrs.drain(..);
     property.attributes = attributes.map(|(name, value)| (name.into(), value.into())).collect();
     (entry, property)
+}
+
+/// The mode on the disk of an ordinary user, who must be able to read, move and remove the file.
+pub(crate) fn disk_mode(mode: u32, is_folder: bool) -> u32 {
+    (mode & 0o1777) | if is_folder { 0o700 } else { 0o600 }
 }
 
 /// The name of the attribute that holds capabilities.

@@ -11,7 +11,7 @@ use super::change::Change;
 use super::error::ContextError;
 use super::journal::Set;
 use super::lower::Lower;
-use super::paths::{Place, join, path_of, split};
+use super::paths::{Place, is_below, join, path_of, split};
 use super::properties::{Device, Properties, Property};
 use crate::step::{self, Bytes, Engine, Helper, Kind, Network, Present, Step, StepMount};
 
@@ -151,20 +151,16 @@ impl Taken<'_, '_> {
     fn take(&mut self, present: Box<Present>) -> Result<(), ContextError> {
         let below = present.path.as_slice();
         let is_folder = matches!(present.kind, Kind::Folder { .. });
-        let is_below = |folder: &[u8]| {
-            folder.is_empty()
-                || below.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/"))
-        };
         if present.prepared {
             // Only what a command did to it makes a folder of a dependency one of the image.
             if is_folder && self.change.lstat(below)?.is_none() {
-                self.unchanged.retain(|one| is_below(one.path.as_slice()));
+                self.unchanged.retain(|one| is_below(below, one.path.as_slice()));
                 self.unchanged.push(*present);
             }
             return Ok(());
         }
         let above = std::mem::take(&mut self.unchanged);
-        for folder in above.iter().filter(|one| is_below(one.path.as_slice())) {
+        for folder in above.iter().filter(|one| is_below(below, one.path.as_slice())) {
             self.one(folder)?;
         }
         self.one(&present)
@@ -176,10 +172,7 @@ impl Taken<'_, '_> {
         if present.kind == Kind::Socket {
             return Err(ContextError::Socket(place.shown()));
         }
-        let inside = |whole: &Vec<u8>| {
-            below.strip_prefix(whole.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
-        };
-        if self.whole.as_ref().is_some_and(inside) {
+        if self.whole.as_ref().is_some_and(|whole| is_below(below, whole)) {
             self.property(below, present, None);
             return Ok(());
         }

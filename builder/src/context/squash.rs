@@ -5,9 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
-use aci::ImageManifest;
 use aci::root::Root;
 use aci::stage;
 use rustix::fs::FileType;
@@ -21,7 +19,6 @@ use super::lower::{self, Lower};
 use super::paths::{Descend, Place, join, path_of, split, walk};
 use super::properties::Properties;
 use super::whitelist;
-use crate::error::PackError;
 use crate::ignore::Ignore;
 use crate::manifest::{self, Editor};
 use crate::overrides::Overrides;
@@ -42,17 +39,16 @@ impl Change<'_> {
     /// rendered root file systems, and depends on none any more.
     pub fn squash(&mut self, dependencies: &[PathBuf]) -> Result<(), ContextError> {
         let lower = Lower::open(dependencies)?;
-        let (mut there, mut paths) = (There::new(), BTreeSet::new());
+        let mut there = There::new();
         walk(&self.rootfs(), b"", |below, metadata| {
             let kind = if metadata.is_dir() { Kind::Folder(None) } else { Kind::Other };
             there.insert(below.to_vec(), kind);
-            paths.insert(below.to_vec());
             Ok(Descend::Into)
         })?;
         if let Some(whitelist) = whitelist::of_manifest(&self.manifest)? {
-            whitelist::left_out(&whitelist, &paths)
-                .into_iter()
-                .for_each(|below| self.discard(below));
+            for below in whitelist::left_out(&whitelist, there.keys()) {
+                self.discard(below);
+            }
         }
         for tree in &lower.0 {
             let (slot, name) = self.slot()?;
@@ -66,14 +62,14 @@ impl Change<'_> {
 
     /// Removes from a staged tree what is not seen in the image.
     fn prune(&self, staged: &Path) -> Result<(), ContextError> {
-        let mut paths = BTreeSet::new();
+        let mut paths = Vec::new();
         walk(staged, b"", |below, _| {
-            paths.insert(below.to_vec());
+            paths.push(below.to_vec());
             Ok(Descend::Into)
         })?;
         let mut gone: BTreeSet<&[u8]> = self.properties.hidden().collect();
         if let Some(whitelist) = whitelist::of_manifest(&self.manifest)? {
-            gone.extend(whitelist::left_out(&whitelist, &paths));
+            gone.extend(whitelist::left_out(&whitelist, paths.iter()));
         }
         let root = Root::open(staged).map_err(ContextError::io("open", staged))?;
         for below in gone {
@@ -156,7 +152,6 @@ impl Change<'_> {
             }
         }
         self.manifest = editor.finish();
-        ImageManifest::from_json(&self.manifest).map_err(PackError::from)?;
         Ok(())
     }
 }
@@ -181,6 +176,6 @@ fn copy(tree: &lower::Tree, slot: &Path) -> Result<Properties, ContextError> {
     };
     let mut properties = Properties::default();
     let moved = Moved { from: b"rootfs", to: b"" };
-    fill(&source, slot, moved, &options, &mut properties, &AtomicBool::new(false))?;
+    fill(&source, slot, moved, &options, &mut properties)?;
     Ok(properties)
 }

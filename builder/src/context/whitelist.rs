@@ -45,21 +45,27 @@ pub(super) fn entry(below: Vec<u8>) -> Result<String, ContextError> {
 
 /// The topmost of these paths that a whitelist leaves out. A folder remains where something in it
 /// does.
-pub(super) fn left_out<'p>(whitelist: &Whitelist, paths: &'p BTreeSet<Vec<u8>>) -> Vec<&'p [u8]> {
+pub(super) fn left_out<'p>(
+    whitelist: &Whitelist,
+    paths: impl Iterator<Item = &'p Vec<u8>> + Clone,
+) -> Vec<&'p [u8]> {
+    let paths = paths.map(Vec::as_slice);
     let mut remaining: BTreeSet<&[u8]> = BTreeSet::from([&[][..]]);
-    for mut path in paths.iter().map(Vec::as_slice).filter(|path| whitelist.names(path)) {
+    for mut path in paths.clone().filter(|path| whitelist.names(path)) {
         while remaining.insert(path) {
             path = split(path).0;
         }
     }
-    let all = paths.iter().map(Vec::as_slice);
-    all.filter(|path| !remaining.contains(path) && remaining.contains(split(path).0)).collect()
+    paths.filter(|path| !remaining.contains(path) && remaining.contains(split(path).0)).collect()
 }
 
 impl Change<'_> {
     /// Puts what is put into the image on its whitelist, where it has one: it would not be seen
     /// otherwise.
     pub(super) fn name_in_whitelist(&mut self) -> Result<(), ContextError> {
+        if self.operations.is_empty() {
+            return Ok(());
+        }
         let Some(whitelist) = of_manifest(&self.manifest)? else { return Ok(()) };
         let mut added = Vec::new();
         for operation in &self.operations {
@@ -95,9 +101,9 @@ impl Change<'_> {
     pub(super) fn hidden(&self, dependencies: &Lower) -> Result<Vec<Vec<u8>>, ContextError> {
         let mut properties = self.properties.clone();
         if let Some(whitelist) = of_manifest(&self.manifest)? {
-            let mut paths = BTreeSet::new();
-            dependencies.each(|below, _| paths.extend([below.to_vec()]))?;
-            left_out(&whitelist, &paths).into_iter().for_each(|below| properties.hide(below));
+            let mut paths = Vec::new();
+            dependencies.each(|below, _| paths.push(below.to_vec()))?;
+            left_out(&whitelist, paths.iter()).into_iter().for_each(|below| properties.hide(below));
         }
         Ok(properties.hidden().map(<[u8]>::to_vec).collect())
     }

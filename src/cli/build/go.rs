@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use aci::ImageManifest;
 use aci::archive::ImageFinding;
 use anyhow::anyhow;
-use builder::context::{Attend, Began, Begin, BeginOptions, Change, ContextError};
+use builder::context::{Attend, Began, Begin, BeginOptions, Change, ContextError, killed_steps_in};
 use builder::manifest::{Edit, Recorded};
-use builder::step::remove_scratch;
+use builder::step::{StepError, remove_scratch};
 use rustix::fs::FlockOperation;
 
 use super::image::plain;
@@ -165,11 +165,7 @@ impl<'a> Build<'a> {
         let waiting = || {
             self.context.note("waiting for another command that works on this build");
         };
-        let clear = |scratch: &Path| {
-            let (host, tools) = (running::host(), running::tools());
-            remove_scratch(scratch, &run::step_helper(), &host, &tools)
-        };
-        let attend = Attend { waiting: &waiting, clear: &clear };
+        let attend = Attend { waiting: &waiting, clear: &clear_step };
         builder::context::Context::open(&self.work, &attend).map_err(failed)
     }
 
@@ -269,14 +265,22 @@ impl Workspace {
     }
 }
 
+/// Removes what a killed step left in its folder.
+fn clear_step(scratch: &Path) -> Result<(), StepError> {
+    remove_scratch(scratch, &run::step_helper(), &running::host(), &running::tools())
+}
+
 /// Removes what the commands of a killed script or recipe left: for a user, some of it belongs to IDs of
 /// a user namespace, which alone can remove it.
 fn clear_killed(beside: &Path) -> std::io::Result<()> {
-    let (host, tools) = (running::host(), running::tools());
+    let caller = rustix::process::geteuid();
+    if caller.is_root() {
+        return Ok(());
+    }
     for entry in std::fs::read_dir(beside)? {
         let entry = entry?;
-        let is_mine = entry.metadata()?.uid() == rustix::process::geteuid().as_raw();
-        if host.is_root() || !is_mine || !aci::stage::is_staged(&entry.file_name()) {
+        if !aci::stage::is_staged(&entry.file_name()) || entry.metadata()?.uid() != caller.as_raw()
+        {
             continue;
         }
         // What is at work is locked.
@@ -284,14 +288,9 @@ fn clear_killed(beside: &Path) -> std::io::Result<()> {
         if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
             continue;
         }
-        let Ok(slots) = std::fs::read_dir(entry.path().join(".acbuild/change/new")) else {
-            continue;
-        };
-        for slot in slots.flatten().map(|slot| slot.path()) {
-            if slot.join("upper").is_dir() {
-                // What cannot be removed now can be next time.
-                let _ = remove_scratch(&slot, &run::step_helper(), &host, &tools);
-            }
+        for slot in killed_steps_in(&entry.path()) {
+            // What cannot be removed now can be next time.
+            let _ = clear_step(&slot);
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use aci::archive::KeptBlocks;
 use aci::stage::{self, Existing};
-use aci::{ContentHash, FileDigest};
+use aci::{ContentDigest, ContentHash, FileDigest};
 use builder::context::Context;
 
 use super::super::Build;
@@ -140,7 +140,7 @@ impl Blocks {
     }
 
     fn path(&self, name: &[u8; 32]) -> PathBuf {
-        let digits: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = ContentDigest::of(*name).digits();
         self.0.join(&digits[..2]).join(&digits[2..])
     }
 }
@@ -174,8 +174,7 @@ const SUM: usize = 64;
 fn sum_of(packed: &[u8]) -> String {
     let mut hash = ContentHash::default();
     hash.update(packed);
-    let digest = hash.finish();
-    digest.digits()
+    hash.finish().digits()
 }
 
 /// Notes that something was used just now, at most once a day.
