@@ -59,6 +59,10 @@ pub trait Progress: Sync {
     fn total(&self, _bytes: u64) {}
     /// This many more bytes were read.
     fn advance(&self, _bytes: u64) {}
+    /// Whether anybody sees it, so that what is only for that is worth doing.
+    fn is_seen(&self) -> bool {
+        false
+    }
 }
 
 /// Wants to know nothing.

@@ -77,6 +77,14 @@ impl<'a> Tree<'a> {
 
     /// Looks at everything, reads nothing, and reports every problem at once.
     pub(crate) fn survey(&self) -> Result<Survey, PackError> {
+        self.look(|_| Ok(()))
+    }
+
+    /// Looks at everything, and gives what there is until something is wrong.
+    fn look(
+        &self,
+        mut each: impl FnMut(Found) -> Result<(), PackError>,
+    ) -> Result<Survey, PackError> {
         let mut look = Look {
             tree: self,
             survey: Survey { newest: i64::MIN, ..Survey::default() },
@@ -85,10 +93,15 @@ impl<'a> Tree<'a> {
             used: vec![false; self.overrides.0.len()],
             overflow: Overflow::here(),
         };
-        let mut walk = self.walk();
+        let (mut walk, mut given) = (self.walk(), Ok(()));
         for found in walk.by_ref() {
             match found {
-                Ok(found) => look.at(&found)?,
+                Ok(found) => {
+                    look.at(&found)?;
+                    if given.is_ok() && look.problems.is_empty() {
+                        given = each(found);
+                    }
+                }
                 Err(problem) => look.problems.push(problem),
             }
         }
@@ -98,7 +111,10 @@ impl<'a> Tree<'a> {
         }
         let unused = self.overrides.0.iter().zip(look.used).filter(|(_, used)| !used);
         let unused: Vec<_> = unused.map(|(rule, _)| rule.clone()).collect();
-        if unused.is_empty() { Ok(look.survey) } else { Err(PackError::Unmatched(unused)) }
+        if !unused.is_empty() {
+            return Err(PackError::Unmatched(unused));
+        }
+        given.map(|()| look.survey)
     }
 
     /// Gives every entry, in canonical order, with the open file where it has content.
@@ -109,25 +125,44 @@ impl<'a> Tree<'a> {
         let mut links = Links::default();
         for found in self.walk() {
             let found = found.map_err(|problem| PackError::Problems(vec![problem]))?;
-            let failed = |source| PackError::Read { path: self.path(&found), source };
-            if found.kind() == FileType::Socket && self.skip_sockets {
-                continue;
-            }
-            if let Some(target) = links.first(&found.stat, || archive_path(&found.below)) {
-                // The first name has the attributes; a link has none of its own.
-                let kind = EntryKind::HardLink { target };
-                each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)?;
-            } else if let Some(kind) = self.device(&found) {
-                each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)?;
-            } else if found.kind() == FileType::RegularFile {
-                self.file(found, &mut each)?;
-            } else {
-                let kind = special(&found).map_err(failed)?;
-                let attributes = found.attributes().map_err(failed)?;
-                each(&self.entry(&found, kind, &found.stat, attributes)?, None)?;
-            }
+            self.give(found, &mut links, &mut each)?;
         }
         Ok(())
+    }
+
+    /// The same with a survey in one walk: what was given counts only where that found no problem.
+    pub(crate) fn surveyed_entries(
+        &self,
+        mut each: impl FnMut(&Entry, Option<Opened>) -> Result<(), PackError>,
+    ) -> Result<Survey, PackError> {
+        let mut links = Links::default();
+        self.look(|found| self.give(found, &mut links, &mut each))
+    }
+
+    /// Gives the entry of what was found.
+    fn give(
+        &self,
+        found: Found,
+        links: &mut Links<PathBytes>,
+        each: &mut impl FnMut(&Entry, Option<Opened>) -> Result<(), PackError>,
+    ) -> Result<(), PackError> {
+        let failed = |source| PackError::Read { path: self.path(&found), source };
+        if found.kind() == FileType::Socket && self.skip_sockets {
+            return Ok(());
+        }
+        if let Some(target) = links.first(&found.stat, || archive_path(&found.below)) {
+            // The first name has the attributes; a link has none of its own.
+            let kind = EntryKind::HardLink { target };
+            each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)
+        } else if let Some(kind) = self.device(&found) {
+            each(&self.entry(&found, kind, &found.stat, Vec::new())?, None)
+        } else if found.kind() == FileType::RegularFile {
+            self.file(found, each)
+        } else {
+            let kind = special(&found).map_err(failed)?;
+            let attributes = found.attributes().map_err(failed)?;
+            each(&self.entry(&found, kind, &found.stat, attributes)?, None)
+        }
     }
 
     /// The device that a file on disk stands for.

@@ -2,6 +2,7 @@
 //! read-only one could not be filled. They wait in a nameless file, for there may be a
 //! million of them, each with a path of four thousand bytes.
 
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
@@ -12,6 +13,8 @@ use crate::stage;
 
 /// Depth and place in the file, in one number each: the deepest are the largest.
 const DEPTH_SHIFT: u32 = 48;
+/// The most folders in a lot: what is undone of them is in memory.
+const LOT: usize = 4096;
 
 pub(super) struct Directories {
     file: BufWriter<File>,
@@ -36,22 +39,37 @@ impl Directories {
         Ok(())
     }
 
-    /// Gives all of them, those deepest in the tree first.
-    pub(super) fn deepest_first(
-        &mut self,
-    ) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+    /// All of them, those deepest in the tree first.
+    pub(super) fn deepest_first(&mut self) -> io::Result<DeepestFirst> {
         self.file.flush()?;
         let file = self.file.get_ref().try_clone()?;
         let mut places = std::mem::take(&mut self.places);
-        places.sort_unstable();
-        Ok(places.into_iter().rev().map(move |place| {
-            let at = place & ((1 << DEPTH_SHIFT) - 1);
-            let mut length = [0; 8];
-            file.read_exact_at(&mut length, at)?;
-            let mut record = vec![0; u64::from_le_bytes(length) as usize];
-            file.read_exact_at(&mut record, at + 8)?;
-            decode(&record).ok_or_else(|| io::Error::other("the list of folders was altered"))
-        }))
+        places.sort_unstable_by_key(|&place| Reverse(place));
+        Ok(DeepestFirst { file, places })
+    }
+}
+
+/// The folders in the order in which they get what they wait for.
+pub(super) struct DeepestFirst {
+    file: File,
+    places: Vec<u64>,
+}
+
+impl DeepestFirst {
+    /// Their places in lots of which no folder is in another of the same lot.
+    pub(super) fn lots(&self) -> impl Iterator<Item = &[u64]> {
+        let same = |a: &u64, b: &u64| a >> DEPTH_SHIFT == b >> DEPTH_SHIFT;
+        self.places.chunk_by(same).flat_map(|level| level.chunks(LOT))
+    }
+
+    /// The folder at a place.
+    pub(super) fn entry(&self, place: u64) -> io::Result<Entry> {
+        let at = place & ((1 << DEPTH_SHIFT) - 1);
+        let mut length = [0; 8];
+        self.file.read_exact_at(&mut length, at)?;
+        let mut record = vec![0; u64::from_le_bytes(length) as usize];
+        self.file.read_exact_at(&mut record, at + 8)?;
+        decode(&record).ok_or_else(|| io::Error::other("the list of folders was altered"))
     }
 }
 
@@ -114,11 +132,22 @@ mod tests {
             mtime: -i64::from(n),
             xattrs: (0..n).map(|x| (vec![b'n'; x as usize], vec![0; 3])).collect(),
         };
-        let all = [entry("rootfs", 1), entry("rootfs/a/b", 3), entry("rootfs/a", 0)];
+        let all = [
+            entry("rootfs", 1),
+            entry("rootfs/a/b", 3),
+            entry("rootfs/a", 0),
+            entry("rootfs/b", 2),
+        ];
         all.iter().for_each(|entry| directories.push(entry).unwrap());
-        let back: Vec<Entry> =
-            directories.deepest_first().unwrap().map(|entry| entry.unwrap()).collect();
-        assert_eq!(back, [all[1].clone(), all[2].clone(), all[0].clone()]);
+        let folders = directories.deepest_first().unwrap();
+        let back: Vec<Vec<Entry>> = folders
+            .lots()
+            .map(|lot| lot.iter().map(|&place| folders.entry(place).unwrap()).collect())
+            .collect();
+        assert_eq!(
+            back,
+            [vec![all[1].clone()], vec![all[3].clone(), all[2].clone()], vec![all[0].clone()]]
+        );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

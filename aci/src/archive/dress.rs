@@ -39,12 +39,26 @@ impl<'a> Dresser<'a> {
         }
     }
 
+    /// What to make a file with, so that most have their mode from the beginning: without what is
+    /// for others than the owner where that will be somebody else, and with what it takes to fill
+    /// it.
+    pub(super) fn first_mode(&self, entry: &Entry, needed: Mode) -> Mode {
+        let stays = match self.owner(entry) {
+            Ok(Some((uid, gid))) => self.caller == (uid.as_raw(), gid.as_raw()),
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        if stays { Mode::from_raw_mode(entry.mode & 0o755) | needed } else { needed }
+    }
+
     /// Owner, then mode, then attributes, then time: each undoes a part of the one after it.
     pub(super) fn dress(&self, file: impl AsFd, entry: &Entry) -> io::Result<Option<Undone>> {
         let (mut mode, mut set_id) = (entry.mode & 0o7777, false);
         let has = rustix::fs::fstat(&file)?;
+        let mut given_away = false;
         if let Some((uid, gid)) = self.owner(entry)? {
-            if (has.st_uid, has.st_gid) != (uid.as_raw(), gid.as_raw()) {
+            given_away = (has.st_uid, has.st_gid) != (uid.as_raw(), gid.as_raw());
+            if given_away {
                 rustix::fs::fchown(&file, Some(uid), Some(gid))
                     .map_err(|error| no_owner(error, uid, gid))?;
             }
@@ -52,7 +66,9 @@ impl<'a> Dresser<'a> {
             mode &= 0o1777;
             set_id = true;
         }
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        if given_away || has.st_mode & 0o7777 != mode {
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        }
         let undone = self.attributes(&file, entry, mode, |name, value| {
             rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())
         })?;

@@ -7,20 +7,28 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::ArchiveError;
-use super::directories::Directories;
+use super::directories::{DeepestFirst, Directories};
 pub use super::dress::Undone;
 use super::dress::{Dresser, no_owner, times};
 use super::entry::{Entry, EntryKind, PathBytes};
 use super::owner::Ownership;
 use super::record::Record;
 use super::unpack::{LeftOut, UnpackOptions};
+
+/// So many folders are done on several threads: fewer take less time than starting those.
+const MANY_FOLDERS: usize = 64;
+/// The most of those threads: one file system is not faster with more.
+const THREADS: usize = 8;
 
 /// Gives the content of a file piece by piece; 0 at its end.
 pub type FileContent<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>;
@@ -97,7 +105,7 @@ impl<'a> TreeBuilder<'a> {
                 return Err(ArchiveError::ExcludedTarget { path, target });
             }
             EntryKind::Directory => {
-                self.directory(&name).and_then(|()| self.directories.push(entry))
+                self.directory(entry, &name).and_then(|()| self.directories.push(entry))
             }
             EntryKind::Symlink { target } => self.symlink(entry, &name, target),
             EntryKind::HardLink { target } => self.hard_link(entry, &name, target),
@@ -203,7 +211,8 @@ impl<'a> TreeBuilder<'a> {
     fn make_file(&self, entry: &Entry, name: &[u8]) -> Result<File, ArchiveError> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = rustix::fs::openat(&self.parent.1, name, flags, Mode::RUSR | Mode::WUSR);
+        let mode = self.dresser.first_mode(entry, Mode::RUSR | Mode::WUSR);
+        let open = rustix::fs::openat(&self.parent.1, name, flags, mode);
         Ok(File::from(open.map_err(|error| at(&entry.path, error.into()))?))
     }
 
@@ -218,8 +227,9 @@ impl<'a> TreeBuilder<'a> {
         self.properties(&file, entry).map_err(|error| at(&entry.path, error))
     }
 
-    fn directory(&mut self, name: &[u8]) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.parent.1, name, Mode::RWXU) {
+    fn directory(&mut self, entry: &Entry, name: &[u8]) -> io::Result<()> {
+        let mode = self.dresser.first_mode(entry, Mode::RWXU);
+        match rustix::fs::mkdirat(&self.parent.1, name, mode) {
             // A path below it came first; the layout rules have seen to it that it is a folder.
             Err(Errno::EXIST) => Ok(()),
             other => Ok(other?),
@@ -322,16 +332,50 @@ impl<'a> TreeBuilder<'a> {
         self.record.as_mut().map_or(Ok(()), |record| record.note(entry, xattrs))
     }
 
+    /// Gives folders, of which none is in another, what they wait for, and says what is undone of
+    /// it. Many of them are done on several threads.
+    fn dress_folders(
+        &self,
+        folders: &DeepestFirst,
+        lot: &[u64],
+    ) -> Result<Vec<(Entry, Undone)>, ArchiveError> {
+        let (root, dresser) = (&self.root, self.dresser);
+        let dress = |lot: &[u64]| -> Result<Vec<(Entry, Undone)>, ArchiveError> {
+            let mut all = Vec::new();
+            for &place in lot {
+                let entry = folders.entry(place)?;
+                let undone = open_folder(root, &entry.path.0, Missing::Refuse)
+                    .and_then(|folder| dresser.dress(folder, &entry))
+                    .map_err(|error| at(&entry.path, error))?;
+                all.extend(undone.map(|undone| (entry, undone)));
+            }
+            Ok(all)
+        };
+        if lot.len() < MANY_FOLDERS {
+            return dress(lot);
+        }
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
+        thread::scope(|scope| {
+            let parts = lot.chunks(lot.len().div_ceil(threads));
+            let workers: Vec<_> = parts.map(|part| scope.spawn(move || dress(part))).collect();
+            let mut all = Vec::new();
+            for worker in workers {
+                all.extend(worker.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            }
+            Ok(all)
+        })
+    }
+
     /// Gives the folders what they wait for, adds `manifest`, and says what is not as the
     /// entries have it.
     pub fn finish(mut self, manifest: &[u8]) -> Result<LeftOut, ArchiveError> {
         // What is below a folder first: its mode may shut it off, and its owner may be somebody
         // who would change what is not done yet.
-        for entry in self.directories.deepest_first()? {
-            let entry = entry?;
-            let folder = open_folder(&self.root, &entry.path.0, Missing::Refuse);
-            let folder = folder.map_err(|error| at(&entry.path, error))?;
-            self.properties(folder, &entry).map_err(|error| at(&entry.path, error))?;
+        let folders = self.directories.deepest_first()?;
+        for lot in folders.lots() {
+            for (entry, undone) in self.dress_folders(&folders, lot)? {
+                self.account(&entry, &undone)?;
+            }
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);

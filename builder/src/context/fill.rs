@@ -35,6 +35,9 @@ struct Job<'a> {
     target: NewFile<'a>,
 }
 
+/// What is told each entry of a tree.
+type Each<'e> = dyn FnMut(&Entry, Option<Opened>) -> Result<(), PackError> + 'e;
+
 /// Copies a tree into a slot, and surveys it meanwhile: nothing of it counts before that has found no
 /// fault.
 pub(super) fn fill_surveyed(
@@ -44,19 +47,12 @@ pub(super) fn fill_surveyed(
     options: &CopyOptions<'_>,
     properties: &mut Properties,
 ) -> Result<Survey, ContextError> {
-    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let look = scope.spawn(|| {
-            let survey = tree.survey();
-            match &survey {
-                Ok(survey) => options.progress.total(survey.bytes),
-                Err(_) => stop.store(true, Ordering::Relaxed),
-            }
-            survey
-        });
-        let filled = fill_until(&stop, tree, slot, moved, options, properties);
-        let survey = look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        filled.map(|()| survey)
+        if options.progress.is_seen() {
+            // How much there is is known before it is copied only to whoever looks for it.
+            scope.spawn(|| tree.survey().map(|survey| options.progress.total(survey.bytes)));
+        }
+        fill_by(|each| tree.surveyed_entries(each), slot, moved, options, properties)
     })
 }
 
@@ -68,28 +64,28 @@ pub(super) fn fill(
     options: &CopyOptions<'_>,
     properties: &mut Properties,
 ) -> Result<(), ContextError> {
-    fill_until(&AtomicBool::new(false), tree, slot, moved, options, properties)
+    fill_by(|each| tree.entries(each), slot, moved, options, properties)
 }
 
-/// The same, until it is told to stop.
-fn fill_until(
-    stop: &AtomicBool,
-    tree: &Tree<'_>,
+/// Copies what is given into a slot.
+fn fill_by<T>(
+    give: impl FnOnce(&mut Each<'_>) -> Result<T, PackError>,
     slot: &Path,
     moved: Moved<'_>,
     options: &CopyOptions<'_>,
     properties: &mut Properties,
-) -> Result<(), ContextError> {
+) -> Result<T, ContextError> {
     let unpack = ownership();
     let mut intake = Intake::new(slot, moved, &unpack, properties)?;
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
     let (jobs, waiting) = mpsc::sync_channel(WAITING);
     let waiting = Mutex::new(waiting);
+    let stop = AtomicBool::new(false);
     let filled = thread::scope(|scope| {
-        let work = || write_all(&waiting, stop, options.progress);
+        let work = || write_all(&waiting, &stop, options.progress);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut together = Vec::with_capacity(TOGETHER);
-        let walked = tree.entries(|entry, content| {
+        let given = give(&mut |entry, content| {
             if stop.load(Ordering::Relaxed) {
                 return Err(PackError::Write(io::ErrorKind::Interrupted.into()));
             }
@@ -108,16 +104,22 @@ fn fill_until(
         // Nobody has left who receives them before this.
         let _ = jobs.send(together);
         drop(jobs);
-        let mut all = Vec::new();
+        let mut undone = Vec::new();
+        let mut failed = Ok(());
         for worker in workers {
             match worker.join() {
-                Ok(undone) => all.extend(undone?),
+                Ok(Ok(all)) => undone.extend(all),
+                Ok(Err(error)) => failed = Err(error),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        walked.map(|()| all)
+        match given {
+            // What is wrong with the tree says more than how far a copy of it came.
+            Err(problems @ (PackError::Problems(_) | PackError::Unmatched(_))) => Err(problems),
+            given => failed.and(given).map(|given| (given, undone)),
+        }
     });
-    let undone = filled.map_err(|error| match error {
+    let (given, undone) = filled.map_err(|error| match error {
         PackError::Write(source) => {
             ContextError::Io { doing: "fill", path: slot.to_owned(), source }
         }
@@ -126,7 +128,8 @@ fn fill_until(
     for (entry, undone) in &undone {
         intake.account(entry, undone)?;
     }
-    intake.finish(b"")
+    intake.finish(b"")?;
+    Ok(given)
 }
 
 /// The entry as it is copied.

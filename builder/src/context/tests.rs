@@ -126,6 +126,24 @@ fn fault_hard_links_broken_and_sockets() {
 }
 
 #[test]
+fn copy_tells_all_problems_of_a_tree_at_once_and_leaves_nothing() {
+    let work = Work::new();
+    let sockets = ["tree/a", "tree/m/n", "tree/z"].map(|name| work.path(name));
+    for number in 0..200 {
+        work.file(&format!("tree/m/{number}/file"), "text");
+    }
+    for socket in &sockets {
+        std::os::unix::net::UnixListener::bind(socket).unwrap();
+    }
+    let error = work.copy(&work.path("tree"), "/t", false).unwrap_err();
+    let ContextError::Pack(crate::PackError::Problems(problems)) = error else { panic!("{error}") };
+    let paths: Vec<_> = problems.iter().map(|problem| problem.path.clone()).collect();
+    assert_eq!(paths, sockets);
+    assert_eq!(fs::read_dir(work.inside("")).unwrap().count(), 0);
+    assert!(!work.path(".acbuild/change").exists());
+}
+
+#[test]
 fn change_that_counts_is_finished_and_one_that_does_not_is_thrown_away() {
     let work = Work::new();
     let change = work.path(".acbuild/change");

@@ -385,4 +385,8 @@ impl Progress for Bar<'_> {
     fn advance(&self, bytes: u64) {
         self.0.inc(bytes);
     }
+
+    fn is_seen(&self) -> bool {
+        !self.0.is_hidden()
+    }
 }
