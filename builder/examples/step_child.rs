@@ -96,6 +96,7 @@ fn run(order: &Path, result: &Path) -> ExitCode {
             _ => Engine::Namespaces,
         },
         output_to_error: false,
+        latest: None,
     };
     let outcome = match step.run() {
         Ok(ended) => Outcome {

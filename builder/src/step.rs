@@ -130,6 +130,8 @@ pub struct Step<'a> {
     pub engine: Engine,
     /// Whether what the command writes to standard output goes to this process's standard error.
     pub output_to_error: bool,
+    /// No file that the command leaves is of a later time than this, in seconds since 1970.
+    pub latest: Option<i64>,
 }
 
 /// How a command ended.
@@ -228,6 +230,7 @@ impl Step<'_> {
             hidden: self.hidden.to_vec(),
             scratch: real(self.scratch)?.into(),
             owners: self.owners.to_vec(),
+            latest: self.latest,
             command: self.command.iter().cloned().map(Bytes::from).collect(),
             environment: self
                 .environment

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::{Fails as _, busybox, run, sandbox};
 use crate::support::{GANTRY, Sandbox};
+use crate::users::User;
 
 const RECIPE: &str = r#"
 name = "example.com/web"
@@ -197,6 +198,30 @@ fn recipe_gives_root_and_others_the_same_image() {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     run(&sandbox, "cmp root.aci a/web.aci").ok();
+}
+
+/// What tells of the clock is no input of a command, and what is kept is for nobody else.
+#[test]
+fn recipe_shows_its_commands_no_time_and_keeps_for_its_user_alone() {
+    for user in [User::Me, User::Alone, User::Ranges] {
+        let sandbox = Sandbox::new();
+        if !user.is_here() || !prepare(&sandbox, "a") {
+            continue;
+        }
+        let recipe = "name = \"example.com/a\"\nepoch = 1700000000\n[base]\ntar = \"base.tar\"\n\
+            [[step]]\nshell = \"mkdir /d; echo x > /d/x; echo x > /x; ln -s x /link; rm /etc/old\"\n\
+            [[step]]\nshell = \"all=$(stat -c '%n %Y' / /etc /d /d/x /x /link); echo \\\"$all\\\" > /times\"\n\
+            [[output]]\nfile = \"a.aci\"\n";
+        sandbox.write("a/a.toml", recipe);
+        sandbox.write("bb/etc/old", "x");
+        sandbox.shell("tar -cf a/base.tar --owner=0 --group=0 --mtime=@1600000000 -C bb .").ok();
+        user.own(&sandbox);
+        let line = "export GANTRY_CACHE_DIR=$PWD/cache; umask 022; \
+            \"$GANTRY\" build recipe a.toml && tar -xOf a.aci rootfs/times && stat -c %a cache/build";
+        let told = user.run(&sandbox, "a", line).ok();
+        let expected = "/ /etc /d /d/x /x /link".replace(' ', " 1700000000\n");
+        assert!(told.ends_with(&format!("{expected} 1700000000\n700")), "{user:?}: {told}");
+    }
 }
 
 /// Kept pieces make a build faster, and never another one: not where a disk has changed them, and not

@@ -64,7 +64,9 @@ impl Context {
         }
         // What a killed command left behind; what is somebody else's is no reason to fail.
         let _ = stage::clean(work);
-        let staged = StagedFolder::new_in(work).map_err(ContextError::io("write in", work))?;
+        let mut staged = StagedFolder::new_in(work).map_err(ContextError::io("write in", work))?;
+        // Programs of an image that run as their owner are for nobody on this machine.
+        staged.keep_private();
         let new = New { at: staged.path().to_owned(), options };
         let began = new.fill(begin)?;
         new.finish(&began).map_err(ContextError::io("write", &folder))?;

@@ -27,6 +27,16 @@ pub enum ContextError {
         "{0} is a context for OCI images, which are not built here: begin one without --build-mode oci"
     )]
     Oci(PathBuf),
+    /// Root would take the files of an ordinary user's build for that user's in the image.
+    #[error(
+        "the build in {folder} is user {uid}'s, whose files would not be root's in the image: go on as that user, for no command needs root, or `end` it and begin one as root"
+    )]
+    OfUser {
+        /// The context.
+        folder: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
     /// A path in the image that leads out of it, or is none.
     #[error("{path:?} is no path in an image: {why}")]
     Path {

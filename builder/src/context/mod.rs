@@ -99,6 +99,7 @@ impl Context {
         };
         let context = Self { folder, lock };
         context.check_mode()?;
+        context.check_owner()?;
         context.clear_steps(attend)?;
         context
             .recover()
@@ -111,6 +112,17 @@ impl Context {
         match mode.trim_ascii() {
             b"oci" => Err(ContextError::Oci(self.folder.clone())),
             _ => Ok(()),
+        }
+    }
+
+    /// To root, files belong to whom the disk says; to a user, all are root's in the image, but for
+    /// what is in the list.
+    fn check_owner(&self) -> Result<(), ContextError> {
+        let owner =
+            fs::metadata(&self.folder).map_err(ContextError::io("look at", &self.folder))?;
+        match rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            true => Err(ContextError::OfUser { folder: self.folder.clone(), uid: owner.uid() }),
+            false => Ok(()),
         }
     }
 

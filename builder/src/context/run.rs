@@ -41,6 +41,9 @@ pub struct RunStep<'a> {
     pub engine: Engine,
     /// Whether what it writes to standard output goes to standard error.
     pub output_to_error: bool,
+    /// No file that it leaves is of a later time than this, in seconds since 1970: the next command
+    /// would see when this one ran.
+    pub latest: Option<i64>,
 }
 
 /// What came of a command.
@@ -81,6 +84,7 @@ impl Change<'_> {
             hostname: how.hostname,
             engine: how.engine.clone(),
             output_to_error: how.output_to_error,
+            latest: how.latest,
         };
         let ended = step.run()?;
         let mut ran = Ran { code: ended.code, faked_owners: ended.faked_owners, removed: 0 };
@@ -95,7 +99,7 @@ impl Change<'_> {
             whole: None,
             unchanged: Vec::new(),
             removed: 0,
-            is_root: how.host.is_root(),
+            host: how.host,
             is_alone: ended.faked_owners,
         };
         let io = |error| ContextError::io("read", ended.changes.file())(error);
@@ -124,7 +128,7 @@ struct Taken<'c, 'x> {
     unchanged: Vec<Present>,
     /// How much of dependencies is hidden now.
     removed: u64,
-    is_root: bool,
+    host: &'c Host,
     /// Whether all files belonged to root for the command, whosever they are.
     is_alone: bool,
 }
@@ -180,7 +184,7 @@ impl Taken<'_, '_> {
         let is_folder = matches!(present.kind, Kind::Folder { .. });
         let replaces = matches!(present.kind, Kind::Folder { replaces: true });
         let before = self.before.of(below).map(|old| (old.uid, old.gid));
-        let before = before.filter(|_| self.is_alone && !replaces);
+        let before = before.filter(|&old| !replaces && !self.saw(old, present));
         match (is_folder, there) {
             (true, Some(FileType::Directory)) if !replaces => self.folder(below, present)?,
             (true, None) if !replaces => {
@@ -205,6 +209,13 @@ impl Taken<'_, '_> {
         Ok(())
     }
 
+    /// Whether the command could see that a file belonged to these, and what it left says to whom it
+    /// belongs now.
+    fn saw(&self, (uid, gid): (u32, u32), present: &Present) -> bool {
+        let stands_in = (present.uid, present.gid) == (0, 0) && !self.host.has_ids(uid, gid);
+        !(self.is_alone || stands_in)
+    }
+
     /// Folders of a dependency, which the command did not change, above something it made.
     fn parents(&mut self, below: &[u8]) -> Result<(), ContextError> {
         let (parent, _) = split(below);
@@ -214,12 +225,12 @@ impl Taken<'_, '_> {
     /// A folder that is there, or that is made, becomes what the command left.
     fn folder(&mut self, below: &[u8], present: &Present) -> Result<(), ContextError> {
         self.change.set_time(below, present.seconds);
-        let (mode, owner) = match self.is_root {
+        let (mode, owner) = match self.host.is_root() {
             true => (present.mode, Some((present.uid, present.gid))),
             false => ((present.mode & 0o1777) | 0o700, None),
         };
         let mut attributes = Vec::new();
-        if self.is_root {
+        if self.host.is_root() {
             let path = self.change.rootfs().join(path_of(below));
             let before = crate::attributes::read(&crate::attributes::From::Path(&path));
             let is_kept = |name: &Vec<u8>| {
@@ -237,7 +248,7 @@ impl Taken<'_, '_> {
     /// What the disk of an ordinary user cannot say; whose it was `before` counts where a command
     /// could not see that.
     fn property(&mut self, below: &[u8], present: &Present, before: Option<(u32, u32)>) {
-        if self.is_root {
+        if self.host.is_root() {
             return;
         }
         let needed = if matches!(present.kind, Kind::Folder { .. }) { 0o700 } else { 0o600 };

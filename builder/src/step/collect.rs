@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Timespec, Timestamps, Uid};
 
 use super::changes::{Change, Kind, Present};
 use super::error::Fault;
@@ -98,14 +98,15 @@ impl Collector<'_> {
         attributes.retain(|(name, _)| !name.as_slice().starts_with(self.run.overlay_attributes()));
         let before = self.prepared.0.get(path);
         let prepared = before.is_some_and(|it| *it == state(self.run, found, &attributes));
+        let time = self.time(found);
         let present = Present {
             path: path.into(),
             kind,
             uid: found.uid(),
             gid: found.gid(),
             mode: found.mode() & 0o7777,
-            seconds: found.mtime(),
-            nanoseconds: u32::try_from(found.mtime_nsec()).unwrap_or(0),
+            seconds: time.tv_sec,
+            nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0),
             attributes,
             link,
             prepared,
@@ -116,9 +117,19 @@ impl Collector<'_> {
         Ok(Change::Present(Box::new(present)))
     }
 
+    /// When a file was modified, as far as that is to be told.
+    fn time(&self, found: &Metadata) -> Timespec {
+        let (seconds, nanoseconds) = (found.mtime(), found.mtime_nsec());
+        match self.run.latest.filter(|latest| (*latest, 0) < (seconds, nanoseconds)) {
+            Some(latest) => Timespec { tv_sec: latest, tv_nsec: 0 },
+            None => Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+        }
+    }
+
     /// Takes the overlay's attributes away, which would mean something to another overlay; and makes
     /// a user's files theirs to read, move and remove outside of any namespace. A file that
-    /// belongs to an ID of the namespace, with its set-user-ID bit, is not left on disk.
+    /// belongs to an ID of the namespace, with its set-user-ID bit, is not left on disk. Nor is a
+    /// time later than is wanted.
     fn release(&self, place: &Path, found: &Metadata) -> io::Result<()> {
         for (name, _) in attributes(place)? {
             let own = name.as_slice().starts_with(self.run.overlay_attributes());
@@ -130,6 +141,11 @@ impl Collector<'_> {
                     other => other?,
                 }
             }
+        }
+        let time = self.time(found);
+        if (time.tv_sec, time.tv_nsec) != (found.mtime(), found.mtime_nsec()) {
+            let times = Timestamps { last_access: time, last_modification: time };
+            rustix::fs::utimensat(CWD, place, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if !self.run.user {
             return Ok(());

@@ -147,6 +147,8 @@ pub(super) struct Run {
     pub(super) hidden: Vec<Bytes>,
     pub(super) scratch: Bytes,
     pub(super) owners: Vec<Owned>,
+    /// What files of the upper folder are at most, in seconds since 1970.
+    pub(super) latest: Option<i64>,
     pub(super) command: Vec<Bytes>,
     pub(super) environment: Vec<(Bytes, Bytes)>,
     pub(super) working_directory: Bytes,

@@ -89,6 +89,14 @@ impl Host {
         self.namespace.as_ref().is_some_and(|namespace| namespace.uids.len() > 1)
     }
 
+    /// Whether a user namespace of this user's has a user and a group. Root needs none.
+    pub fn has_ids(&self, uid: u32, gid: u32) -> bool {
+        let has = |ids: &[IdMapping], id: u32| {
+            ids.iter().any(|one| id.checked_sub(one.container).is_some_and(|at| at < one.size))
+        };
+        self.namespace.as_ref().is_none_or(|own| has(&own.uids, uid) && has(&own.gids, gid))
+    }
+
     /// The user IDs of the container, where it has its own.
     pub(crate) fn uids(&self) -> Option<&[IdMapping]> {
         self.namespace.as_ref().map(|namespace| namespace.uids.as_slice())

@@ -46,18 +46,6 @@ impl Store {
     }
 }
 
-/// Makes a folder that is the caller's alone.
-pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    stage::create_folders(stage::folder_of(folder))?;
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
-}
-
 /// The object store while it is used: what is there, and what is added.
 pub(crate) struct Objects {
     store: Store,
@@ -72,7 +60,7 @@ impl Objects {
     /// Begins to use the objects of a store. `None` where the caller may not write to it.
     pub(crate) fn begin(store: &Store) -> Result<Option<Self>, StoreError> {
         let folder = store.objects();
-        match create_private(&folder) {
+        match stage::create_private_folder(&folder) {
             Err(error)
                 if matches!(
                     error.kind(),

@@ -28,7 +28,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::gc::remove_file;
-use super::objects::create_private;
 use super::read::entries;
 use super::{Store, StoreError};
 
@@ -65,7 +64,7 @@ impl Store {
     /// The tree of these images, which need not be there yet.
     pub(crate) fn tree(&self, images: &[ImageId], hold: Hold) -> Result<Tree, StoreError> {
         let trees = self.trees();
-        create_private(&trees).map_err(StoreError::io("create", &trees))?;
+        stage::create_private_folder(&trees).map_err(StoreError::io("create", &trees))?;
         let key = key_of(images);
         let lock = self.named_lock(&format!("tree-{key}"), hold)?;
         Ok(Tree { store: self.clone(), key, _lock: lock })

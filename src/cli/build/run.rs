@@ -161,6 +161,7 @@ impl Wanted<'_> {
             dependencies: &render(build, &manifest, self.insecure)?,
             engine: self.engine,
             output_to_error: false,
+            latest: None,
         }
         .run(build, &mut change)?;
         if ran.removed > 0 {
@@ -198,6 +199,8 @@ pub(super) struct Execution<'a> {
     pub(super) engine: Engine,
     /// Whether standard output is for what this program says.
     pub(super) output_to_error: bool,
+    /// No file that it leaves is of a later time than this.
+    pub(super) latest: Option<i64>,
 }
 
 impl Execution<'_> {
@@ -216,6 +219,7 @@ impl Execution<'_> {
             hostname: "build",
             engine: self.engine,
             output_to_error: self.output_to_error,
+            latest: self.latest,
         });
         let ran = ran.map_err(failed)?;
         if ran.faked_owners {
@@ -307,8 +311,10 @@ pub(super) fn environment(manifest: &ImageManifest) -> Vec<(OsString, OsString)>
 /// The mount of a folder that is kept from one build to the next.
 pub(super) fn cache(build: &Build<'_>, path: &Path) -> Result<StepMount, Failure> {
     let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
-    let folder = build.context.cache_dir().join("build/folders").join(name);
-    aci::stage::create_folders(&folder)
+    let kept = build.context.cache_dir().join("build");
+    let folder = kept.join("folders").join(name);
+    aci::stage::create_private_folder(&kept)
+        .and_then(|()| aci::stage::create_folders(&folder))
         .map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
     Ok(StepMount { source: folder.into(), target: path.into(), read_only: false })
 }

@@ -147,19 +147,26 @@ fn owners_after_a_command(user: User) {
     }
     sandbox.write("bb/www/page", "x");
     sandbox.write("bb/www/deep/page", "x");
+    sandbox.write("bb/far/page", "x");
     user.own(&sandbox);
     let run = |line: &str| user.run(&sandbox, ".", line);
     let line = "acbuild begin ./bb && acbuild set-name example.com/a \
         && acbuild chown -R 33:34 /www && acbuild chmod 2750 /www/deep \
-        && acbuild chmod 4711 /www/page";
+        && acbuild chmod 4711 /www/page && acbuild chown -R 70000:100005 /far";
     run(line).ok();
     let line = "acbuild write e.aci --overwrite --compression none >/dev/null \
         && \"$GANTRY\" inspect --entries e.aci";
     let before = run(line).ok();
     assert!(before.contains("drwxr-s--- 33:34"), "{before}");
-    run("acbuild run -- /bin/sh -c 'echo y > /www/new; echo z >> /www/deep/page; exit 0'").ok();
+    // No user namespace of 65536 IDs has the owner of what is in /far.
+    let line = "acbuild run -- /bin/sh -c 'echo y > /www/new; echo z >> /www/deep/page; \
+        echo z >> /far/page; echo z > /far/new; exit 0'";
+    run(line).ok();
+    let line = "acbuild write e.aci --overwrite --compression none >/dev/null \
+        && \"$GANTRY\" inspect --entries e.aci";
     let after = run(line).ok();
-    for name in ["rootfs/www", "rootfs/www/deep", "rootfs/www/page", "rootfs/www/deep/page"] {
+    let names = ["www", "www/deep", "www/page", "www/deep/page", "far", "far/page"];
+    for name in names.map(|name| format!("rootfs/{name}")) {
         let of = |all: &str| {
             let mut lines = all.lines().filter(|line| line.split_whitespace().any(|w| w == name));
             lines.next().unwrap().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
@@ -200,6 +207,31 @@ fn fault_nothing_works_without_root() {
         let told = ended.ok();
         assert!(told.starts_with("0\n") && told.contains("7:7"), "{told}");
     }
+}
+
+#[test]
+fn fault_owners_of_the_host_where_root_goes_on_with_a_build_of_a_user() {
+    let (user, sandbox) = (User::Alone, Sandbox::new());
+    if !user.is_here() {
+        return;
+    }
+    user.own(&sandbox);
+    user.run(&sandbox, ".", "acbuild begin && acbuild set-name example.com/a").ok();
+    for line in ["acbuild write a.aci", "acbuild copy ranges /r", "acbuild label add a b"] {
+        let refused = User::Me.run(&sandbox, ".", line).fails(1);
+        assert!(refused.stderr.contains("user 65534's"), "{refused:?}");
+    }
+    assert!(!sandbox.path("a.aci").exists());
+    user.run(&sandbox, ".", "acbuild write a.aci").ok();
+}
+
+#[test]
+fn fault_programs_of_an_image_are_for_all_users_of_the_machine() {
+    both(|sandbox| {
+        run(sandbox, "umask 022; acbuild begin").ok();
+        let mode = fs::metadata(sandbox.path(".acbuild")).unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+    });
 }
 
 #[test]

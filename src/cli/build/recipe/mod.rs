@@ -179,7 +179,7 @@ impl<'a> Plan<'a> {
     /// beside the recipe.
     pub(crate) fn workspace(&self, build: &Build<'_>) -> Result<Workspace, Failure> {
         let kept = build.context.cache_dir().join("build");
-        match aci::stage::create_folders(&kept) {
+        match aci::stage::create_private_folder(&kept) {
             Ok(()) if !self.how.no_cache => Workspace::new(&kept),
             _ => Workspace::new(&self.folder),
         }

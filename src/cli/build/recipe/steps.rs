@@ -320,6 +320,7 @@ fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8
         dependencies: &run::render(build, &manifest, false)?,
         engine: run::engine(&plan.how.engine)?,
         output_to_error: true,
+        latest: wanted.epoch,
     }
     .run(build, &mut change)?;
     if ran.code == 0 && wanted.keep {
