@@ -1,4 +1,4 @@
-//! Who is asking: the token of `Authorization: Bearer`.
+//! Who is asking: the token of `Authorization`, as a bearer's or as a password.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use aci::Name;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::StoredToken;
 use crate::error::ApiError;
@@ -41,7 +43,7 @@ impl FromRequestParts<Shared> for Holder {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).ok_or(ApiError::TokenMissing)?;
+        let token = token(&parts.headers).ok_or(ApiError::TokenMissing)?;
         // A token of another form cannot be known; which of the two is nobody's business.
         let token: Token = token.parse().map_err(|_| ApiError::TokenUnknown)?;
         let stored = state.catalog.token(&token.hash()).await?.ok_or(ApiError::TokenUnknown)?;
@@ -66,14 +68,24 @@ impl FromRequestParts<Shared> for Holder {
 
 /// The token of the header. Clients that follow redirects send the header twice
 /// (Go's does); two that differ are no answer to who is asking.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+///
+/// Clients that know users and passwords alone, as acpush with its options does, give the token as
+/// the password, of any user (RFC 7617).
+fn token(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let first = values.next()?;
     if values.any(|other| other != first) {
         return None;
     }
-    let (scheme, token) = first.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let (scheme, given) = first.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(given.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(BASE64.decode(given.trim()).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 #[cfg(test)]
@@ -87,14 +99,23 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        bearer(&headers).map(str::to_owned)
+        token(&headers)
     }
 
     #[test]
-    fn bearer_is_one_token() {
+    fn token_is_a_bearers_or_a_password_and_one() {
         assert_eq!(of(&["Bearer x"]).as_deref(), Some("x"));
         assert_eq!(of(&["bearer x", "bearer x"]).as_deref(), Some("x"));
-        for values in [&[][..], &["Bearer x", "Bearer y"], &["Basic x"], &["Bearer"], &[""]] {
+        // A user and a password; a colon in the password; and no user.
+        assert_eq!(of(&["Basic dTp4"]).as_deref(), Some("x"));
+        assert_eq!(of(&["basic dTp4Onk=", "basic dTp4Onk="]).as_deref(), Some("x:y"));
+        assert_eq!(of(&["Basic Ong="]).as_deref(), Some("x"));
+        let none = ["Basic x", "Basic dXg=", "Basic /////w==", "Bearer", "", "Digest x"];
+        for values in none.iter().map(std::slice::from_ref).chain([
+            &[][..],
+            &["Bearer x", "Bearer y"],
+            &["Bearer x", "Basic dTp4"],
+        ]) {
             assert_eq!(of(values), None, "{values:?}");
         }
     }

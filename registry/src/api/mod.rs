@@ -1,5 +1,6 @@
-//! Gantry's own API: pushing.
+//! Pushing: Gantry's own API, and the appc push protocol.
 
+mod acpush;
 mod auth;
 mod create;
 mod reclaim;
@@ -9,17 +10,20 @@ pub(crate) use auth::Holder;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{any, post, put};
+use axum::routing::{post, put};
 
-use crate::error::ApiError;
 use crate::state::Shared;
 
-/// The paths of the API, and those reserved for what is not spoken here.
+/// The paths of both.
 pub(crate) fn router(state: &Shared) -> Router<Shared> {
     let create = post(create::create).layer(DefaultBodyLimit::max(create::body_limit(state)));
     Router::new()
         .route("/-/api/v1/uploads", create)
         .route("/-/api/v1/uploads/{id}", put(send::send))
+        .route("/-/acpush/{*name}", post(acpush::initiate))
+        .route("/-/acpush/-/{id}/manifest", put(acpush::manifest))
+        .route("/-/acpush/-/{id}/signature", put(acpush::signature))
+        .route("/-/acpush/-/{id}/aci", put(acpush::image))
+        .route("/-/acpush/-/{id}/complete", post(acpush::complete))
         .layer(from_fn(reclaim::drain_after_refusal))
-        .route("/-/acpush/{*rest}", any(async || ApiError::PushProtocolAbsent))
 }

@@ -48,6 +48,6 @@ pub(super) async fn send(
     Ok((status, [(header::LOCATION, location)], Json(pushed)).into_response())
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -1,6 +1,9 @@
-//! Uploads under way: the signature that came first, and whose it is.
+//! Uploads under way: the signature that came first, whose it is, and what came of it.
 
 use std::time::{Duration, SystemTime};
+
+use aci::{ImageId, Refusal};
+use serde::{Deserialize, Serialize};
 
 use super::{Catalog, CatalogError, seconds};
 use crate::token::{TokenId, UploadId};
@@ -15,11 +18,39 @@ const OPEN_PER_TOKEN: i64 = 64;
 pub(crate) struct StoredUpload {
     /// The signature, as it was sent.
     pub(crate) signature: Vec<u8>,
+    /// What came of it.
+    pub(crate) state: UploadState,
+}
+
+/// What came of an upload. Only the appc push protocol asks for it afterwards.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UploadState {
+    /// Nothing so far.
+    #[default]
+    Open,
+    /// The image is served.
+    Published(ImageId),
+    /// A part was refused.
+    Refused(Box<Refusal>),
 }
 
 #[derive(sqlx::FromRow)]
 struct UploadRow {
     signature: Vec<u8>,
+    state: Option<String>,
+}
+
+impl TryFrom<UploadRow> for StoredUpload {
+    type Error = CatalogError;
+
+    fn try_from(row: UploadRow) -> Result<Self, CatalogError> {
+        let state = row.state.map(|text| {
+            serde_json::from_str(&text)
+                .map_err(|_| CatalogError::Corrupt { wanted: "state of an upload", value: text })
+        });
+        Ok(Self { signature: row.signature, state: state.transpose()?.unwrap_or_default() })
+    }
 }
 
 impl Catalog {
@@ -69,7 +100,7 @@ impl Catalog {
         now: SystemTime,
     ) -> Result<Option<StoredUpload>, CatalogError> {
         let row: Option<UploadRow> = sqlx::query_as(
-            "SELECT signature FROM uploads
+            "SELECT signature, state FROM uploads
              WHERE upload_id = $1 AND token_id = $2 AND created_at >= $3",
         )
         .bind(id.as_str())
@@ -77,6 +108,36 @@ impl Catalog {
         .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|row| StoredUpload { signature: row.signature }))
+        row.map(StoredUpload::try_from).transpose()
+    }
+
+    /// Gives an upload the signature that came after it was opened.
+    pub(crate) async fn sign_upload(
+        &self,
+        id: &UploadId,
+        signature: &[u8],
+    ) -> Result<(), CatalogError> {
+        sqlx::query("UPDATE uploads SET signature = $1 WHERE upload_id = $2")
+            .bind(signature)
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes what came of an upload.
+    pub(crate) async fn settle_upload(
+        &self,
+        id: &UploadId,
+        state: &UploadState,
+    ) -> Result<(), CatalogError> {
+        let state = serde_json::to_string(state)
+            .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
+        sqlx::query("UPDATE uploads SET state = $1 WHERE upload_id = $2")
+            .bind(state)
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum ApiError {
     NotServed { name: Name, domains: String },
     #[error("no such upload is open for this token")]
     UploadUnknown,
+    #[error("the image has not arrived")]
+    UploadIncomplete,
     #[error("{reference} is published already, as another image")]
     VersionExists { reference: Box<Reference>, there: ImageId, pushed: ImageId },
     #[error("the image file is larger than this registry takes")]
@@ -63,8 +65,6 @@ pub(crate) enum ApiError {
     BlobUnknown(ImageId),
     #[error("no key may sign for {0}")]
     KeysUnknown(Name),
-    #[error("the appc push protocol is not spoken here")]
-    PushProtocolAbsent,
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
     /// Refused by the verification or the format, with its own words.
@@ -102,10 +102,9 @@ impl ApiError {
             | Self::ImageUnknown(_)
             | Self::ImageAmbiguous { .. }
             | Self::BlobUnknown(_)
-            | Self::KeysUnknown(_)
-            | Self::PushProtocolAbsent => StatusCode::NOT_FOUND,
+            | Self::KeysUnknown(_) => StatusCode::NOT_FOUND,
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::VersionExists { .. } => StatusCode::CONFLICT,
+            Self::VersionExists { .. } | Self::UploadIncomplete => StatusCode::CONFLICT,
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
@@ -155,7 +154,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status() == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");
+            headers.append(header::WWW_AUTHENTICATE, basic);
         }
         response
     }

@@ -35,6 +35,7 @@ impl Refuse for ApiError {
             | Self::TokenPrefix { .. } => self.about_token(),
             Self::NotServed { .. }
             | Self::UploadUnknown
+            | Self::UploadIncomplete
             | Self::VersionExists { .. }
             | Self::FileTooLarge { .. }
             | Self::BodyTooLarge { .. }
@@ -86,7 +87,7 @@ impl ApiError {
             ),
             _ => parts(
                 "token-missing",
-                "the header `Authorization: Bearer TOKEN`, once",
+                "the header `Authorization: Bearer TOKEN`, or the token as a password, once",
                 "no such header, or one that cannot be read",
                 "only who holds a token may push",
                 format!(
@@ -128,6 +129,13 @@ impl ApiError {
                 "more",
                 "this registry's limit on requests, made from its limit on signatures",
                 "check that the signature file is a signature, as `gantry sign` writes it",
+            ),
+            Self::UploadIncomplete => parts(
+                "upload-incomplete",
+                "a signature and an image before the end of an upload",
+                "an end without an image",
+                "an upload is complete when its image was verified",
+                "push again",
             ),
             Self::Interrupted => parts(
                 "upload-interrupted",
@@ -196,13 +204,6 @@ impl ApiError {
                 format!("{name}, for which no key is known"),
                 "a registry serves the keys its administrator added",
                 "`gantry registry keys add --prefix PREFIX FILE` adds one",
-            ),
-            Self::PushProtocolAbsent => parts(
-                "push-protocol-absent",
-                "Gantry's own push protocol, at /-/api/v1/uploads",
-                "the appc push protocol",
-                "this registry takes pushes by its own protocol only",
-                "push with `gantry push`",
             ),
             Self::Misdirected { host, domains } => parts(
                 "host-not-served",

@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod acpush;
 mod crash;
 mod files;
 mod log;
