@@ -25,8 +25,11 @@ use std::thread::{self, JoinHandle};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
 mod remove;
+mod replacing;
+mod together;
 
 use remove::remove_tree;
+pub use together::{NotWritten, Together, real_path};
 
 const STAGE_PREFIX: &str = ".gantry-stage-";
 
@@ -104,14 +107,18 @@ impl StagedFile {
 
     /// Syncs the file and gives it its name, on the same file system.
     pub fn commit(mut self, target: &Path, existing: Existing) -> io::Result<()> {
-        self.write_back.finish()?;
-        self.file.sync_all()?;
+        self.sync()?;
         self.name(target, existing)?;
         sync_folder(folder_of(target))
     }
 
+    fn sync(&mut self) -> io::Result<()> {
+        self.write_back.finish()?;
+        self.file.sync_all()
+    }
+
     /// Gives the file its name.
-    fn name(mut self, target: &Path, existing: Existing) -> io::Result<()> {
+    fn name(&mut self, target: &Path, existing: Existing) -> io::Result<()> {
         if existing == Existing::Replace {
             existing.check(target)?;
         }
