@@ -5,7 +5,8 @@
 //! leaves the old state or the new one, and nothing to clean. Where the file
 //! system has no nameless files, and for folders, a hidden name
 //! (`.gantry-stage-…`) under an exclusive `flock` is used: the kernel releases
-//! the lock when the process dies, so [`clean`] can tell an abandoned one.
+//! the lock when the process dies, so [`clean`] can tell an abandoned one. So it is
+//! for a file that several others replace [`Together`], until all have their names.
 
 #![expect(
     clippy::disallowed_methods,

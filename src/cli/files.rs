@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use aci::FileDigest;
 use aci::stage::Existing;
 use anyhow::{Context as _, anyhow};
 
@@ -56,6 +58,43 @@ pub(super) fn pair<T: for<'t> From<&'t str>>(text: &str) -> Result<(String, T), 
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.into()))
         .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
+}
+
+/// A file from its beginning, whatever its position is.
+pub(super) struct Whole<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl<'f> Whole<'f> {
+    pub(super) fn of(file: &'f File) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read_at(buffer, self.at)?;
+        self.at += got as u64;
+        Ok(got)
+    }
+}
+
+/// Whether a signature lies where that of `path` would, and was made for other bytes than those
+/// that `path` is about to have.
+pub(super) fn is_signed_otherwise(path: &Path, new: &File) -> bool {
+    let same = || -> io::Result<bool> {
+        let mut old = File::open(path)?;
+        Ok(old.metadata()?.len() == new.metadata()?.len()
+            && FileDigest::of_reader(&mut old)? == FileDigest::of_reader(&mut Whole::of(new))?)
+    };
+    signature_beside(path).exists() && !same().unwrap_or(false)
+}
+
+/// What is said of such a file.
+pub(super) fn signed_otherwise(path: &Path) -> String {
+    let signature = signature_beside(path);
+    format!("{} was made for another file: sign {} anew", signature.display(), path.display())
 }
 
 /// Writes a small file, all or nothing.

@@ -27,7 +27,7 @@ pub enum NotWritten {
     #[error("{0} is to be two files at once")]
     Twice(PathBuf),
     /// This one cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}")]
     Io {
         /// Its path.
         path: PathBuf,
