@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::{Fails as _, run, sandbox};
 use crate::support::Sandbox;
@@ -188,6 +188,47 @@ fn replaced_image_keeps_its_mode_and_owner() {
     fs::set_permissions(sandbox.path("s.aci"), fs::Permissions::from_mode(0o664)).unwrap();
     run(&sandbox, "umask 077; acbuild --modify s.aci label add a c").ok();
     assert_eq!(fs::metadata(sandbox.path("s.aci")).unwrap().mode() & 0o7777, 0o664);
+}
+
+#[test]
+fn link_to_an_image_is_edited_through_and_not_written_over() {
+    let sandbox = sandbox();
+    begin(&sandbox);
+    run(&sandbox, "acbuild write folder/a-1.aci").ok();
+    symlink("folder/a-1.aci", sandbox.path("cur.aci")).unwrap();
+    run(&sandbox, "acbuild --modify cur.aci label add x y").ok();
+    assert!(sandbox.path("cur.aci").is_symlink());
+    let text = run(&sandbox, "acbuild --modify folder/a-1.aci cat-manifest").ok();
+    assert!(text.contains("{\"name\":\"x\",\"value\":\"y\"}"), "{text}");
+    let before = files(&sandbox);
+    run(&sandbox, "acbuild write cur.aci --overwrite").fails(1);
+    symlink("nowhere", sandbox.path("dead.aci")).unwrap();
+    run(&sandbox, "acbuild --modify dead.aci label add x y").fails(1);
+    // A pipe is not waited for.
+    run(&sandbox, "mkfifo p && acbuild --modify p label add x y").fails(1);
+    assert!(files(&sandbox) == before);
+}
+
+#[test]
+fn edits_of_one_image_take_turns() {
+    let sandbox = sandbox();
+    begin(&sandbox);
+    let line = "acbuild write m.aci >/dev/null; for i in 1 2 3 4 5 6 7 8; do \
+        acbuild --modify m.aci label add l$i x 2>>told || echo $i >>failed & done; wait; \
+        test ! -e failed && ls -A";
+    let left = run(&sandbox, line).ok();
+    assert!(!left.contains("lock") && !left.contains(".gantry"), "{left}");
+    let text = run(&sandbox, "acbuild --modify m.aci cat-manifest").ok();
+    for at in 1..=8 {
+        assert!(text.contains(&format!("\"l{at}\"")), "l{at}: {text}");
+    }
+    let line = "exec 9<m.aci; flock 9; acbuild --modify m.aci label add a b 9<&- 2>said & \
+        for i in $(seq 100); do grep -q waiting said && break; sleep 0.1; done; \
+        acbuild --modify m.aci cat-manifest 9<&- >/dev/null || exit 9; \
+        flock -u 9; wait $!; cat said >&2";
+    let ended = run(&sandbox, line);
+    assert!(ended.stderr.contains("waiting for another command that edits m.aci"), "{ended:?}");
+    ended.ok();
 }
 
 #[test]

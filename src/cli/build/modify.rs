@@ -1,10 +1,12 @@
 //! `--modify`: one command edits an image file.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use aci::archive::Compression;
-use aci::stage::folder_of;
-use anyhow::anyhow;
+use aci::stage::{Existing, folder_of};
+use anyhow::{Context as _, anyhow};
 use builder::context::{Began, Begin};
 
 use super::Command;
@@ -32,6 +34,16 @@ impl Build<'_> {
         }
         let only_shows = matches!(command, Command::CatManifest(_));
         let speaks = matches!(command, Command::Run(_) | Command::Shell(_));
+        let cannot = || format!("cannot read {}", file.display());
+        // Edited is what a link leads to, and the link stays.
+        let file = match file.is_symlink() {
+            true => &file.canonicalize().with_context(cannot)?,
+            false => file,
+        };
+        let _turn = match only_shows {
+            true => None,
+            false => Some(self.wait_for(file)?),
+        };
         let work = Workspace::new(folder_of(file))?;
         let build = self.edits(work.path());
         let start = read_some(file, 16).map_err(|failure| plain(failure, file))?;
@@ -57,5 +69,36 @@ impl Build<'_> {
             return outputs.commit_quietly(build.context);
         }
         outputs.commit(build.context)
+    }
+
+    /// Waits until nobody else edits this file: whoever does holds a lock on it from reading to
+    /// writing. The lock is on the file itself, so that none is left, and counts only while the
+    /// file is still the one of that name: whoever has edited it has put another one there.
+    fn wait_for(&self, file: &Path) -> Result<File, Failure> {
+        let shown = file.display();
+        Existing::Replace.check(file).with_context(|| format!("cannot edit {shown}"))?;
+        let mut waits = false;
+        loop {
+            // Some file systems lock for writing only what is open for that.
+            let open = OpenOptions::new().read(true).write(true).open(file);
+            let open = open.or_else(|_| File::open(file));
+            let open = open.with_context(|| format!("cannot read {shown}"))?;
+            let locked = match open.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    if !std::mem::replace(&mut waits, true) {
+                        let text = format_args!("waiting for another command that edits {shown}");
+                        self.context.note(text);
+                    }
+                    open.lock()
+                }
+                Err(TryLockError::Error(error)) => Err(error),
+                Ok(()) => Ok(()),
+            };
+            locked.with_context(|| format!("cannot lock {shown}"))?;
+            let (ours, found) = (open.metadata()?, file.symlink_metadata());
+            if found.is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(open);
+            }
+        }
     }
 }
