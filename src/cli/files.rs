@@ -7,7 +7,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use aci::FileDigest;
-use aci::stage::Existing;
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Kind};
@@ -95,13 +94,6 @@ pub(super) fn is_signed_otherwise(path: &Path, new: &File) -> bool {
 pub(super) fn signed_otherwise(path: &Path) -> String {
     let signature = signature_beside(path);
     format!("{} was made for another file: sign {} anew", signature.display(), path.display())
-}
-
-/// Writes a small file, all or nothing.
-pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
-    aci::stage::write(path, bytes, 0o644, existing)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(Failure::from)
 }
 
 /// `app.aci.spdx.json` for `app.aci`.

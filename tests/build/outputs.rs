@@ -173,9 +173,11 @@ fn replaced_image_keeps_its_mode_and_owner() {
     if is_root {
         run(&sandbox, "chown 1234:1235 s.aci").ok();
     }
-    for line in
-        ["acbuild --modify s.aci label add a b", "acbuild write s.aci --overwrite --digest-file id"]
-    {
+    for line in [
+        "acbuild --modify s.aci label add a b",
+        "acbuild write s.aci --overwrite --digest-file id",
+        "\"$GANTRY\" pack d -o s.aci --overwrite --name example.com/d --digest-file id2",
+    ] {
         run(&sandbox, line).ok();
         let metadata = fs::metadata(sandbox.path("s.aci")).unwrap();
         assert_eq!(metadata.mode() & 0o7777, 0o600, "{line}");
@@ -239,6 +241,7 @@ fn signature_that_is_left_beside_another_image_is_told() {
     sandbox.write("r.toml", "name = \"example.com/r\"\n[[output]]\nfile = \"r.aci\"\n");
     let recipe = "\"$GANTRY\" build recipe r.toml --no-cache --no-sign";
     let edit = "acbuild --no-history --modify a.aci label add x";
+    let pack = "\"$GANTRY\" pack d -o p.aci --overwrite --name example.com/d --label x";
     for (first, same, other, name) in [
         (
             "acbuild write a.aci",
@@ -248,6 +251,7 @@ fn signature_that_is_left_beside_another_image_is_told() {
         ),
         (&format!("{edit} 1"), format!("{edit} 1"), format!("{edit} 2"), "a.aci"),
         (recipe, recipe.to_owned(), format!("sed -i s:com/r:com/q: r.toml; {recipe}"), "r.aci"),
+        (&format!("{pack}=1"), format!("{pack}=1"), format!("{pack}=2"), "p.aci"),
     ] {
         let tells = |line: &str| told(&sandbox, line).contains("was made for another file");
         run(&sandbox, &format!("{first}; rm -f {name}.asc")).ok();
