@@ -5,7 +5,8 @@
 //! leaves the old state or the new one, and nothing to clean. Where the file
 //! system has no nameless files, and for folders, a hidden name
 //! (`.gantry-stage-…`) under an exclusive `flock` is used: the kernel releases
-//! the lock when the process dies, so [`clean`] can tell an abandoned one.
+//! the lock when the process dies, so [`clean`] can tell an abandoned one. So it is
+//! for a file that several others replace [`Together`], until all have their names.
 
 #![expect(
     clippy::disallowed_methods,
@@ -25,8 +26,11 @@ use std::thread::{self, JoinHandle};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
 mod remove;
+mod replacing;
+mod together;
 
 use remove::remove_tree;
+pub use together::{NotWritten, Together, real_path};
 
 const STAGE_PREFIX: &str = ".gantry-stage-";
 
@@ -104,14 +108,18 @@ impl StagedFile {
 
     /// Syncs the file and gives it its name, on the same file system.
     pub fn commit(mut self, target: &Path, existing: Existing) -> io::Result<()> {
-        self.write_back.finish()?;
-        self.file.sync_all()?;
+        self.sync()?;
         self.name(target, existing)?;
         sync_folder(folder_of(target))
     }
 
+    fn sync(&mut self) -> io::Result<()> {
+        self.write_back.finish()?;
+        self.file.sync_all()
+    }
+
     /// Gives the file its name.
-    fn name(mut self, target: &Path, existing: Existing) -> io::Result<()> {
+    fn name(&mut self, target: &Path, existing: Existing) -> io::Result<()> {
         if existing == Existing::Replace {
             existing.check(target)?;
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
 use aci::archive::{self, Compression, KeptBlocks, WriteOptions, Written};
-use aci::stage::{Existing, StagedFile};
+use aci::stage::{Existing, NotWritten, StagedFile, Together};
 
 use crate::context::Properties;
 use crate::error::PackError;
@@ -216,6 +216,11 @@ impl Unnamed {
         &self.target
     }
 
+    /// Adds the file to others that get their names together.
+    pub fn add_to(self, files: &mut Together) -> Result<(), NotWritten> {
+        files.add(&self.target, self.existing, self.staged)
+    }
+
     /// Gives the file its name.
     pub fn commit(self) -> Result<(), PackError> {
         let Self { target, existing, staged } = self;
@@ -237,14 +242,14 @@ pub(crate) fn pack_unnamed(
     options: &PackOptions<'_>,
     write: impl FnOnce(&mut StagedFile, Packer<'_>) -> Result<Packed, PackError>,
 ) -> Result<(Unnamed, Packed), PackError> {
-    existing.check(target).map_err(|error| cannot(target, error))?;
     let folder = aci::stage::folder_of(target);
     // What a killed run has left behind. Somebody else's remains that this user may not touch are
     // no reason to fail.
     let _ = aci::stage::clean(folder);
     let identity = fs::metadata(folder).map(|metadata| (metadata.dev(), metadata.ino()));
     let output = (target, identity.map_err(PackError::Write)?);
-    let mut staged = StagedFile::new_in(folder, 0o644)?;
+    let mut staged =
+        StagedFile::new_for(target, existing).map_err(|error| cannot(target, error))?;
     let packed = write(&mut staged, Packer { options, output })?;
     Ok((Unnamed { target: target.to_owned(), existing, staged }, packed))
 }

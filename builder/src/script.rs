@@ -217,7 +217,7 @@ impl Lexer<'_> {
                         }
                         Some(c) => {
                             is_word = true;
-                            text.push(c);
+                            self.check(c, at, &mut text);
                         }
                     }
                 }
@@ -240,7 +240,10 @@ impl Lexer<'_> {
                 Some('\\') => match self.next() {
                     // A joined line.
                     Some('\n') => {}
-                    Some(c) => text.push(c),
+                    Some('\r') if self.text.peek() == Some(&'\n') => {
+                        self.next();
+                    }
+                    Some(c) => self.check(c, at, text),
                     None => return self.fault(start, format!("the quote {quote} is not closed")),
                 },
                 Some(c) if quote == '\'' => self.check(c, at, text),
@@ -316,6 +319,7 @@ mod tests {
             ("a \"\" ''", vec![vec!["a", "", ""]]),
             ("a \\\n  b\\\nc", vec![vec!["a", "b", "c"]]),
             ("a 'x \\\ny'", vec![vec!["a", "x y"]]),
+            ("a 'x \\\r\ny' \"x \\\r\ny\" \\\r\nb", vec![vec!["a", "x y", "x y", "b"]]),
             ("# all\na # rest\na#b \\#", vec![vec!["a"], vec!["a#b", "#"]]),
             (
                 "a ${V} \"${V}x\" '${V}' $V \\${V} $",
@@ -342,6 +346,9 @@ mod tests {
             ("é ${a-b}", 1, 3),
             ("a \\", 1, 3),
             ("a\n  \0", 2, 3),
+            ("a \\\0", 1, 3),
+            ("a 'b\\\0'", 1, 5),
+            ("a \"b\\\0\"", 1, 5),
             ("a \"x\\", 1, 3),
             ("a ${V", 1, 3),
         ] {

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use aci::stage::Existing;
+use aci::FileDigest;
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Kind};
@@ -58,11 +59,41 @@ pub(super) fn pair<T: for<'t> From<&'t str>>(text: &str) -> Result<(String, T), 
         .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }
 
-/// Writes a small file, all or nothing.
-pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
-    aci::stage::write(path, bytes, 0o644, existing)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(Failure::from)
+/// A file from its beginning, whatever its position is.
+pub(super) struct Whole<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl<'f> Whole<'f> {
+    pub(super) fn of(file: &'f File) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read_at(buffer, self.at)?;
+        self.at += got as u64;
+        Ok(got)
+    }
+}
+
+/// Whether a signature lies where that of `path` would, and was made for other bytes than those
+/// that `path` is about to have.
+pub(super) fn is_signed_otherwise(path: &Path, new: &File) -> bool {
+    let same = || -> io::Result<bool> {
+        let mut old = File::open(path)?;
+        Ok(old.metadata()?.len() == new.metadata()?.len()
+            && FileDigest::of_reader(&mut old)? == FileDigest::of_reader(&mut Whole::of(new))?)
+    };
+    signature_beside(path).exists() && !same().unwrap_or(false)
+}
+
+/// What is said of such a file.
+pub(super) fn signed_otherwise(path: &Path) -> String {
+    let signature = signature_beside(path);
+    format!("{} was made for another file: sign {} anew", signature.display(), path.display())
 }
 
 /// `app.aci.spdx.json` for `app.aci`.

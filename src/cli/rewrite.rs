@@ -216,12 +216,8 @@ impl Rewrite<'_> {
             return;
         }
         let output = self.output.display();
-        let signature = signature_beside(self.output);
-        if signature.exists() {
-            context.warn(format!(
-                "{} was made for another file: sign {output} anew",
-                signature.display()
-            ));
+        if signature_beside(self.output).exists() {
+            context.warn(files::signed_otherwise(self.output));
         } else if signature_beside(self.input).exists() {
             context.note(format!(
                 "note: the signature of {} does not fit {output}, which needs one of its own: gantry \

@@ -12,10 +12,8 @@ use builder::manifest::{Edit, Recorded};
 use builder::step::{StepError, remove_scratch};
 use rustix::fs::FlockOperation;
 
-use super::image::plain;
-use super::write::{Output, Pending};
+use super::outputs::Outputs;
 use super::{BuildOptions, Command, run};
-use crate::cli::files::read_some;
 use crate::cli::{Context, Failure, Kind, running};
 
 /// Runs build commands.
@@ -27,7 +25,7 @@ pub(crate) struct Build<'a> {
     history: Cell<bool>,
     options: BuildOptions,
     /// What a script writes, which gets its names when the script has succeeded.
-    pending: Option<RefCell<Vec<Pending>>>,
+    pending: Option<RefCell<Outputs>>,
     /// How deep scripts are in scripts.
     pub(super) depth: Cell<u32>,
 }
@@ -54,6 +52,11 @@ impl<'a> Build<'a> {
         }
     }
 
+    /// Edits an image on a context of its own.
+    pub(super) fn edits(&self, work: &Path) -> Self {
+        Self { history: self.history.clone(), ..self.of_recipe(work) }
+    }
+
     /// Builds on a context of its own, of whose making nothing is noted in the image.
     pub(super) fn of_recipe(&self, work: &Path) -> Self {
         Self {
@@ -77,47 +80,6 @@ impl<'a> Build<'a> {
             Some(file) => self.modify(file, command),
             None => self.run_here(command),
         }
-    }
-
-    /// Edits an image file. The file changes when the command has succeeded, in one step.
-    fn modify(&self, file: &Path, command: Command) -> Result<(), Failure> {
-        if let Command::Begin(_)
-        | Command::Write(_)
-        | Command::End(_)
-        | Command::Script(_)
-        | Command::Recipe(_)
-        | Command::Version(_)
-        | Command::StepChild = command
-        {
-            return Err(
-                anyhow!("--modify takes a command that changes an image, or shows it").into()
-            );
-        }
-        let work = Workspace::new(aci::stage::folder_of(file))?;
-        let build = Self { history: self.history.clone(), ..self.of_recipe(work.path()) };
-        let start = read_some(file, 16).map_err(|failure| plain(failure, file))?;
-        let began = build.begin(Begin::Archive(file))?;
-        if !matches!(began, Began::Image(_)) {
-            return Err(
-                anyhow!("{} is no image, and --modify edits nothing else", file.display()).into()
-            );
-        }
-        let only_shows = matches!(command, Command::CatManifest(_));
-        let speaks = matches!(command, Command::Run(_) | Command::Shell(_));
-        build.run_here(command)?;
-        if only_shows {
-            return Ok(());
-        }
-        let compression =
-            aci::archive::Compression::detect(&start).unwrap_or(aci::archive::Compression::Gzip);
-        let output = Output { target: file.to_owned(), overwrite: true, compression };
-        let written = build.write(&output)?;
-        if speaks {
-            // Standard output is the command's.
-            build.context.note(format_args!("image ID {}", written.id()));
-            return written.commit_quietly().map(drop);
-        }
-        written.commit()
     }
 
     pub(super) fn run_here(&self, command: Command) -> Result<(), Failure> {
@@ -224,24 +186,29 @@ impl<'a> Build<'a> {
         made
     }
 
+    /// Does something one script deeper.
+    pub(super) fn deeper<T>(&self, make: impl FnOnce() -> T) -> T {
+        let before = self.depth.replace(self.depth.get() + 1);
+        let made = make();
+        self.depth.set(before);
+        made
+    }
+
     /// Whether this is a command of a script.
     pub(super) fn in_script(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Gives what was written its name: at once, or at the end of the script.
-    pub(super) fn publish(&self, written: Pending) -> Result<(), Failure> {
+    /// Gives what was written its names: at once, or at the end of the script.
+    pub(super) fn publish(&self, written: Outputs) -> Result<(), Failure> {
         match &self.pending {
-            None => written.commit(),
-            Some(pending) => {
-                pending.borrow_mut().push(written);
-                Ok(())
-            }
+            None => written.commit(self.context),
+            Some(pending) => pending.borrow_mut().append(written),
         }
     }
 
     /// What the script has written.
-    pub(super) fn into_pending(self) -> Vec<Pending> {
+    pub(super) fn into_outputs(self) -> Outputs {
         self.pending.map(RefCell::into_inner).unwrap_or_default()
     }
 }

@@ -6,6 +6,8 @@ mod go;
 mod image;
 mod isolated;
 mod metadata;
+mod modify;
+mod outputs;
 mod recipe;
 mod run;
 mod script;

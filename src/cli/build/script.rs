@@ -22,7 +22,8 @@ const MAX_DEPTH: u32 = 16;
 ///
 /// Each line is a command as it would follow `gantry build`. All of the file is read and checked
 /// before anything is done. Where a command fails, its exit code is passed on and nothing is
-/// left: neither the build nor an image that an earlier line has written.
+/// left: neither the build nor an image that an earlier line has written. So images get their names
+/// at the end, and no line can read what an earlier one has written.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry build script hello.acb
@@ -64,18 +65,15 @@ impl Args {
         // Where this script is a line of another one, it goes on with that one's build.
         if build.in_script() {
             let _stay = Stay::change_to(folder.as_deref())?;
-            return self.each(build, steps);
+            return build.deeper(|| self.each(build, steps));
         }
         let work = Workspace::new(&build.work)?;
         let script = build.of_script(&absolute(work.path())?);
         {
             let _stay = Stay::change_to(folder.as_deref())?;
             self.each(&script, steps)?;
-            for written in script.into_pending() {
-                written.commit()?;
-            }
         }
-        Ok(())
+        script.into_outputs().commit(build.context)
     }
 
     /// Reads all of the script; every fault in it is told.

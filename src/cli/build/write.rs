@@ -1,13 +1,11 @@
 //! `write`: the build becomes an image file.
 
-use std::io::{self, Read};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use aci::archive::{Compression, KeptBlocks};
 use aci::stage::Existing;
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use builder::context::{Began, WriteOptions};
 use builder::{Packed, Unnamed};
 use serde_json::{Value, json};
@@ -15,8 +13,9 @@ use serde_json::{Value, json};
 use super::Build;
 use super::go::failed;
 use super::image::plain;
+use super::outputs::Outputs;
 use super::sidecars::{Inputs, Sidecars};
-use crate::cli::files::{in_json, put, signature_beside};
+use crate::cli::files::{Whole, in_json, signature_beside};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::pack::Bar;
 use crate::cli::sign::signer;
@@ -71,16 +70,11 @@ pub(super) struct Output {
     pub(super) compression: Compression,
 }
 
-/// An image that is whole, with what lies beside it, and has no name yet.
+/// An image that is whole, and has no name yet.
 pub(crate) struct Pending {
-    image: Unnamed,
-    /// Small files beside it, and whether they may replace others.
-    files: Vec<(PathBuf, Vec<u8>, Existing)>,
-    /// Whether signatures and documents beside the image may replace others.
-    existing: Existing,
-    id: String,
+    pub(super) image: Unnamed,
+    pub(super) id: String,
     pub(super) metadata: Value,
-    context: Context,
 }
 
 /// With what images are signed, if they are.
@@ -97,8 +91,15 @@ impl Signing {
         key.map(open).transpose().map(Self)
     }
 
-    fn is_wanted(&self) -> bool {
-        self.0.is_some()
+    /// The names of an image and of all that is written beside it.
+    pub(super) fn names(&self, target: &Path, sidecars: Sidecars) -> Vec<PathBuf> {
+        let mut names = vec![target.to_owned()];
+        names.extend(sidecars.names(target));
+        if self.0.is_some() {
+            let signatures: Vec<_> = names.iter().map(|path| signature_beside(path)).collect();
+            names.extend(signatures);
+        }
+        names
     }
 }
 
@@ -112,38 +113,36 @@ impl Args {
             source_date_epoch: self.source_date_epoch,
             ..How::default()
         };
-        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
-        let beside = self.sidecars.names(&output.target);
-        let signatures: Vec<PathBuf> = match signing.is_wanted() {
-            true => {
-                beside.iter().chain([&output.target]).map(|path| signature_beside(path)).collect()
-            }
-            false => Vec::new(),
-        };
-        for path in beside.iter().chain(&signatures) {
-            existing
-                .check(path)
-                .map_err(|_| anyhow!("{} exists: --overwrite replaces it", path.display()))?;
-        }
-        let (mut written, packed, began) = build.write_with(&output, &how)?;
+        let (existing, replace) = (existing(self.overwrite), Existing::Replace);
+        let names = signing.names(&output.target, self.sidecars);
+        let more = [&self.digest_file, &self.metadata_file].into_iter().flatten();
+        let more = more.map(|file| (file.clone(), replace));
+        Outputs::check(names.into_iter().map(|name| (name, existing)).chain(more))?;
+        let (mut image, packed, began) = build.write_with(&output, &how)?;
         let parameters = json!({
             "command": "write", "compression": output.compression,
             "sourceDateEpoch": self.source_date_epoch,
         });
         let inputs = Inputs { began: began.as_ref(), parameters: &parameters };
-        written.existing = existing;
-        written.beside(build.context, self.sidecars, &packed, &inputs, &signing)?;
-        written.metadata["inputs"] = json!({ "began": began, "parameters": parameters });
-        let replace = Existing::Replace;
+        let beside = image.beside(build.context, self.sidecars, &packed, &inputs, &signing)?;
+        image.metadata["inputs"] = json!({ "began": began, "parameters": parameters });
+        let mut outputs = Outputs::default();
         if let Some(file) = self.digest_file {
-            written.files.push((file, format!("{}\n", written.id).into_bytes(), replace));
+            outputs.put(&file, format!("{}\n", image.id).as_bytes(), replace)?;
         }
         if let Some(file) = self.metadata_file {
-            let text = format!("{:#}\n", written.metadata);
-            written.files.push((file, text.into_bytes(), replace));
+            outputs.put(&file, format!("{:#}\n", image.metadata).as_bytes(), replace)?;
         }
-        build.publish(written)
+        for (path, bytes) in beside {
+            outputs.put(&path, &bytes, existing)?;
+        }
+        outputs.add(image)?;
+        build.publish(outputs)
     }
+}
+
+fn existing(overwrite: bool) -> Existing {
+    if overwrite { Existing::Replace } else { Existing::Refuse }
 }
 
 /// How an image is packed.
@@ -174,7 +173,7 @@ impl Build<'_> {
         }
         let bar = self.context.progress("writing", Some(0));
         let options = WriteOptions {
-            existing: if output.overwrite { Existing::Replace } else { Existing::Refuse },
+            existing: existing(output.overwrite),
             compression: output.compression,
             threads: how.threads.unwrap_or_else(cores),
             kept: how.kept,
@@ -204,19 +203,11 @@ impl Build<'_> {
             "warnings": warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         let id = written.image_id.to_string();
-        let speak = self.context.clone();
-        let (files, existing) = (Vec::new(), Existing::Replace);
-        let pending = Pending { image, files, existing, id, metadata, context: speak };
-        Ok((pending, packed, context.began()))
+        Ok((Pending { image, id, metadata }, packed, context.began()))
     }
 }
 
 impl Pending {
-    /// The image ID.
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// Makes what lies beside the image: what is in it, how it was made, and the signatures.
     pub(super) fn beside(
         &mut self,
@@ -225,58 +216,32 @@ impl Pending {
         packed: &Packed,
         inputs: &Inputs<'_>,
         signing: &Signing,
-    ) -> Result<(), Failure> {
-        let target = self.image.target().to_owned();
-        let whole = || Whole { file: self.image.file(), at: 0 };
-        let mut files = sidecars.make(context, &target, packed, inputs, whole())?;
+    ) -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
+        let target = self.image.target();
+        let whole = || Whole::of(self.image.file());
+        let mut files = sidecars.make(context, target, packed, inputs, whole())?;
         if let Some(signer) = &signing.0 {
             // Signed is the file as it lies on disk, and each signature is verified over it.
             let unsigned = |path: &Path| format!("no signature for {}", path.display());
-            let signature = signer.sign(whole()).with_context(|| unsigned(&target))?;
-            let mut signatures = vec![(signature_beside(&target), signature)];
+            let signature = signer.sign(whole()).with_context(|| unsigned(target))?;
+            let mut signatures = vec![(signature_beside(target), signature)];
             for (path, bytes) in &files {
                 let signature = signer.sign(bytes.as_slice()).with_context(|| unsigned(path))?;
                 signatures.push((signature_beside(path), signature));
             }
             self.metadata["signature"] = json!({
-                "file": in_json(&signature_beside(&target)),
+                "file": in_json(&signature_beside(target)),
                 "fingerprint": signer.fingerprint(), "signingKey": signer.signing_key(),
             });
             files.extend(signatures);
         }
-        let existing = self.existing;
-        self.files.extend(files.into_iter().map(|(path, bytes)| (path, bytes, existing)));
-        Ok(())
+        Ok(files)
     }
 
-    /// Gives the image its name and says nothing of it.
+    /// Gives the image alone its name, and says nothing of it.
     pub(in crate::cli) fn commit_quietly(self) -> Result<PathBuf, Failure> {
         let target = self.image.target().to_owned();
         self.image.commit()?;
         Ok(target)
-    }
-
-    /// Gives the files their names, the image last, and prints the image ID.
-    pub(super) fn commit(self) -> Result<(), Failure> {
-        let Self { image, files, id, metadata, context, .. } = self;
-        for (path, bytes, existing) in &files {
-            put(path, bytes, *existing)?;
-        }
-        image.commit()?;
-        Ok(context.print(&metadata, id)?)
-    }
-}
-
-/// A file from its beginning, whatever its position is.
-struct Whole<'f> {
-    file: &'f std::fs::File,
-    at: u64,
-}
-
-impl Read for Whole<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read_at(buffer, self.at)?;
-        self.at += got as u64;
-        Ok(got)
     }
 }

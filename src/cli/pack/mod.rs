@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aci::archive::Compression;
 use aci::manifest::{Annotation, App, EnvironmentVariable};
-use aci::stage::{Existing, StagedFile, folder_of};
+use aci::stage::{Existing, StagedFile, Together, folder_of};
 use aci::{Identifier, ImageManifest, Label, Labels, Limits, Name, Reference};
 use anyhow::{Context as _, anyhow};
 use builder::{PackOptions, Packed, Progress, Source};
@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 pub(super) use tree::TreeArgs;
 
 use super::fetching;
-use super::files::{in_json, pair, put, read_small};
+use super::files::{self, in_json, pair, read_small};
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
 
@@ -166,8 +166,15 @@ impl Args {
         };
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let EncryptArgs { passphrase_file, passphrase_fd } = &self.passphrase;
+        let mut signed_otherwise = false;
+        let mut look = |staged: &StagedFile| {
+            signed_otherwise = files::is_signed_otherwise(&self.output, staged.file());
+        };
         let packed = match read_passphrase(passphrase_file.as_deref(), *passphrase_fd)? {
-            None => builder::pack_file(&self.output, existing, &options, |_, _| Ok(()))?,
+            None => builder::pack_file(&self.output, existing, &options, |staged, _| {
+                look(staged);
+                Ok(())
+            })?,
             Some(passphrase) if !passphrase.is_one_line() => {
                 return Err(Failure::new(
                     Kind::Usage,
@@ -184,11 +191,15 @@ impl Args {
                     // What lies on the disk, as signatures and downloads see it.
                     packed.written.file_digest = file.digest;
                     packed.written.file_bytes = file.bytes;
+                    look(staged);
                     Ok(packed)
                 })?
             }
         };
         bar.finish_and_clear();
+        if signed_otherwise {
+            context.warn(files::signed_otherwise(&self.output));
+        }
         self.tell(context, &packed)
     }
 
@@ -253,12 +264,14 @@ impl Args {
             "leftOut": { "ignored": packed.ignored, "sockets": packed.sockets_left_out },
             "warnings": packed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
+        let mut files = Together::default();
         if let Some(file) = &self.digest_file {
-            put(file, format!("{id}\n").as_bytes(), Existing::Replace)?;
+            files.write(file, format!("{id}\n").as_bytes(), Existing::Replace)?;
         }
         if let Some(file) = &self.metadata_file {
-            put(file, format!("{metadata:#}\n").as_bytes(), Existing::Replace)?;
+            files.write(file, format!("{metadata:#}\n").as_bytes(), Existing::Replace)?;
         }
+        files.commit()?;
         Ok(context.print(&metadata, id)?)
     }
 }

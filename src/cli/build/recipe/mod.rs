@@ -1,7 +1,7 @@
 //! `recipe`: an image is built as one file says.
 //!
 //! read → resolve (what it begins with, and what it depends on) → steps, from the last one that was
-//! kept on → manifest → outputs → tests → all files get their names.
+//! kept on → manifest → outputs → tests → all files get their names, or none.
 
 mod keep;
 mod resolve;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aci::archive::{Compression, KeptBlocks};
-use aci::stage::Existing;
+use aci::stage::{Existing, real_path};
 use anyhow::anyhow;
 use builder::manifest::Edit;
 use builder::recipe::{Lock, Output as Wanted, Recipe};
@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 
 use super::Build;
 use super::go::{Workspace, failed};
+use super::outputs::Outputs;
 use super::sidecars::{Inputs, Sidecars};
 use super::write::{How, Output, Pending, Signing};
-use crate::cli::files::{pair, put, read_small};
+use crate::cli::files::{pair, read_small};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::{Failure, Kind};
 use keep::Blocks;
@@ -122,33 +123,58 @@ impl Args {
         };
         let signing = Signing::new(build.context, key.as_deref(), &self.passphrase)?;
         let folder = self.output_dir.as_deref().unwrap_or(&plan.folder);
+        self.check(&plan, folder, &signing)?;
         let work = plan.workspace(build)?;
         let (built, lock) = plan.build(build, work.path(), folder, self.lock)?;
-        let (mut pending, mut ids, mut metadata) = (Vec::new(), String::new(), Vec::new());
+        let replace = Existing::Replace;
+        let (mut outputs, mut images) = (Outputs::default(), Vec::new());
+        let (mut ids, mut metadata) = (String::new(), Vec::new());
         for one in built {
             let Built { pending: mut image, packed, parameters, began } = one;
             let inputs = Inputs { began: began.as_ref(), parameters: &parameters };
-            image.beside(build.context, self.sidecars, &packed, &inputs, &signing)?;
-            ids.push_str(image.id());
+            let beside = image.beside(build.context, self.sidecars, &packed, &inputs, &signing)?;
+            for (path, bytes) in beside {
+                outputs.put(&path, &bytes, replace)?;
+            }
+            ids.push_str(&image.id);
             ids.push('\n');
             metadata.push(image.metadata.clone());
-            pending.push(image);
+            images.push(image);
         }
-        for image in pending {
-            image.commit()?;
-        }
-        keep::prune(build);
-        let put = |path: &Path, bytes: &[u8]| put(path, bytes, Existing::Replace);
         if let Some(lock) = lock {
-            put(&Lock::path(&self.file), lock.to_string().as_bytes())?;
+            outputs.put(&Lock::path(&self.file), lock.to_string().as_bytes(), replace)?;
         }
         if let Some(file) = &self.digest_file {
-            put(file, ids.as_bytes())?;
+            outputs.put(file, ids.as_bytes(), replace)?;
         }
         if let Some(file) = &self.metadata_file {
-            put(file, format!("{:#}\n", json!({ "images": metadata })).as_bytes())?;
+            let text = format!("{:#}\n", json!({ "images": metadata }));
+            outputs.put(file, text.as_bytes(), replace)?;
         }
+        images.into_iter().try_for_each(|image| outputs.add(image))?;
+        build.publish(outputs)?;
+        keep::prune(build);
         Ok(())
+    }
+
+    /// Refuses, before the work, what could not be written after it.
+    fn check(&self, plan: &Plan<'_>, folder: &Path, signing: &Signing) -> Result<(), Failure> {
+        let targets = plan.recipe.outputs.iter().map(|output| plan.target(output, folder));
+        let mut all: Vec<PathBuf> =
+            targets.flat_map(|target| signing.names(&target, self.sidecars)).collect();
+        all.extend([&self.digest_file, &self.metadata_file].into_iter().flatten().cloned());
+        let lock = Lock::path(&self.file);
+        let read = [&self.file, &lock].map(|file| real_path(file).ok());
+        for path in &all {
+            if let Ok(real) = real_path(path)
+                && read.contains(&Some(real))
+            {
+                let text = "is the recipe or its lock file, and is not replaced by what is built";
+                return Err(Failure::new(Kind::Usage, anyhow!("{} {text}", path.display())));
+            }
+        }
+        all.extend(self.lock.then_some(lock));
+        Outputs::check(all.into_iter().map(|path| (path, Existing::Replace)))
     }
 }
 
@@ -200,19 +226,22 @@ impl<'a> Plan<'a> {
         let mut built = Vec::new();
         for output in &self.recipe.outputs {
             self.edit(&build, output, &resolved)?;
-            let target = match &output.file {
-                Some(file) => outputs.join(file.as_path()),
-                None => outputs.join(self.file_name(output)),
-            };
-            built.push(self.write(&build, &target, &resolved)?);
+            built.push(self.write(&build, &self.target(output, outputs), &resolved)?);
         }
         self.test(&build)?;
         Ok((built, lock.then_some(resolved.lock)))
     }
 
-    fn file_name(&self, output: &Wanted) -> String {
+    /// The file of an output, in this folder.
+    fn target(&self, output: &Wanted, folder: &Path) -> PathBuf {
         let version = self.recipe.version.as_ref();
-        output.file_name(&self.recipe.name, version, aci::host_platform())
+        match &output.file {
+            Some(file) => folder.join(file.as_path()),
+            None => {
+                let name = &self.recipe.name;
+                folder.join(output.file_name(name, version, aci::host_platform()))
+            }
+        }
     }
 
     /// Makes the manifest of one output.
