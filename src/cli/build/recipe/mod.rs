@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use aci::archive::{Compression, KeptBlocks};
 use aci::stage::Existing;
 use anyhow::anyhow;
+use builder::context::ContextError;
 use builder::manifest::Edit;
 use builder::recipe::{Lock, Output as Wanted, Recipe};
 use serde_json::{Value, json};
@@ -197,9 +198,11 @@ impl<'a> Plan<'a> {
         let build = build.of_recipe(work);
         let resolved = self.resolve(&build)?;
         steps::Steps { plan: self, build: &build, resolved: &resolved }.run()?;
+        // Each output is made of the same, whatever those before it have in their manifests.
+        let manifest = build.open()?.manifest().map_err(failed)?;
         let mut built = Vec::new();
         for output in &self.recipe.outputs {
-            self.edit(&build, output, &resolved)?;
+            self.edit(&build, &manifest, output, &resolved)?;
             let target = match &output.file {
                 Some(file) => outputs.join(file.as_path()),
                 None => outputs.join(self.file_name(output)),
@@ -215,23 +218,33 @@ impl<'a> Plan<'a> {
         output.file_name(&self.recipe.name, version, aci::host_platform())
     }
 
-    /// Makes the manifest of one output.
-    fn edit(&self, build: &Build<'_>, output: &Wanted, resolved: &Resolved) -> Result<(), Failure> {
-        let context = build.open()?;
-        let mut change = context.change().map_err(failed)?;
-        if !output.edits(aci::host_platform()).iter().any(is_platform) {
+    /// Makes the manifest of one output, of the one that the steps have left.
+    fn edit(
+        &self,
+        build: &Build<'_>,
+        manifest: &[u8],
+        output: &Wanted,
+        resolved: &Resolved,
+    ) -> Result<(), Failure> {
+        let mut manifest = manifest.to_vec();
+        let mut make = |edit: &Edit| {
+            manifest = edit.apply(&manifest)?;
+            Ok::<_, ContextError>(())
+        };
+        let own = output.edits(aci::host_platform());
+        if !own.iter().any(is_platform) {
             for label in ["os", "arch"] {
-                let edit = Edit::RemoveLabel(label.to_owned());
-                match change.edit(&edit) {
+                match make(&Edit::RemoveLabel(label.to_owned())) {
                     Err(error) if error.is_absent() => {}
                     other => other.map_err(failed)?,
                 }
             }
         }
         let all = self.recipe.edits().into_iter().map(|edit| resolved.pinned(edit));
-        for edit in all.chain(output.edits(aci::host_platform())) {
-            change.edit(&edit).map_err(failed)?;
-        }
+        all.chain(own).try_for_each(|edit| make(&edit)).map_err(failed)?;
+        let context = build.open()?;
+        let mut change = context.change().map_err(failed)?;
+        change.edit(&Edit::Replace(manifest)).map_err(failed)?;
         build.finish(change, &[])
     }
 
