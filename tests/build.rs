@@ -11,6 +11,8 @@ mod dependencies;
 mod faults;
 #[path = "build/kill.rs"]
 mod kill;
+#[path = "build/recipe_inputs.rs"]
+mod recipe_inputs;
 #[path = "build/recipes.rs"]
 mod recipes;
 #[path = "build/reference/mod.rs"]

@@ -15,7 +15,7 @@ use super::{Context, Failure, Kind};
 /// Build a recipe again, and say whether it makes this very image
 ///
 /// All steps are done again; nothing that an earlier build has kept is used, and nothing is
-/// written. Exit code 0: the image is the same, byte for byte. 1: it is not, and what differs is
+/// kept. Exit code 0: the image is the same, byte for byte. 1: it is not, and what differs is
 /// told, as by `gantry diff`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

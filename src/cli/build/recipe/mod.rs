@@ -177,13 +177,11 @@ impl<'a> Plan<'a> {
     }
 
     /// A folder to build in: where steps are kept, for files there can be named again here; or
-    /// beside the recipe.
+    /// beside the recipe, where there can be no such place.
     pub(crate) fn workspace(&self, build: &Build<'_>) -> Result<Workspace, Failure> {
         let kept = build.context.cache_dir().join("build");
-        match aci::stage::create_folders(&kept) {
-            Ok(()) if !self.how.no_cache => Workspace::new(&kept),
-            _ => Workspace::new(&self.folder),
-        }
+        let made = aci::stage::create_folders(&kept).map_err(Failure::from);
+        made.and_then(|()| Workspace::new(&kept)).or_else(|_| Workspace::new(&self.folder))
     }
 
     /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`.

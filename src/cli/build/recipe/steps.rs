@@ -13,7 +13,7 @@ use builder::step::{Network, StepMount};
 use builder::{Ignore, Overrides, Owner, Rule};
 
 use super::super::Build;
-use super::super::go::{Workspace, failed};
+use super::super::go::{CACHES, Workspace, failed};
 use super::super::run::{self, Execution};
 use super::keep::Key;
 use super::{Base, Plan, Resolved, base_shown};
@@ -233,9 +233,12 @@ impl Steps<'_> {
 
     fn command(&self, wanted: &recipe::Run) -> Result<(), Failure> {
         let mut mounts = Vec::new();
+        let caches = match self.plan.how.no_cache {
+            true => self.build.work.join(CACHES),
+            false => run::kept_caches(self.build.context),
+        };
         for path in &wanted.cache {
-            let target = PathBuf::from(path.to_string());
-            mounts.push(run::cache(self.build, &target)?);
+            mounts.push(run::cache(&caches, Path::new(&path.to_string()))?);
         }
         for secret in &wanted.secret {
             let id = secret.id.to_string();
@@ -243,12 +246,7 @@ impl Steps<'_> {
             let (_, file) = given.ok_or_else(|| {
                 anyhow!("the step asks for the secret {id}: give --secret {id}=FILE")
             })?;
-            let target = PathBuf::from(secret.target.to_string());
-            mounts.push(StepMount {
-                source: file.clone().into(),
-                target: target.into(),
-                read_only: true,
-            });
+            mounts.push(run::secret(&id, file, Path::new(&secret.target.to_string()))?);
         }
         let code = execute(
             self.plan,

@@ -1,0 +1,72 @@
+//! What recipes take from where they lie, and what they leave as it is.
+
+use super::users::User;
+use super::{busybox, sandbox};
+use crate::support::Sandbox;
+
+/// A recipe that begins with a folder in which a shell runs, and these lines below that.
+fn recipe(sandbox: &Sandbox, file: &str, rest: &str) {
+    let text = format!("name = \"example.com/x\"\n[base]\ndirectory = \"bb\"\n{rest}");
+    sandbox.write(file, text);
+}
+
+/// A sandbox with a root file system in `bb`; none where there is none to be had.
+fn with_shell() -> Option<Sandbox> {
+    let sandbox = sandbox();
+    busybox(&sandbox.path("bb")).then_some(sandbox)
+}
+
+/// What a step finds in its cache is in the image here.
+const CACHED: &str = "[[step]]
+shell = \"mkdir -p /var/ca/deep; chown 33:44 /var/ca/deep; echo l >>/var/ca/deep/log\"
+cache = [\"/var/ca\"]
+[[step]]
+shell = \"cat /var/ca/deep/log >/log\"
+cache = [\"/var/ca\"]
+[[output]]
+file = \"x.aci\"
+";
+
+/// Steps of one build have their cache in common, and one that keeps nothing has its own, of which
+/// nothing stays.
+#[test]
+fn build_that_keeps_nothing_has_cache_folders_of_its_own() {
+    for user in [User::Me, User::Ranges, User::Alone] {
+        let Some(sandbox) = user.is_here().then(with_shell).flatten() else { continue };
+        let steps = match user {
+            // There is nobody else to whom a file could belong.
+            User::Alone => CACHED.replace("chown 33:44", "echo"),
+            _ => CACHED.to_owned(),
+        };
+        recipe(&sandbox, "r.toml", &steps);
+        user.own(&sandbox);
+        let script = "
+            \"$GANTRY\" build recipe r.toml >/dev/null
+            kept=cache/build/folders/%2Fvar%2Fca/deep/log
+            test \"$(cat $kept)\" = l
+            \"$GANTRY\" rebuild --check x.aci r.toml
+            \"$GANTRY\" build recipe r.toml --no-cache >/dev/null
+            \"$GANTRY\" rebuild --check x.aci r.toml
+            test \"$(cat $kept)\" = l
+            ls -A cache/build";
+        let left = user.run(&sandbox, ".", script).ok();
+        assert!(!left.lines().any(|name| name.starts_with('.')), "{user:?}: {left}");
+    }
+}
+
+/// Only a build's own outputs are written beside a recipe.
+#[test]
+fn recipe_in_a_folder_that_cannot_be_written_is_built_elsewhere() {
+    for user in [User::Me, User::Alone] {
+        let Some(sandbox) = user.is_here().then(with_shell).flatten() else { continue };
+        recipe(&sandbox, "ro/r.toml", "[[step]]\nshell = \"echo >/made\"\n");
+        std::fs::rename(sandbox.path("bb"), sandbox.path("ro/bb")).unwrap();
+        user.own(&sandbox);
+        let script = "
+            chmod 555 ro; mkdir out
+            \"$GANTRY\" build recipe ro/r.toml --no-cache --output-dir out
+            \"$GANTRY\" rebuild --check out/*.aci ro/r.toml
+            chmod 755 ro";
+        user.run(&sandbox, ".", script).ok();
+    }
+}
