@@ -372,7 +372,10 @@ pub(super) fn render(
                 builder::context::record(&folder, images, &limits).map_err(failed)?;
             }
         }
-        trees.push(folder);
+        // Below itself, an image is not seen: where it is named twice, the upper one counts.
+        if !trees.contains(&folder) {
+            trees.push(folder);
+        }
     }
     Ok(trees)
 }
