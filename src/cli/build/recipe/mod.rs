@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 
 use super::Build;
 use super::go::{Workspace, failed};
+use super::image::plain;
 use super::sidecars::{Inputs, Sidecars};
 use super::write::{How, Output, Pending, Signing};
 use crate::cli::files::{pair, put, read_small};
-use crate::cli::key::PassphraseArgs;
+use crate::cli::key::{PassphraseArgs, Place};
 use crate::cli::{Failure, Kind};
 use keep::Blocks;
 use resolve::{Base, Resolved};
@@ -118,7 +119,11 @@ impl Args {
         let key = match (&self.sign, &plan.recipe.sign) {
             _ if self.no_sign => None,
             (Some(key), _) => Some(key.clone()),
-            (None, Some(sign)) => Some(PathBuf::from(sign.key.as_str())),
+            (None, Some(sign)) => {
+                let key = Path::new(sign.key.as_str());
+                let place = Place::find_from(build.context, &plan.folder, key);
+                Some(place.map_err(|failure| plain(failure, key))?.path())
+            }
             (None, None) => None,
         };
         let signing = Signing::new(build.context, key.as_deref(), &self.passphrase)?;
