@@ -1,7 +1,7 @@
 //! What recipes take from where they lie, and what they leave as it is.
 
 use super::users::User;
-use super::{busybox, sandbox};
+use super::{Fails as _, busybox, run, sandbox};
 use crate::support::Sandbox;
 
 /// A recipe that begins with a folder in which a shell runs, and these lines below that.
@@ -69,4 +69,68 @@ fn recipe_in_a_folder_that_cannot_be_written_is_built_elsewhere() {
             chmod 755 ro";
         user.run(&sandbox, ".", script).ok();
     }
+}
+
+/// The key of a recipe lies beside it, whatever lies where it is built from.
+#[test]
+fn key_of_a_recipe_lies_beside_it() {
+    let sandbox = sandbox();
+    let recipe = |key: &str| {
+        format!("name = \"example.com/x\"\n[[output]]\nfile = \"x.aci\"\n[sign]\nkey = \"{key}\"\n")
+    };
+    sandbox.write("a/file.toml", recipe("k.asc"));
+    sandbox.write("a/path.toml", recipe("../a/k.asc"));
+    sandbox.write("a/name.toml", recipe("ci@example.com"));
+    sandbox.write("a/absent.toml", recipe("other.asc"));
+    let script = "
+        make() {
+            name=$1; shift
+            \"$GANTRY\" key generate --user-id \"$name <$name@example.com>\" \"$@\" |
+                sed -n 's/^fingerprint: //p' >$name
+        }
+        mkdir b
+        make beside --secret a/k.asc --public k.pub
+        make here --secret b/k.asc --public here.pub
+        make ci
+        # A file that is called like a key of the folder of keys is not that key.
+        cp b/k.asc b/other.asc; cp b/k.asc b/ci@example.com
+        cd b
+        for key in file:beside path:beside name:ci; do
+            \"$GANTRY\" --json build recipe ../a/${key%:*}.toml >told
+            grep -q \"\\\"fingerprint\\\":\\\"$(cat ../${key#*:})\\\"\" told
+        done";
+    run(&sandbox, script).ok();
+    let absent = run(&sandbox, "cd b && \"$GANTRY\" build recipe ../a/absent.toml").fails(1);
+    assert!(absent.stderr.contains("no key other.asc"), "{absent:?}");
+}
+
+/// A link to a folder is followed inside the image: the folder gets what was meant for it.
+#[test]
+fn folder_of_a_step_is_found_through_a_link() {
+    let sandbox = sandbox();
+    sandbox.write("root/run/real/file", "");
+    let script = "
+        ln -s run/real root/ldir; ln -s / root/out; chmod 755 root/run/real
+        cat >r.toml <<'END'
+name = \"example.com/x\"
+base = { directory = \"root\" }
+[[step]]
+directory = \"/ldir\"
+mode = \"0700\"
+owner = \"4:4\"
+[[step]]
+directory = \"/out/run\"
+mode = \"0711\"
+[[output]]
+file = \"x.aci\"
+END
+        \"$GANTRY\" build recipe r.toml >/dev/null
+        tar -tvf x.aci --numeric-owner";
+    let list = run(&sandbox, script).ok();
+    let line = |name: &str| {
+        list.lines().find(|line| line.contains(&format!(" rootfs/{name}"))).unwrap().to_owned()
+    };
+    assert!(line("ldir").starts_with("lrwxrwxrwx 0/0"), "{list}");
+    assert!(line("run/real").starts_with("drwx------ 4/4"), "{list}");
+    assert!(line("run").starts_with("drwx--x--x 0/0"), "{list}");
 }

@@ -33,7 +33,7 @@ const BLOCK_BYTES: u64 = 2 << 30;
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// What the keys of kept builds mean. It changes where a build of the same key would be another.
-const FORM: &str = "gantry recipe 1";
+const FORM: &str = "gantry recipe 2";
 
 /// A chain of keys: each depends on all before it.
 pub(super) struct Key(Vec<u8>);

@@ -168,7 +168,7 @@ impl Steps<'_> {
                 let path = PathBuf::from(wanted.path.to_string());
                 self.change(|change| change.directory(&path, self.resolved.epoch).map_err(failed))?;
                 self.change(|change| {
-                    change.set_one(&path, &Overrides(wanted.rules()?)).map_err(failed)
+                    change.set_folder(&path, &Overrides(wanted.rules()?)).map_err(failed)
                 })
             }
             Step::File(wanted) => {
