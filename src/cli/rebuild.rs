@@ -49,7 +49,7 @@ impl Args {
         let plan = Plan::read(&self.recipe, &self.how, false)?;
         let build = Build::new(context, BuildOptions::default());
         let work = plan.workspace(&build)?;
-        let (built, _) = plan.build(&build, work.path(), work.path(), false)?;
+        let (built, _) = plan.build(&build, work.path(), None, false)?;
         let labels = wanted.manifest().labels.canonical();
         let same_labels = |manifest: &aci::ImageManifest| manifest.labels.canonical() == labels;
         let count = built.len();

@@ -134,3 +134,29 @@ END
     assert!(line("run/real").starts_with("drwx------ 4/4"), "{list}");
     assert!(line("run").starts_with("drwx--x--x 0/0"), "{list}");
 }
+
+/// A recipe that copies the folder it lies in does not copy what the last build has written there.
+#[test]
+fn files_that_a_recipe_writes_are_not_copied() {
+    let sandbox = sandbox();
+    let text = "name = \"example.com/x\"\nversion = \"1\"\nbase = { directory = \".\" }\n
+[[step]]\ncopy = \".\"\nto = \"/all\"
+[[step]]\ncopy = \"out\"\nto = \"/out\"
+[[output]]\nfile = \"a[1].aci\"
+[[output]]\nfile = \"link/b.aci\"\n[[output]]\n";
+    sandbox.write("r/r.toml", text);
+    sandbox.write("r/out/kept.aci", "");
+    let script = "
+        ln -s out r/link
+        \"$GANTRY\" -q key generate --user-id 'CI <ci@example.com>' --secret key.asc --public key.pub
+        build() { \"$GANTRY\" build recipe r/r.toml --lock --sign key.asc --sbom --provenance; }
+        first=$(build)
+        test -e r/r.lock && test -e 'r/a[1].aci.asc' && test -e r/out/b.aci.intoto.json.asc
+        test \"$(build)\" = \"$first\"
+        \"$GANTRY\" rebuild --check 'r/a[1].aci' r/r.toml
+        tar -tf r/out/b.aci | sort";
+    let list = run(&sandbox, script).ok();
+    let files: Vec<_> = list.lines().filter_map(|line| line.strip_prefix("rootfs/all/")).collect();
+    assert_eq!(files, ["link", "out", "out/kept.aci", "r.toml"]);
+    assert_eq!(list.lines().filter(|line| line.ends_with(".aci")).count(), 2, "{list}");
+}

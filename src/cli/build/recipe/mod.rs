@@ -23,7 +23,7 @@ use super::go::{Workspace, failed};
 use super::image::plain;
 use super::sidecars::{Inputs, Sidecars};
 use super::write::{How, Output, Pending, Signing};
-use crate::cli::files::{pair, put, read_small};
+use crate::cli::files::{pair, put, read_small, signature_beside};
 use crate::cli::key::{PassphraseArgs, Place};
 use crate::cli::{Failure, Kind};
 use keep::Blocks;
@@ -101,6 +101,8 @@ pub(crate) struct Plan<'a> {
     text: Vec<u8>,
     /// The folder its sources are in.
     folder: PathBuf,
+    /// The files that it writes where nobody says another folder, signatures among them.
+    written: Vec<PathBuf>,
     lock: Option<Lock>,
     how: &'a HowArgs,
 }
@@ -129,7 +131,7 @@ impl Args {
         let signing = Signing::new(build.context, key.as_deref(), &self.passphrase)?;
         let folder = self.output_dir.as_deref().unwrap_or(&plan.folder);
         let work = plan.workspace(build)?;
-        let (built, lock) = plan.build(build, work.path(), folder, self.lock)?;
+        let (built, lock) = plan.build(build, work.path(), Some(folder), self.lock)?;
         let (mut pending, mut ids, mut metadata) = (Vec::new(), String::new(), Vec::new());
         for one in built {
             let Built { pending: mut image, packed, parameters, began } = one;
@@ -178,7 +180,10 @@ impl<'a> Plan<'a> {
             true => Some(Lock::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?),
         };
         let folder = aci::stage::folder_of(file).canonicalize()?;
-        Ok(Self { recipe, text: text.into_bytes(), folder, lock, how })
+        let text = text.into_bytes();
+        let mut plan = Self { recipe, text, folder, written: Vec::new(), lock, how };
+        plan.written = plan.written(&path);
+        Ok(plan)
     }
 
     /// A folder to build in: where steps are kept, for files there can be named again here; or
@@ -189,13 +194,13 @@ impl<'a> Plan<'a> {
         made.and_then(|()| Workspace::new(&kept)).or_else(|_| Workspace::new(&self.folder))
     }
 
-    /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`.
-    /// Gives the lock where one was asked for.
+    /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`, or by
+    /// their numbers in `work`. Gives the lock where one was asked for.
     pub(crate) fn build(
         &self,
         build: &Build<'_>,
         work: &Path,
-        outputs: &Path,
+        outputs: Option<&Path>,
         lock: bool,
     ) -> Result<(Vec<Built>, Option<Lock>), Failure> {
         let build = build.of_recipe(work);
@@ -204,11 +209,11 @@ impl<'a> Plan<'a> {
         // Each output is made of the same, whatever those before it have in their manifests.
         let manifest = build.open()?.manifest().map_err(failed)?;
         let mut built = Vec::new();
-        for output in &self.recipe.outputs {
+        for (at, output) in self.recipe.outputs.iter().enumerate() {
             self.edit(&build, &manifest, output, &resolved)?;
-            let target = match &output.file {
-                Some(file) => outputs.join(file.as_path()),
-                None => outputs.join(self.file_name(output)),
+            let target = match outputs {
+                Some(folder) => self.target(folder, output),
+                None => work.join(format!("{at}.aci")),
             };
             built.push(self.write(&build, &target, &resolved)?);
         }
@@ -216,9 +221,31 @@ impl<'a> Plan<'a> {
         Ok((built, lock.then_some(resolved.lock)))
     }
 
-    fn file_name(&self, output: &Wanted) -> String {
-        let version = self.recipe.version.as_ref();
-        output.file_name(&self.recipe.name, version, aci::host_platform())
+    /// Where an output is written.
+    fn target(&self, outputs: &Path, output: &Wanted) -> PathBuf {
+        let (name, version) = (&self.recipe.name, self.recipe.version.as_ref());
+        match &output.file {
+            Some(file) => outputs.join(file.as_path()),
+            None => outputs.join(output.file_name(name, version, aci::host_platform())),
+        }
+    }
+
+    /// All files that the recipe writes beside it, with its lock file.
+    fn written(&self, lock: &Path) -> Vec<PathBuf> {
+        let mut all = vec![lock.to_owned()];
+        for output in &self.recipe.outputs {
+            let target = self.target(&self.folder, output);
+            let mut files = Sidecars::ALL.names(&target);
+            files.push(target);
+            all.extend(files.iter().map(|file| signature_beside(file)));
+            all.extend(files);
+        }
+        // Where there is no folder yet, there is no file that could be copied.
+        let real = |file: &PathBuf| {
+            let folder = aci::stage::folder_of(file).canonicalize().ok()?;
+            Some(folder.join(file.file_name()?))
+        };
+        all.iter().filter_map(real).collect()
     }
 
     /// Makes the manifest of one output, of the one that the steps have left.

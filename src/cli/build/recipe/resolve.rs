@@ -86,15 +86,30 @@ impl Plan<'_> {
     /// The content of what a step copies.
     fn sources(&self, step: &recipe::Step) -> Result<Vec<(String, ImageId)>, Failure> {
         let recipe::Step::Copy(copy) = step else { return Ok(Vec::new()) };
-        let (owner, ignore) = (Owner::from(copy.owner), copy.ignored());
+        let owner = Owner::from(copy.owner);
         let targets = copy.sources.targets(&copy.to);
         targets
             .map(|(source, _)| {
                 let path = self.folder.join(source.as_path());
+                let ignore = self.ignored(&path, copy.ignored());
                 let id = content_id(&path, &owner, &ignore).map_err(failed)?;
                 Ok((source.to_string(), id))
             })
             .collect()
+    }
+
+    /// What is left out of a folder: what `ignore` says, and the files that the recipe writes. With
+    /// those of the last build in it, the image would be another one each time.
+    pub(super) fn ignored(&self, folder: &Path, mut ignore: Ignore) -> Ignore {
+        // That it is not there is told where it is read.
+        let Ok(folder) = folder.canonicalize() else { return ignore };
+        for file in &self.written {
+            match file.strip_prefix(&folder) {
+                Ok(below) if folder.is_dir() => ignore.add_path(below),
+                _ => {}
+            }
+        }
+        ignore
     }
 
     fn base(&self, build: &Build<'_>, lock: &mut Lock) -> Result<Base, Failure> {
@@ -130,7 +145,8 @@ impl Plan<'_> {
             Some(recipe::Base::Directory { path, owner }) => {
                 let folder = self.folder.join(path.as_path());
                 let owner = Owner::from(*owner);
-                let id = content_id(&folder, &owner, &Ignore::default()).map_err(failed)?;
+                let ignore = self.ignored(&folder, Ignore::default());
+                let id = content_id(&folder, &owner, &ignore).map_err(failed)?;
                 Base::Folder(folder, owner, id)
             }
         })

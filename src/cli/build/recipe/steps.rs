@@ -112,7 +112,7 @@ impl Steps<'_> {
             }
             Base::Folder(path, owner, _) => {
                 let overrides = Overrides::default();
-                let ignore = Ignore::default();
+                let ignore = self.plan.ignored(path, Ignore::default());
                 build.begin(Begin::Folder(path, self.options(owner, &overrides, &ignore, &())))?
             }
         };
@@ -197,9 +197,9 @@ impl Steps<'_> {
     fn copy(&self, change: &mut Change<'_>, copy: &Copy) -> Result<(), Failure> {
         let overrides = Overrides(copy.rules()?);
         let owner = Owner::from(copy.owner);
-        let ignore = copy.ignored();
         for (source, target) in copy.sources.targets(&copy.to) {
             let path = self.plan.folder.join(source.as_path());
+            let ignore = self.plan.ignored(&path, copy.ignored());
             let bar = self.build.context.progress("copying", Some(0));
             let progress = Bar(&bar);
             let mut options = self.options(&owner, &overrides, &ignore, &progress);
