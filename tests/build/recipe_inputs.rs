@@ -160,3 +160,59 @@ fn files_that_a_recipe_writes_are_not_copied() {
     assert_eq!(files, ["link", "out", "out/kept.aci", "r.toml"]);
     assert_eq!(list.lines().filter(|line| line.ends_with(".aci")).count(), 2, "{list}");
 }
+
+#[test]
+fn lock_of_another_size_or_of_nothing_is_refused() {
+    let sandbox = sandbox();
+    sandbox.write(
+        "r.toml",
+        "name = \"example.com/x\"\n[base]\nimage = \"example.com/base\"\n[[output]]\nfile = \"x.aci\"\n",
+    );
+    let script = "
+        \"$GANTRY\" -q key generate --user-id 'CI <ci@example.com>' --secret key.asc --public key.pub
+        \"$GANTRY\" -q trust add --prefix example.com key.pub
+        acbuild begin; acbuild set-name example.com/base; acbuild write base.aci --sign key.asc
+        \"$GANTRY\" -q fetch ./base.aci
+        \"$GANTRY\" build recipe r.toml --lock
+        \"$GANTRY\" build recipe r.toml
+        sed -i 's/^size = .*/size = 5/' r.lock";
+    run(&sandbox, script).ok();
+    let other = run(&sandbox, "\"$GANTRY\" build recipe r.toml").fails(5);
+    assert!(other.stderr.contains("5 bytes was wanted"), "{other:?}");
+    run(&sandbox, "ln -sf nowhere r.lock; \"$GANTRY\" build recipe r.toml").fails(4);
+}
+
+#[test]
+fn base_that_is_no_folder_or_not_there_is_refused() {
+    let sandbox = sandbox();
+    sandbox.write("file", "");
+    for (base, code) in [
+        ("directory = \"file\"", 1),
+        ("directory = \"absent\"", 4),
+        ("aci = \"absent\"", 4),
+        ("tar = \"absent\"", 4),
+    ] {
+        sandbox.write("r.toml", format!("name = \"example.com/x\"\n[base]\n{base}\n"));
+        run(&sandbox, "\"$GANTRY\" build recipe r.toml").fails(code);
+    }
+}
+
+/// A link is copied as what it is, and where it leads to is no matter.
+#[test]
+fn link_that_is_copied_is_another_one_when_it_leads_elsewhere() {
+    let Some(sandbox) = with_shell() else { return };
+    let steps = "[[step]]\ncopy = \"link\"\nto = \"/link\"\n[[step]]\nshell = \"echo >/made\"\n\
+        [[output]]\nfile = \"x.aci\"\n";
+    recipe(&sandbox, "r.toml", steps);
+    let script = "
+        mkdir one two
+        for to in one two nowhere; do
+            ln -sfn $to link
+            \"$GANTRY\" build recipe r.toml >/dev/null
+            tar -tvf x.aci rootfs/link
+        done";
+    let list = run(&sandbox, script).ok();
+    for to in ["one", "two", "nowhere"] {
+        assert!(list.contains(&format!("link -> {to}")), "{list}");
+    }
+}

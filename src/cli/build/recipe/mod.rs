@@ -8,6 +8,7 @@ mod resolve;
 mod steps;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aci::archive::{Compression, KeptBlocks};
@@ -175,9 +176,11 @@ impl<'a> Plan<'a> {
         let text = read(file)?;
         let recipe = Recipe::parse(&text).map_err(|error| wrong(file, &error))?;
         let path = Lock::path(file);
-        let lock = match path.exists() && !relock {
-            false => None,
-            true => Some(Lock::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?),
+        // A link that leads nowhere is no reason to build without what is locked.
+        let lock = match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            _ if relock => None,
+            _ => Some(Lock::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?),
         };
         let folder = aci::stage::folder_of(file).canonicalize()?;
         let text = text.into_bytes();
