@@ -58,6 +58,13 @@ pub(super) fn pair<T: for<'t> From<&'t str>>(text: &str) -> Result<(String, T), 
         .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }
 
+/// The seconds of `SOURCE_DATE_EPOCH`, for clap.
+pub(super) fn seconds(text: &str) -> Result<i64, String> {
+    let seconds: i64 = text.parse().map_err(|_| format!("{text:?} is no whole number"))?;
+    builder::UtcTime::try_from(seconds).map_err(|error| error.to_string())?;
+    Ok(seconds)
+}
+
 /// Writes a small file, all or nothing.
 pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
     aci::stage::write(path, bytes, 0o644, existing)

@@ -71,8 +71,7 @@ pub struct Recipe {
     pub name: Name,
     /// The label `version`.
     pub version: Option<Version>,
-    /// The time of what the recipe adds; unsaid, `SOURCE_DATE_EPOCH`, else the time of the base,
-    /// else 0.
+    /// The time of what the recipe adds; unsaid, `SOURCE_DATE_EPOCH`, else 0.
     pub epoch: Option<Epoch>,
     /// How the image is compressed; unsaid, with gzip.
     #[serde(default = "gzip")]

@@ -24,7 +24,7 @@ use super::go::{Workspace, failed};
 use super::image::plain;
 use super::sidecars::{Inputs, Sidecars};
 use super::write::{How, Output, Pending, Signing};
-use crate::cli::files::{pair, put, read_small, signature_beside};
+use crate::cli::files::{pair, put, read_small, seconds, signature_beside};
 use crate::cli::key::{PassphraseArgs, Place};
 use crate::cli::{Failure, Kind};
 use keep::Blocks;
@@ -92,7 +92,8 @@ pub(crate) struct HowArgs {
         value_parser = ["namespaces", "crun", "runc"])]
     engine: String,
     /// The time of what the recipe adds, in seconds since 1970, where it says none
-    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true,
+        value_parser = seconds)]
     source_date_epoch: Option<i64>,
 }
 

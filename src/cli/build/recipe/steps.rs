@@ -302,11 +302,10 @@ fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8
     let manifest = with_dependencies(plan, &context, wanted.resolved)?;
     let mut environment = run::environment(&manifest);
     let app = plan.recipe.app.iter().flat_map(|app| &app.environment);
-    for (name, value) in app.chain(wanted.environment) {
-        run::set(&mut environment, name.as_str(), value.as_str());
-    }
-    if let Some(epoch) = wanted.epoch {
-        run::set(&mut environment, "SOURCE_DATE_EPOCH", epoch.to_string());
+    let text = |(name, value): (&VariableName, &Argument)| (name.to_string(), value.to_string());
+    let epoch = wanted.epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string()));
+    for (name, value) in app.map(text).chain(epoch).chain(wanted.environment.iter().map(text)) {
+        run::set(&mut environment, &name, value);
     }
     let mut change = context.change().map_err(failed)?;
     let ran = Execution {
