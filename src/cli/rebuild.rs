@@ -70,7 +70,9 @@ impl Args {
             return Ok(context.print(&value, format_args!("{id}: the same"))?);
         }
         let rebuilt = found.pending.commit_quietly()?;
-        diff::compare(context, &self.open, &limits, [&self.image, &rebuilt], &[])?;
+        // The file that was built goes with this command: what is told of it is where it comes from.
+        let files = [(self.image.as_path(), self.image.as_path()), (&rebuilt, &self.recipe)];
+        diff::compare(context, &self.open, &limits, files, &[])?;
         // Laid out in another way, and nothing else.
         Err(Failure::No)
     }

@@ -216,3 +216,75 @@ fn link_that_is_copied_is_another_one_when_it_leads_elsewhere() {
         assert!(list.contains(&format!("link -> {to}")), "{list}");
     }
 }
+
+/// A time that no document could have is refused before anything is done, wherever it is read.
+#[test]
+fn source_date_epoch_outside_of_four_digit_years_is_refused() {
+    let sandbox = sandbox();
+    sandbox.write("root/file", "");
+    sandbox.write("r.toml", "name = \"example.com/x\"\n[[output]]\nfile = \"x.aci\"\n");
+    run(&sandbox, "acbuild begin && acbuild set-name example.com/x").ok();
+    for epoch in ["-5", "99999999999999", "1.5", "x"] {
+        for line in [
+            "\"$GANTRY\" build recipe r.toml",
+            "\"$GANTRY\" rebuild --check x.aci r.toml",
+            "\"$GANTRY\" build write x.aci",
+            "\"$GANTRY\" pack root -o x.aci --name example.com/x",
+        ] {
+            let ended =
+                run(&sandbox, &format!("export SOURCE_DATE_EPOCH={epoch}\n{line}")).fails(3);
+            assert!(ended.stderr.contains(epoch), "{ended:?}");
+            assert!(!sandbox.path("x.aci").exists(), "{line}");
+        }
+    }
+}
+
+/// A variable of a step counts before all others of its name.
+#[test]
+fn variable_of_a_step_takes_the_place_of_the_epoch() {
+    let Some(sandbox) = with_shell() else { return };
+    let steps = "[app]\nenvironment = { SOURCE_DATE_EPOCH = \"5\" }
+[[step]]\nshell = \"test $SOURCE_DATE_EPOCH = 7\"
+[[step]]\nshell = \"test $SOURCE_DATE_EPOCH = 9\"\nenvironment = { SOURCE_DATE_EPOCH = \"9\" }\n";
+    recipe(&sandbox, "r.toml", steps);
+    run(&sandbox, "SOURCE_DATE_EPOCH=7 \"$GANTRY\" build recipe r.toml --no-cache").ok();
+}
+
+#[test]
+fn secret_that_is_no_file_is_refused() {
+    let Some(sandbox) = with_shell() else { return };
+    let step = "[[step]]\nshell = \"ls /run/secrets/t\"\nsecret = [{ id = \"t\" }]\n";
+    recipe(&sandbox, "r.toml", step);
+    for name in ["bb", "absent"] {
+        let line = format!("\"$GANTRY\" build recipe r.toml --secret t={name}");
+        let ended = run(&sandbox, &line).fails(1);
+        assert!(ended.stderr.contains("is no file"), "{ended:?}");
+    }
+}
+
+#[test]
+fn socket_that_is_copied_is_left_out_by_a_pattern() {
+    let sandbox = sandbox();
+    sandbox.write("site/file", "");
+    let _socket = std::os::unix::net::UnixListener::bind(sandbox.path("site/s")).unwrap();
+    let text = "name = \"example.com/x\"\n[[step]]\ncopy = \"site\"\nto = \"/s\"\n";
+    sandbox.write("r.toml", text);
+    let ended = run(&sandbox, "\"$GANTRY\" build recipe r.toml").fails(1);
+    assert!(ended.stderr.contains("an ignore pattern"), "{ended:?}");
+    sandbox.write("r.toml", format!("{text}ignore = [\"s\"]\n"));
+    run(&sandbox, "\"$GANTRY\" build recipe r.toml").ok();
+}
+
+/// The image that was built to compare is gone when somebody reads of it.
+#[test]
+fn rebuild_tells_files_that_are_there() {
+    let sandbox = sandbox();
+    sandbox.write("r.toml", "name = \"example.com/x\"\n[[output]]\nfile = \"x.aci\"\n");
+    let script = "
+        \"$GANTRY\" build recipe r.toml >/dev/null
+        echo 'annotations = { a = \"b\" }' | cat - r.toml >other.toml
+        \"$GANTRY\" --json rebuild --check x.aci other.toml";
+    let told = run(&sandbox, script).fails(1);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!((&told["a"]["file"], &told["b"]["file"]), (&"x.aci".into(), &"other.toml".into()));
+}
