@@ -54,6 +54,30 @@ fn build_that_keeps_nothing_has_cache_folders_of_its_own() {
     }
 }
 
+/// What belongs to IDs of a user namespace in the cache folders of a build that was killed is removed
+/// by the next one.
+#[test]
+fn cache_folders_of_a_killed_build_go_with_the_next_one() {
+    let Some(sandbox) = User::Ranges.is_here().then(with_shell).flatten() else { return };
+    let step =
+        "[[step]]\ncache = [\"/ca\"]\nshell = \"mkdir /ca/d; echo >/ca/d/f; chown 33:44 /ca/d";
+    recipe(&sandbox, "long.toml", &format!("{step}; echo >/ca/ready; sleep 60\"\n"));
+    recipe(&sandbox, "r.toml", &format!("{step}\"\n"));
+    User::Ranges.own(&sandbox);
+    let script = "
+        \"$GANTRY\" build recipe long.toml --no-cache >/dev/null 2>&1 & killed=$!
+        until ls cache/build/.*/caches/*/ready >/dev/null 2>&1; do sleep 0.1; done
+        kill -9 $killed; wait $killed || true
+        for attempt in 1 2 3 4 5 6 7 8 9; do
+            \"$GANTRY\" build recipe r.toml --no-cache >/dev/null 2>&1
+            left=$(ls -A cache/build)
+            case $left in *.gantry-stage*) sleep 0.3 ;; *) break ;; esac
+        done
+        echo \"$left\"";
+    let told = User::Ranges.run(&sandbox, ".", script).ok();
+    assert!(!told.contains(".gantry-stage"), "{told}");
+}
+
 /// Only a build's own outputs are written beside a recipe.
 #[test]
 fn recipe_in_a_folder_that_cannot_be_written_is_built_elsewhere() {
