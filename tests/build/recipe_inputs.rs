@@ -128,7 +128,8 @@ fn key_of_a_recipe_lies_beside_it() {
     assert!(absent.stderr.contains("no key other.asc"), "{absent:?}");
 }
 
-/// A link to a folder is followed inside the image: the folder gets what was meant for it.
+/// A link to a folder is followed inside the image: the folder gets what was meant for it. The root is
+/// a folder as well.
 #[test]
 fn folder_of_a_step_is_found_through_a_link() {
     let sandbox = sandbox();
@@ -145,6 +146,9 @@ owner = \"4:4\"
 [[step]]
 directory = \"/out/run\"
 mode = \"0711\"
+[[step]]
+directory = \"/\"
+mode = \"0750\"
 [[output]]
 file = \"x.aci\"
 END
@@ -157,6 +161,7 @@ END
     assert!(line("ldir").starts_with("lrwxrwxrwx 0/0"), "{list}");
     assert!(line("run/real").starts_with("drwx------ 4/4"), "{list}");
     assert!(line("run").starts_with("drwx--x--x 0/0"), "{list}");
+    assert!(list.contains("\ndrwxr-x--- 0/0"), "the root: {list}");
 }
 
 /// A recipe that copies the folder it lies in does not copy what the last build has written there.
