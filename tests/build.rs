@@ -13,6 +13,8 @@ mod faults;
 mod kill;
 #[path = "build/outputs.rs"]
 mod outputs;
+#[path = "build/recipe_inputs.rs"]
+mod recipe_inputs;
 #[path = "build/recipes.rs"]
 mod recipes;
 #[path = "build/reference/mod.rs"]

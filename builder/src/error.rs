@@ -109,7 +109,11 @@ impl fmt::Display for Problem {
         let path = PathBytes::from(self.path.as_os_str().as_bytes());
         match &self.kind {
             ProblemKind::Socket => {
-                write!(f, "{path}: a socket (give --skip-sockets to leave it out)")
+                write!(
+                    f,
+                    "{path}: a socket (leave it out with an ignore pattern, or with --skip-sockets \
+                     where that is an option)"
+                )
             }
             ProblemKind::Whiteout => {
                 write!(f, "{path}: a character device 0:0, overlayfs's mark of a deleted file")

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use gix_ignore::glob::pattern::Case;
@@ -66,6 +67,20 @@ impl Ignore {
     /// Adds the patterns of an ignore file, one a line. Names need not be UTF-8.
     pub fn add_lines(&mut self, lines: &[u8]) {
         self.0.extend(gix_ignore::parse(lines, false).map(|(pattern, ..)| pattern));
+    }
+
+    /// Adds exactly this path below the root of the tree.
+    pub fn add_path(&mut self, below: &Path) {
+        let mut pattern = b"/".to_vec();
+        for &byte in below.as_os_str().as_bytes() {
+            match byte {
+                // Would end the line.
+                b'\n' | b'\r' => pattern.push(b'?'),
+                b'*' | b'?' | b'[' | b'\\' | b' ' => pattern.extend([b'\\', byte]),
+                _ => pattern.push(byte),
+            }
+        }
+        self.add_lines(&pattern);
     }
 
     /// Adds the patterns of the ignore file at `path`: a regular file of at most 1 MiB.
@@ -154,6 +169,31 @@ mod tests {
         ignore.add_lines(b"caf\xe9*\n");
         assert!(ignore.hides(b"caf\xe9-1", false));
         assert!(!ignore.hides("café-1".as_bytes(), false));
+    }
+
+    #[test]
+    fn path_is_left_out_whatever_it_is_called() {
+        let odd = ["a", "*", "a?", "[a]", "!a", "#a", "a ", " ", "a\\", "\\*", "b/*.c"];
+        for name in odd {
+            let mut ignore = Ignore::default();
+            ignore.add_path(Path::new(name));
+            for other in odd.iter().chain(&["x", "x/a", "aa", "b/.c"]) {
+                assert_eq!(
+                    ignore.hides(other.as_bytes(), false),
+                    *other == name,
+                    "{name:?} {other:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn path_with_a_line_end_is_left_out() {
+        for name in ["a\nb", "a\r"] {
+            let mut ignore = Ignore::default();
+            ignore.add_path(Path::new(name));
+            assert!(ignore.hides(name.as_bytes(), false) && !ignore.hides(b"b", true), "{name:?}");
+        }
     }
 
     #[test]

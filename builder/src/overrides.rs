@@ -192,7 +192,8 @@ pub(crate) fn somebody(id: u32) -> Option<u32> {
 
 /// User and group as two numbers with a colon between.
 pub(crate) fn ids(text: &str) -> Option<(u32, u32)> {
-    let id = |text: &str| text.parse().ok().and_then(somebody);
+    let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let id = |text: &str| text.parse().ok().filter(|_| is_digits(text)).and_then(somebody);
     let (uid, gid) = text.split_once(':')?;
     Some((id(uid)?, id(gid)?))
 }

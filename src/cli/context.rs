@@ -125,6 +125,14 @@ impl Context {
         context
     }
 
+    /// Where builds keep what can be made again. It is for this user alone, since programs of an image
+    /// may run as their owner.
+    pub(super) fn kept_builds(&self) -> std::io::Result<PathBuf> {
+        let folder = self.cache_dir().join("build");
+        aci::stage::create_private_folder(&folder)?;
+        Ok(folder)
+    }
+
     /// The folder of what can be made again.
     pub(super) fn cache_dir(&self) -> PathBuf {
         if let Some(chosen) = &self.global.cache_dir {

@@ -46,21 +46,22 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let files = [self.old.as_path(), self.new.as_path()];
+        let files = [(self.old.as_path(), self.old.as_path()), (&self.new, &self.new)];
         compare(context, &self.open, &self.limits.limits(), files, &self.ignore)
     }
 }
 
-/// Says what differs between two image files; an error where something does.
+/// Says what differs between two image files, each with the path that is told; an error where
+/// something does.
 pub(super) fn compare(
     context: &Context,
     open: &OpenArgs,
     limits: &Limits,
-    [old_file, new_file]: [&Path; 2],
+    [(old, old_file), (new, new_file)]: [(&Path, &Path); 2],
     ignore: &[Ignore],
 ) -> Result<(), Failure> {
-    let old = tree(context, open, old_file, limits)?;
-    let new = tree(context, open, new_file, limits)?;
+    let old = tree(context, open, old, limits)?;
+    let new = tree(context, open, new, limits)?;
     let (old_id, new_id) = (old.image.image_id().clone(), new.image.image_id().clone());
     let manifest =
         diff::manifests(old.image.manifest_bytes(), new.image.manifest_bytes()).map_err(failure)?;

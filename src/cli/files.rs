@@ -59,6 +59,13 @@ pub(super) fn pair<T: for<'t> From<&'t str>>(text: &str) -> Result<(String, T), 
         .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
 }
 
+/// The seconds of `SOURCE_DATE_EPOCH`, for clap.
+pub(super) fn seconds(text: &str) -> Result<i64, String> {
+    let seconds: i64 = text.parse().map_err(|_| format!("{text:?} is no whole number"))?;
+    builder::UtcTime::try_from(seconds).map_err(|error| error.to_string())?;
+    Ok(seconds)
+}
+
 /// A file from its beginning, whatever its position is.
 pub(super) struct Whole<'f> {
     file: &'f File,

@@ -15,7 +15,7 @@ use super::{Context, Failure, Kind};
 /// Build a recipe again, and say whether it makes this very image
 ///
 /// All steps are done again; nothing that an earlier build has kept is used, and nothing is
-/// written. Exit code 0: the image is the same, byte for byte. 1: it is not, and what differs is
+/// kept. Exit code 0: the image is the same, byte for byte. 1: it is not, and what differs is
 /// told, as by `gantry diff`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -49,7 +49,7 @@ impl Args {
         let plan = Plan::read(&self.recipe, &self.how, false)?;
         let build = Build::new(context, BuildOptions::default());
         let work = plan.workspace(&build)?;
-        let (built, _) = plan.build(&build, work.path(), work.path(), false)?;
+        let (built, _) = plan.build(&build, work.path(), None, false)?;
         let labels = wanted.manifest().labels.canonical();
         let same_labels = |manifest: &aci::ImageManifest| manifest.labels.canonical() == labels;
         let count = built.len();
@@ -70,7 +70,9 @@ impl Args {
             return Ok(context.print(&value, format_args!("{id}: the same"))?);
         }
         let rebuilt = found.pending.commit_quietly()?;
-        diff::compare(context, &self.open, &limits, [&self.image, &rebuilt], &[])?;
+        // The file that was built goes with this command: what is told of it is where it comes from.
+        let files = [(self.image.as_path(), self.image.as_path()), (&rebuilt, &self.recipe)];
+        diff::compare(context, &self.open, &limits, files, &[])?;
         // Laid out in another way, and nothing else.
         Err(Failure::No)
     }

@@ -229,3 +229,13 @@ fn squash_follows_no_link_of_a_dependency() {
         });
     }
 }
+
+/// Two references may be the same image, which is there once.
+#[test]
+fn one_image_that_two_dependencies_mean_lies_below_once() {
+    with_base(User::Me, |line| {
+        line("acbuild dependency add --another example.com/base");
+        let shown = line("acbuild run -- /bin/cat /owned");
+        assert_eq!(shown, "base");
+    });
+}

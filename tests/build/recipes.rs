@@ -262,3 +262,33 @@ fn recipe_takes_nothing_kept_that_is_not_what_it_was() {
         test -z \"$(find cache/build/steps cache/build/digests -mindepth 1 -maxdepth 1)\"";
     run(&sandbox, &format!("set -ex\n{script}")).ok();
 }
+
+/// Labels of one output are no other's, and what the steps leave is what each begins with.
+#[test]
+fn output_has_its_own_labels_and_no_other_ones() {
+    let sandbox = sandbox();
+    let outputs = "
+[[output]]
+file = \"one.aci\"
+labels = { variant = \"a\" }
+
+[[output]]
+file = \"two.aci\"
+labels = { other = \"b\" }
+
+[[output]]
+file = \"three.aci\"
+platform = \"none\"
+";
+    sandbox.write("r.toml", format!("name = \"example.com/x\"\n{outputs}"));
+    run(&sandbox, "\"$GANTRY\" build recipe r.toml --no-cache").ok();
+    let names = |file: &str| {
+        let shown = run(&sandbox, &format!("acbuild --modify {file} cat-manifest")).ok();
+        let manifest: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let labels = manifest["labels"].as_array().cloned().unwrap_or_default();
+        labels.iter().map(|label| label["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("one.aci"), ["arch", "os", "variant"]);
+    assert_eq!(names("two.aci"), ["arch", "os", "other"]);
+    assert_eq!(names("three.aci"), [""; 0]);
+}

@@ -340,14 +340,12 @@ fn check_free(source: &Source<'_>, place: &Place, merge: bool) -> Result<bool, C
     }
 }
 
-/// The image ID that a file or folder alone would have. It stands for names, modes, owners,
-/// attributes and content, and not for times.
+/// The image ID that a file or folder alone would have, or a link itself. It stands for names, modes,
+/// owners, attributes and content, and not for times.
 pub fn content_id(path: &Path, owner: &Owner, ignore: &Ignore) -> Result<ImageId, ContextError> {
     let overrides = Overrides::default();
     let options = CopyOptions::new(owner, &overrides, ignore);
-    let real = path.canonicalize();
-    let real = real.map_err(|source| ContextError::Source { path: path.to_owned(), source })?;
-    let source = Source::new(if path.is_dir() { &real } else { path })?;
+    let source = Source::new(path)?;
     let ignore = source.ignore(&options)?;
     let tree = source.tree(&ignore, &options, None);
     tree.survey()?;

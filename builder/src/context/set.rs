@@ -383,9 +383,9 @@ impl Change<'_> {
         Ok(found.len() as u64)
     }
 
-    /// Lays rules over one file or folder.
-    pub fn set_one(&mut self, path: &Path, rules: &Overrides) -> Result<(), ContextError> {
-        let below = self.something(path)?.below;
+    /// Lays rules over one folder. A link to it is followed inside the root.
+    pub fn set_folder(&mut self, path: &Path, rules: &Overrides) -> Result<(), ContextError> {
+        let below = Place::of_folder(&self.root, path)?.below;
         self.all(&[below], |below, kind, property| lay(rules, below, kind, property))
     }
 

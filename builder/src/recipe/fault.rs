@@ -111,6 +111,9 @@ pub enum RecipeFault {
     /// Two outputs that are one file.
     #[error("another output has this file, or this platform and no file")]
     SameOutput,
+    /// A port or a mount point that would take the place of another one of the recipe.
+    #[error("another {0}")]
+    Another(&'static str),
     /// A dependency that is there already.
     #[error("the dependency {0} is given twice")]
     DependencyTwice(String),

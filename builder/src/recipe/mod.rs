@@ -71,8 +71,7 @@ pub struct Recipe {
     pub name: Name,
     /// The label `version`.
     pub version: Option<Version>,
-    /// The time of what the recipe adds; unsaid, `SOURCE_DATE_EPOCH`, else the time of the base,
-    /// else 0.
+    /// The time of what the recipe adds; unsaid, `SOURCE_DATE_EPOCH`, else 0.
     pub epoch: Option<Epoch>,
     /// How the image is compressed; unsaid, with gzip.
     #[serde(default = "gzip")]
@@ -176,6 +175,7 @@ impl Recipe {
         }
         recipe.check_outputs(text)?;
         recipe.check_dependencies(text)?;
+        recipe.check_app(text)?;
         recipe.check_edits(text)?;
         Ok(recipe)
     }
@@ -202,6 +202,27 @@ impl Recipe {
                 let fault = RecipeFault::DependencyTwice(image.to_string());
                 return Err(place::fault(text, &["dependency", &at.to_string(), "image"], &fault));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that no port and no mount point takes the place of another one.
+    fn check_app(&self, text: &str) -> Result<(), RecipeError> {
+        let Some(app) = &self.app else { return Ok(()) };
+        let mut seen = HashSet::new();
+        let mut check = |list: &str, at: usize, key: &str, value: &str, told| {
+            if seen.insert([list, key, value].map(str::to_owned)) {
+                return Ok(());
+            }
+            let key = ["app", list, &at.to_string(), key];
+            Err(place::fault(text, &key, &RecipeFault::Another(told)))
+        };
+        for (at, port) in app.ports.iter().enumerate() {
+            check("ports", at, "name", port.name.as_str(), "port has this name")?;
+        }
+        for (at, mount) in app.mounts.iter().enumerate() {
+            check("mounts", at, "name", mount.name.as_str(), "mount point has this name")?;
+            check("mounts", at, "path", mount.path.as_str(), "mount point has this path")?;
         }
         Ok(())
     }

@@ -204,9 +204,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// What it is, as rules that are laid over it.
+    /// What it is, as rules that are laid over it. `*` means all but the root, and `/` that.
     pub fn rules(&self) -> Result<Vec<Rule>, RuleError> {
-        rules("*", Some(self.owner), Some(self.mode), None, &self.xattrs)
+        let rules = |pattern| rules(pattern, Some(self.owner), Some(self.mode), None, &self.xattrs);
+        Ok([rules("*")?, rules("/")?].concat())
     }
 }
 

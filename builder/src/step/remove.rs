@@ -12,9 +12,9 @@ use super::order::Order;
 use super::session::Session;
 use super::{Helper, StepError};
 
-/// What a step makes in its scratch folder.
-const MADE: [&str; 8] =
-    ["merged", "points", "hidden", "upper", "work", "devices", "bundle", "changes"];
+/// What a step makes in its scratch folder, and the cache folders of a build that keeps none.
+const MADE: [&str; 9] =
+    ["merged", "points", "hidden", "upper", "work", "devices", "bundle", "changes", "caches"];
 
 /// Removes everything that a step made in `scratch`, also one that was killed, whose files belong to
 /// IDs of a namespace. The folder itself stays.

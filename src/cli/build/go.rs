@@ -213,8 +213,21 @@ impl<'a> Build<'a> {
     }
 }
 
+/// The folder of a workspace in which the cache folders are that are not kept.
+pub(super) const CACHES: &str = "caches";
+
 /// A hidden folder for a context that lives as long as one command.
 pub(crate) struct Workspace(aci::stage::StagedFolder);
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        let is_root = rustix::process::geteuid().is_root();
+        if !is_root && self.path().join(CACHES).is_dir() {
+            // What cannot be removed now can be next time.
+            let _ = clear_step(self.path());
+        }
+    }
+}
 
 impl Workspace {
     pub(crate) fn new(beside: &Path) -> Result<Self, Failure> {
@@ -255,7 +268,9 @@ fn clear_killed(beside: &Path) -> std::io::Result<()> {
         if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
             continue;
         }
-        for slot in killed_steps_in(&entry.path()) {
+        let path = entry.path();
+        let caches = path.join(CACHES).is_dir().then(|| path.clone());
+        for slot in killed_steps_in(&path).into_iter().chain(caches) {
             // What cannot be removed now can be next time.
             let _ = clear_step(&slot);
         }

@@ -13,13 +13,13 @@ use discovery::runtime::program_in;
 
 use super::Build;
 use super::go::{failed, words};
-use crate::cli::Failure;
 use crate::cli::client;
 use crate::cli::fetching::open_pinned;
 use crate::cli::files::pair;
 use crate::cli::image::open_id;
 use crate::cli::image::render::unrendered;
 use crate::cli::running::{host, search_path, tools};
+use crate::cli::{Context, Failure};
 
 /// Where dependencies are rendered, in the folder of the build.
 const DEPENDENCIES: &str = ".acbuild/dependencies";
@@ -277,7 +277,7 @@ impl With {
             all.push(mount(source.clone(), target, *read_only));
         }
         for path in &self.caches {
-            all.push(cache(build, path)?);
+            all.push(cache(&kept_caches(build.context)?, path)?);
         }
         for (name, file) in &self.secrets {
             if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -288,10 +288,7 @@ impl With {
                 )
                 .into());
             }
-            if !file.is_file() {
-                return Err(anyhow!("the secret {name}: {} is no file", file.display()).into());
-            }
-            all.push(mount(file.clone(), &Path::new("/run/secrets").join(name), true));
+            all.push(secret(name, file, &Path::new("/run/secrets").join(name))?);
         }
         Ok(all)
     }
@@ -308,15 +305,27 @@ pub(super) fn environment(manifest: &ImageManifest) -> Vec<(OsString, OsString)>
     all
 }
 
-/// The mount of a folder that is kept from one build to the next.
-pub(super) fn cache(build: &Build<'_>, path: &Path) -> Result<StepMount, Failure> {
+/// Where the folders are that are kept from one build to the next.
+pub(super) fn kept_caches(context: &Context) -> Result<PathBuf, Failure> {
+    Ok(context.kept_builds()?.join("folders"))
+}
+
+/// The mount of the cache of a path, a folder in `caches`.
+pub(super) fn cache(caches: &Path, path: &Path) -> Result<StepMount, Failure> {
     let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
-    let kept = build.context.cache_dir().join("build");
-    let folder = kept.join("folders").join(name);
-    aci::stage::create_private_folder(&kept)
-        .and_then(|()| aci::stage::create_folders(&folder))
-        .map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
-    Ok(StepMount { source: folder.into(), target: path.into(), read_only: false })
+    let folder = caches.join(name);
+    let made = aci::stage::create_folders(&folder).and_then(|()| folder.canonicalize());
+    let source =
+        made.map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
+    Ok(StepMount { source: source.into(), target: path.into(), read_only: false })
+}
+
+/// The mount of the file of a secret.
+pub(super) fn secret(name: &str, file: &Path, target: &Path) -> Result<StepMount, Failure> {
+    if !file.is_file() {
+        return Err(anyhow!("the secret {name}: {} is no file", file.display()).into());
+    }
+    Ok(StepMount { source: file.into(), target: target.into(), read_only: true })
 }
 
 /// Renders what an image depends on, topmost first. What was rendered for an earlier command is
@@ -367,7 +376,10 @@ pub(super) fn render(
                 builder::context::record(&folder, images, &limits).map_err(failed)?;
             }
         }
-        trees.push(folder);
+        // Below itself, an image is not seen: where it is named twice, the upper one counts.
+        if !trees.contains(&folder) {
+            trees.push(folder);
+        }
     }
     Ok(trees)
 }

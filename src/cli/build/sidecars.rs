@@ -38,6 +38,9 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Sidecars {
+    /// All that there can be.
+    pub(super) const ALL: Self = Self { sbom: true, provenance: true };
+
     /// The files, by their names.
     pub(super) fn make(
         self,

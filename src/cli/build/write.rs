@@ -15,7 +15,7 @@ use super::go::failed;
 use super::image::plain;
 use super::outputs::Outputs;
 use super::sidecars::{Inputs, Sidecars};
-use crate::cli::files::{Whole, in_json, signature_beside};
+use crate::cli::files::{Whole, in_json, seconds, signature_beside};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::pack::Bar;
 use crate::cli::sign::signer;
@@ -53,7 +53,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// No time in the image is later than this, in seconds since 1970; the manifest has this one
-    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true,
+        value_parser = seconds)]
     source_date_epoch: Option<i64>,
     /// Also write the image ID into this file
     #[arg(long, value_name = "FILE")]

@@ -33,9 +33,19 @@ impl Place {
     /// What a person means: a file where there is one, or where the text is a path; else the
     /// key of the folder that is called so.
     pub(in crate::cli) fn find(context: &Context, text: &Path) -> Result<Self, Failure> {
+        Self::find_from(context, Path::new(""), text)
+    }
+
+    /// The same where paths are given from this folder on.
+    pub(in crate::cli) fn find_from(
+        context: &Context,
+        folder: &Path,
+        text: &Path,
+    ) -> Result<Self, Failure> {
         let is_path = text.as_os_str().as_encoded_bytes().contains(&b'/');
-        if is_path || text.symlink_metadata().is_ok() {
-            return Ok(Self::File(text.to_owned()));
+        let file = folder.join(text);
+        if is_path || file.symlink_metadata().is_ok() {
+            return Ok(Self::File(file));
         }
         let folder = context.key_folder();
         let name = KeyName::new(text.to_string_lossy());

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 pub(super) use tree::TreeArgs;
 
 use super::fetching;
-use super::files::{self, in_json, pair, read_small};
+use super::files::{self, in_json, pair, read_small, seconds};
 use super::key::read_passphrase;
 use super::{Context, Failure, Kind};
 
@@ -46,7 +46,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "gzip")]
     compression: Compression,
     /// No time in the image is later than this, in seconds since 1970; the manifest has this one
-    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true,
+        value_parser = seconds)]
     source_date_epoch: Option<i64>,
     /// Encrypt the image with a passphrase; without compression, its size tells less of what
     /// is in it. The bytes differ each time

@@ -8,22 +8,25 @@ mod resolve;
 mod steps;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aci::archive::{Compression, KeptBlocks};
 use aci::stage::{Existing, real_path};
 use anyhow::anyhow;
+use builder::context::ContextError;
 use builder::manifest::Edit;
 use builder::recipe::{Lock, Output as Wanted, Recipe};
 use serde_json::{Value, json};
 
 use super::Build;
 use super::go::{Workspace, failed};
+use super::image::plain;
 use super::outputs::Outputs;
 use super::sidecars::{Inputs, Sidecars};
 use super::write::{How, Output, Pending, Signing};
-use crate::cli::files::{pair, read_small};
-use crate::cli::key::PassphraseArgs;
+use crate::cli::files::{pair, read_small, seconds, signature_beside};
+use crate::cli::key::{PassphraseArgs, Place};
 use crate::cli::{Failure, Kind};
 use keep::Blocks;
 use resolve::{Base, Resolved};
@@ -90,7 +93,8 @@ pub(crate) struct HowArgs {
         value_parser = ["namespaces", "crun", "runc"])]
     engine: String,
     /// The time of what the recipe adds, in seconds since 1970, where it says none
-    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true)]
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS", hide_env_values = true,
+        value_parser = seconds)]
     source_date_epoch: Option<i64>,
 }
 
@@ -100,6 +104,8 @@ pub(crate) struct Plan<'a> {
     text: Vec<u8>,
     /// The folder its sources are in.
     folder: PathBuf,
+    /// The files that it writes where nobody says another folder, signatures among them.
+    written: Vec<PathBuf>,
     lock: Option<Lock>,
     how: &'a HowArgs,
 }
@@ -118,14 +124,18 @@ impl Args {
         let key = match (&self.sign, &plan.recipe.sign) {
             _ if self.no_sign => None,
             (Some(key), _) => Some(key.clone()),
-            (None, Some(sign)) => Some(PathBuf::from(sign.key.as_str())),
+            (None, Some(sign)) => {
+                let key = Path::new(sign.key.as_str());
+                let place = Place::find_from(build.context, &plan.folder, key);
+                Some(place.map_err(|failure| plain(failure, key))?.path())
+            }
             (None, None) => None,
         };
         let signing = Signing::new(build.context, key.as_deref(), &self.passphrase)?;
         let folder = self.output_dir.as_deref().unwrap_or(&plan.folder);
         self.check(&plan, folder, &signing)?;
         let work = plan.workspace(build)?;
-        let (built, lock) = plan.build(build, work.path(), folder, self.lock)?;
+        let (built, lock) = plan.build(build, work.path(), Some(folder), self.lock)?;
         let replace = Existing::Replace;
         let (mut outputs, mut images) = (Outputs::default(), Vec::new());
         let (mut ids, mut metadata) = (String::new(), Vec::new());
@@ -193,40 +203,48 @@ impl<'a> Plan<'a> {
         let text = read(file)?;
         let recipe = Recipe::parse(&text).map_err(|error| wrong(file, &error))?;
         let path = Lock::path(file);
-        let lock = match path.exists() && !relock {
-            false => None,
-            true => Some(Lock::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?),
+        // A link that leads nowhere is no reason to build without what is locked.
+        let lock = match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            _ if relock => None,
+            _ => Some(Lock::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?),
         };
         let folder = aci::stage::folder_of(file).canonicalize()?;
-        Ok(Self { recipe, text: text.into_bytes(), folder, lock, how })
+        let text = text.into_bytes();
+        let mut plan = Self { recipe, text, folder, written: Vec::new(), lock, how };
+        plan.written = plan.written(&path);
+        Ok(plan)
     }
 
     /// A folder to build in: where steps are kept, for files there can be named again here; or
-    /// beside the recipe.
+    /// beside the recipe, where there can be no such place.
     pub(crate) fn workspace(&self, build: &Build<'_>) -> Result<Workspace, Failure> {
-        let kept = build.context.cache_dir().join("build");
-        match aci::stage::create_private_folder(&kept) {
-            Ok(()) if !self.how.no_cache => Workspace::new(&kept),
-            _ => Workspace::new(&self.folder),
-        }
+        let kept = build.context.kept_builds().map_err(Failure::from);
+        kept.and_then(|kept| Workspace::new(&kept)).or_else(|_| Workspace::new(&self.folder))
     }
 
-    /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`.
-    /// Gives the lock where one was asked for.
+    /// Builds all images of the recipe in the folder `work`; they will be named in `outputs`, or by
+    /// their numbers in `work`. Gives the lock where one was asked for.
     pub(crate) fn build(
         &self,
         build: &Build<'_>,
         work: &Path,
-        outputs: &Path,
+        outputs: Option<&Path>,
         lock: bool,
     ) -> Result<(Vec<Built>, Option<Lock>), Failure> {
         let build = build.of_recipe(work);
         let resolved = self.resolve(&build)?;
         steps::Steps { plan: self, build: &build, resolved: &resolved }.run()?;
+        // Each output is made of the same, whatever those before it have in their manifests.
+        let manifest = build.open()?.manifest().map_err(failed)?;
         let mut built = Vec::new();
-        for output in &self.recipe.outputs {
-            self.edit(&build, output, &resolved)?;
-            built.push(self.write(&build, &self.target(output, outputs), &resolved)?);
+        for (at, output) in self.recipe.outputs.iter().enumerate() {
+            self.edit(&build, &manifest, output, &resolved)?;
+            let target = match outputs {
+                Some(folder) => self.target(output, folder),
+                None => work.join(format!("{at}.aci")),
+            };
+            built.push(self.write(&build, &target, &resolved)?);
         }
         self.test(&build)?;
         Ok((built, lock.then_some(resolved.lock)))
@@ -244,23 +262,51 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Makes the manifest of one output.
-    fn edit(&self, build: &Build<'_>, output: &Wanted, resolved: &Resolved) -> Result<(), Failure> {
-        let context = build.open()?;
-        let mut change = context.change().map_err(failed)?;
-        if !output.edits(aci::host_platform()).iter().any(is_platform) {
+    /// All files that the recipe writes beside it, with its lock file.
+    fn written(&self, lock: &Path) -> Vec<PathBuf> {
+        let mut all = vec![lock.to_owned()];
+        for output in &self.recipe.outputs {
+            let target = self.target(output, &self.folder);
+            let mut files = Sidecars::ALL.names(&target);
+            files.push(target);
+            all.extend(files.iter().map(|file| signature_beside(file)));
+            all.extend(files);
+        }
+        // Where there is no folder yet, there is no file that could be copied.
+        let real = |file: &PathBuf| {
+            let folder = aci::stage::folder_of(file).canonicalize().ok()?;
+            Some(folder.join(file.file_name()?))
+        };
+        all.iter().filter_map(real).collect()
+    }
+
+    /// Makes the manifest of one output, of the one that the steps have left.
+    fn edit(
+        &self,
+        build: &Build<'_>,
+        manifest: &[u8],
+        output: &Wanted,
+        resolved: &Resolved,
+    ) -> Result<(), Failure> {
+        let mut manifest = manifest.to_vec();
+        let mut make = |edit: &Edit| {
+            manifest = edit.apply(&manifest)?;
+            Ok::<_, ContextError>(())
+        };
+        let own = output.edits(aci::host_platform());
+        if !own.iter().any(is_platform) {
             for label in ["os", "arch"] {
-                let edit = Edit::RemoveLabel(label.to_owned());
-                match change.edit(&edit) {
+                match make(&Edit::RemoveLabel(label.to_owned())) {
                     Err(error) if error.is_absent() => {}
                     other => other.map_err(failed)?,
                 }
             }
         }
         let all = self.recipe.edits().into_iter().map(|edit| resolved.pinned(edit));
-        for edit in all.chain(output.edits(aci::host_platform())) {
-            change.edit(&edit).map_err(failed)?;
-        }
+        all.chain(own).try_for_each(|edit| make(&edit)).map_err(failed)?;
+        let context = build.open()?;
+        let mut change = context.change().map_err(failed)?;
+        change.edit(&Edit::Replace(manifest)).map_err(failed)?;
         build.finish(change, &[])
     }
 

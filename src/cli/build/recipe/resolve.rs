@@ -17,6 +17,7 @@ use super::super::Build;
 use super::super::go::failed;
 use super::Plan;
 use crate::cli::fetching::{open_pinned, pinned};
+use crate::cli::files::absent;
 use crate::cli::{Failure, Kind};
 
 /// What a recipe begins with.
@@ -61,16 +62,7 @@ impl Plan<'_> {
         let base = self.base(build, &mut lock)?;
         let mut dependencies = BTreeMap::new();
         for one in &self.recipe.dependencies {
-            let found = self.image(build, &one.image, one.id.as_ref(), &mut lock)?;
-            if let (Some(wanted), Some(size)) = (one.size, found.size)
-                && wanted != size
-            {
-                return Err(unlike(
-                    &one.image,
-                    &format!("{wanted} bytes"),
-                    &format!("{size} bytes"),
-                ));
-            }
+            let found = self.image(build, &one.image, (one.id.as_ref(), one.size), &mut lock)?;
             dependencies.insert(one.image.to_string(), found);
         }
         let steps = self.recipe.steps.iter().map(|step| self.sources(step));
@@ -86,22 +78,37 @@ impl Plan<'_> {
     /// The content of what a step copies.
     fn sources(&self, step: &recipe::Step) -> Result<Vec<(String, ImageId)>, Failure> {
         let recipe::Step::Copy(copy) = step else { return Ok(Vec::new()) };
-        let (owner, ignore) = (Owner::from(copy.owner), copy.ignored());
+        let owner = Owner::from(copy.owner);
         let targets = copy.sources.targets(&copy.to);
         targets
             .map(|(source, _)| {
                 let path = self.folder.join(source.as_path());
+                let ignore = self.ignored(&path, copy.ignored());
                 let id = content_id(&path, &owner, &ignore).map_err(failed)?;
                 Ok((source.to_string(), id))
             })
             .collect()
     }
 
+    /// What is left out of a folder: what `ignore` says, and the files that the recipe writes. With
+    /// those of the last build in it, the image would be another one each time.
+    pub(super) fn ignored(&self, folder: &Path, mut ignore: Ignore) -> Ignore {
+        // That it is not there is told where it is read.
+        let Ok(folder) = folder.canonicalize() else { return ignore };
+        for file in &self.written {
+            match file.strip_prefix(&folder) {
+                Ok(below) if folder.is_dir() => ignore.add_path(below),
+                _ => {}
+            }
+        }
+        ignore
+    }
+
     fn base(&self, build: &Build<'_>, lock: &mut Lock) -> Result<Base, Failure> {
         Ok(match &self.recipe.base {
             None => Base::Empty,
             Some(recipe::Base::Image { reference, id }) => {
-                let found = self.image(build, reference, id.as_ref(), lock)?;
+                let found = self.image(build, reference, (id.as_ref(), None), lock)?;
                 let id = found.image_id.ok_or_else(|| anyhow!("{reference} has no image ID"))?;
                 Base::Image(id)
             }
@@ -129,8 +136,15 @@ impl Plan<'_> {
             }
             Some(recipe::Base::Directory { path, owner }) => {
                 let folder = self.folder.join(path.as_path());
+                let cannot = || format!("cannot read {}", folder.display());
+                // A link to a folder is as good as the folder.
+                let folder = folder.canonicalize().with_context(cannot).map_err(absent)?;
+                if !folder.is_dir() {
+                    return Err(anyhow!("{path} is no folder to begin with").into());
+                }
                 let owner = Owner::from(*owner);
-                let id = content_id(&folder, &owner, &Ignore::default()).map_err(failed)?;
+                let ignore = self.ignored(&folder, Ignore::default());
+                let id = content_id(&folder, &owner, &ignore).map_err(failed)?;
                 Base::Folder(folder, owner, id)
             }
         })
@@ -141,7 +155,7 @@ impl Plan<'_> {
         &self,
         build: &Build<'_>,
         reference: &Reference,
-        id: Option<&ImageId>,
+        (id, size): (Option<&ImageId>, Option<u64>),
         found: &mut Lock,
     ) -> Result<Dependency, Failure> {
         let locked = match &self.lock {
@@ -155,6 +169,12 @@ impl Plan<'_> {
         let shown = is.as_ref().map(ToString::to_string).unwrap_or_default();
         if let Some(wanted) = wanted.filter(|wanted| is.as_ref() != Some(wanted)) {
             return Err(unlike(reference, &wanted.to_string(), &shown));
+        }
+        let sizes = [size, locked.map(|locked| locked.size)];
+        if let Some(found) = dependency.size
+            && let Some(wanted) = sizes.into_iter().flatten().find(|wanted| *wanted != found)
+        {
+            return Err(unlike(reference, &format!("{wanted} bytes"), &format!("{found} bytes")));
         }
         if let (Some(id), Some(size)) = (is, dependency.size) {
             found.set_image(reference.clone(), LockedImage { id, size });
@@ -218,7 +238,7 @@ fn unlike_digest(
 /// The digest of a file.
 pub(super) fn digest(path: &Path) -> Result<FileDigest, Failure> {
     let cannot = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(cannot).map_err(crate::cli::files::absent)?;
+    let mut file = File::open(path).with_context(cannot).map_err(absent)?;
     let digest = FileDigest::of_reader(&mut file).with_context(cannot)?;
     Ok(digest)
 }

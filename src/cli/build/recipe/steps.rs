@@ -13,7 +13,7 @@ use builder::step::{Network, StepMount};
 use builder::{Ignore, Overrides, Owner, Rule};
 
 use super::super::Build;
-use super::super::go::{Workspace, failed};
+use super::super::go::{CACHES, Workspace, failed};
 use super::super::run::{self, Execution};
 use super::keep::Key;
 use super::{Base, Plan, Resolved, base_shown};
@@ -112,7 +112,7 @@ impl Steps<'_> {
             }
             Base::Folder(path, owner, _) => {
                 let overrides = Overrides::default();
-                let ignore = Ignore::default();
+                let ignore = self.plan.ignored(path, Ignore::default());
                 build.begin(Begin::Folder(path, self.options(owner, &overrides, &ignore, &())))?
             }
         };
@@ -168,7 +168,7 @@ impl Steps<'_> {
                 let path = PathBuf::from(wanted.path.to_string());
                 self.change(|change| change.directory(&path, self.resolved.epoch).map_err(failed))?;
                 self.change(|change| {
-                    change.set_one(&path, &Overrides(wanted.rules()?)).map_err(failed)
+                    change.set_folder(&path, &Overrides(wanted.rules()?)).map_err(failed)
                 })
             }
             Step::File(wanted) => {
@@ -197,9 +197,9 @@ impl Steps<'_> {
     fn copy(&self, change: &mut Change<'_>, copy: &Copy) -> Result<(), Failure> {
         let overrides = Overrides(copy.rules()?);
         let owner = Owner::from(copy.owner);
-        let ignore = copy.ignored();
         for (source, target) in copy.sources.targets(&copy.to) {
             let path = self.plan.folder.join(source.as_path());
+            let ignore = self.plan.ignored(&path, copy.ignored());
             let bar = self.build.context.progress("copying", Some(0));
             let progress = Bar(&bar);
             let mut options = self.options(&owner, &overrides, &ignore, &progress);
@@ -233,9 +233,12 @@ impl Steps<'_> {
 
     fn command(&self, wanted: &recipe::Run) -> Result<(), Failure> {
         let mut mounts = Vec::new();
+        let caches = match self.plan.how.no_cache {
+            true => self.build.work.join(CACHES),
+            false => run::kept_caches(self.build.context)?,
+        };
         for path in &wanted.cache {
-            let target = PathBuf::from(path.to_string());
-            mounts.push(run::cache(self.build, &target)?);
+            mounts.push(run::cache(&caches, Path::new(&path.to_string()))?);
         }
         for secret in &wanted.secret {
             let id = secret.id.to_string();
@@ -243,12 +246,7 @@ impl Steps<'_> {
             let (_, file) = given.ok_or_else(|| {
                 anyhow!("the step asks for the secret {id}: give --secret {id}=FILE")
             })?;
-            let target = PathBuf::from(secret.target.to_string());
-            mounts.push(StepMount {
-                source: file.clone().into(),
-                target: target.into(),
-                read_only: true,
-            });
+            mounts.push(run::secret(&id, file, Path::new(&secret.target.to_string()))?);
         }
         let code = execute(
             self.plan,
@@ -304,11 +302,10 @@ fn execute(plan: &Plan<'_>, build: &Build<'_>, wanted: &Wanted<'_>) -> Result<u8
     let manifest = with_dependencies(plan, &context, wanted.resolved)?;
     let mut environment = run::environment(&manifest);
     let app = plan.recipe.app.iter().flat_map(|app| &app.environment);
-    for (name, value) in app.chain(wanted.environment) {
-        run::set(&mut environment, name.as_str(), value.as_str());
-    }
-    if let Some(epoch) = wanted.epoch {
-        run::set(&mut environment, "SOURCE_DATE_EPOCH", epoch.to_string());
+    let text = |(name, value): (&VariableName, &Argument)| (name.to_string(), value.to_string());
+    let epoch = wanted.epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string()));
+    for (name, value) in app.map(text).chain(epoch).chain(wanted.environment.iter().map(text)) {
+        run::set(&mut environment, &name, value);
     }
     let mut change = context.change().map_err(failed)?;
     let ran = Execution {
