@@ -1,9 +1,11 @@
 //! Whether an image is the one that was asked for.
 
+use aci::manifest::Dependency;
 use aci::{ImageId, ImageManifest, Labels, Reference, host_platform};
 
 use super::FetchError;
 use super::error::Pinned;
+use crate::store::StoredImage;
 
 /// What an image has to be, besides trusted.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,24 @@ pub(super) struct Wish {
     pub(super) image_id: Option<ImageId>,
     /// The bytes of its file, by the same word.
     pub(super) size: Option<u64>,
+}
+
+/// Whether an image of the store is the one that a dependency means, as it is asked of one that is
+/// fetched.
+pub fn check_dependency(dependency: &Dependency, image: &StoredImage) -> Result<(), FetchError> {
+    let record = image.record();
+    Wish::from(dependency).check(image.manifest(), &record.image_id, record.file_bytes)
+}
+
+impl From<&Dependency> for Wish {
+    fn from(dependency: &Dependency) -> Self {
+        let (name, labels) = (dependency.image_name.clone(), dependency.labels.clone());
+        Self {
+            reference: Some(Reference::new(name, labels)),
+            image_id: dependency.image_id.clone(),
+            size: dependency.size,
+        }
+    }
 }
 
 impl Wish {
