@@ -111,8 +111,13 @@ impl Change<'_> {
     }
 
     /// Gives a file another mode, of which there are twelve bits; with `recursive` all below a
-    /// folder. Links have none.
+    /// folder but links, which have none.
     pub fn chmod(&mut self, path: &Path, mode: u32, recursive: bool) -> Result<(), ContextError> {
+        let place = self.something(path)?;
+        if place.kind == Some(FileType::Symlink) {
+            let what = "is a link, and has no mode: name what it leads to";
+            return Err(ContextError::Occupied { path: place.shown(), what });
+        }
         self.each(path, reach(recursive), |kind, property| {
             if kind != FileType::Symlink {
                 property.mode = Some(mode & 0o7777);
@@ -133,6 +138,14 @@ impl Change<'_> {
             let what = "is a link, and has no attributes: name what it leads to";
             return Err(ContextError::Occupied { path: place.shown(), what });
         }
+        for name in all.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
+            let is_set = all.iter().any(|(other, value)| other == name && value.is_some());
+            if !is_set && !self.has_attribute(&place, name)? {
+                let name = name.escape_ascii();
+                let path = place.shown();
+                return Err(ContextError::Absent(format!("attribute {name} of {path}")));
+            }
+        }
         self.each(path, Reach::One, |_, property| {
             for (name, value) in all {
                 let name = Bytes::from(name.clone());
@@ -142,6 +155,17 @@ impl Change<'_> {
                 };
             }
         })
+    }
+
+    fn has_attribute(&self, place: &Place, name: &[u8]) -> Result<bool, ContextError> {
+        let listed = self.properties.of(&place.below);
+        if listed.is_some_and(|listed| listed.attributes.contains_key(&name.to_vec().into())) {
+            return Ok(true);
+        }
+        let path = self.rootfs().join(path_of(&place.below));
+        let on_disk = crate::attributes::read(&crate::attributes::From::Path(&path));
+        let on_disk = on_disk.map_err(ContextError::io("read", &path))?;
+        Ok(on_disk.iter().any(|(other, _)| other == name))
     }
 
     /// Gives a program capabilities, or takes them away.
@@ -345,10 +369,7 @@ impl Change<'_> {
         };
         let mut found = fields.filter(is_meant);
         let number = found.next().and_then(|fields| fields.get(field)?.parse().ok());
-        number.ok_or_else(|| ContextError::Path {
-            path: name.to_owned(),
-            why: "it is no number, and neither /etc/passwd nor /etc/group of the image has that name",
-        })
+        number.ok_or_else(|| ContextError::Owner(name.to_owned()))
     }
 }
 
