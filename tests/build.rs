@@ -15,6 +15,8 @@ mod kill;
 mod recipes;
 #[path = "build/reference/mod.rs"]
 mod reference;
+#[path = "build/refused.rs"]
+mod refused;
 #[path = "build/scripts.rs"]
 mod scripts;
 #[path = "build/users.rs"]
