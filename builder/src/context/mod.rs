@@ -25,6 +25,7 @@ mod freeze;
 mod intake;
 mod journal;
 mod lower;
+mod matching;
 mod paths;
 mod properties;
 mod run;
