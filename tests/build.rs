@@ -19,6 +19,8 @@ mod recipe_inputs;
 mod recipes;
 #[path = "build/reference/mod.rs"]
 mod reference;
+#[path = "build/refused.rs"]
+mod refused;
 #[path = "build/scripts.rs"]
 mod scripts;
 #[path = "build/users.rs"]

@@ -47,7 +47,7 @@ pub(crate) fn read(from: &From<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 /// File capabilities, POSIX access lists and the user's own attributes belong to a
 /// file. Labels of the host's security modules, and what overlayfs and rootless
 /// tools note for themselves, belong to the machine it lies on.
-fn belongs(name: &[u8]) -> bool {
+pub(crate) fn belongs(name: &[u8]) -> bool {
     name == CAPABILITY
         || name == b"system.posix_acl_access"
         || name == b"system.posix_acl_default"

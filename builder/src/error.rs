@@ -60,6 +60,15 @@ pub enum PackError {
         #[source]
         source: io::Error,
     },
+    /// Nothing can be written where the image is to be.
+    #[error("cannot write in {folder}: {source}")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Writing the image failed.
     #[error("cannot write the image: {0}")]
     Write(#[from] io::Error),

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::FileType;
 
+use crate::attributes::belongs;
 use crate::capability::{self, CapabilityError};
 use crate::ignore::{Pattern, PatternError};
 
@@ -53,6 +54,12 @@ pub enum RuleError {
          trusted. or system.posix_acl_, has no \"=\" and at most 255 bytes"
     )]
     AttributeName(String),
+    /// An attribute that packing from disk leaves out.
+    #[error(
+        "{0:?} is no attribute that a build keeps: user.*, security.capability, \
+         system.posix_acl_access and system.posix_acl_default are"
+    )]
+    NotKept(String),
     /// Not the value of an extended attribute.
     #[error("{0:?} is no value: 0x takes hexadecimal digits, 0s base64, and 64 KiB is the most")]
     AttributeValue(String),
@@ -92,15 +99,20 @@ impl Rule {
         let wanted = || form(text, "PATTERN:NAME=VALUE, as /bin/x:user.note=text");
         let (target, value) = text.split_once('=').ok_or_else(wanted)?;
         let (pattern, name) = target.rsplit_once(':').ok_or_else(wanted)?;
-        Self::with_attribute(pattern, name, value)
+        Self::any_attribute(pattern, name, value)
     }
 
-    /// The same in its three parts.
+    /// The same in its three parts, where a build has to keep it.
     pub(crate) fn with_attribute(
         pattern: &str,
         name: &str,
         value: &str,
     ) -> Result<Self, RuleError> {
+        check_kept(name)?;
+        Self::any_attribute(pattern, name, value)
+    }
+
+    fn any_attribute(pattern: &str, name: &str, value: &str) -> Result<Self, RuleError> {
         let text = format!("{pattern}:{name}={value}");
         let (name, value) = named_value(name, value)?;
         Self::new(text, pattern, Change::Attribute { name, value })
@@ -135,12 +147,19 @@ impl Rule {
     }
 }
 
-/// Name and value of an extended attribute, from `NAME=VALUE`. The value as in
+/// Name and value of an extended attribute that a build keeps, from `NAME=VALUE`. The value as in
 /// [`Rule::attribute`].
 pub fn extended_attribute(text: &str) -> Result<(Vec<u8>, Vec<u8>), RuleError> {
     let wanted = || form(text, "NAME=VALUE, as user.note=text");
     let (name, value) = text.split_once('=').ok_or_else(wanted)?;
+    check_kept(name)?;
     named_value(name, value)
+}
+
+/// In a build, root's files have their attributes on disk, and an ordinary user's in a list: what is
+/// not packed from disk would be in the image of the one and not of the other.
+fn check_kept(name: &str) -> Result<(), RuleError> {
+    if belongs(name.as_bytes()) { Ok(()) } else { Err(RuleError::NotKept(name.to_owned())) }
 }
 
 /// The bytes of an extended attribute that an image can have.
@@ -253,6 +272,14 @@ impl Override {
 pub struct Overrides(pub Vec<Rule>);
 
 impl Overrides {
+    /// Refuses attributes that a build does not keep.
+    pub fn check_kept(&self) -> Result<(), RuleError> {
+        self.0.iter().try_for_each(|rule| match &rule.change {
+            Change::Attribute { name, .. } => check_kept(&String::from_utf8_lossy(name)),
+            _ => Ok(()),
+        })
+    }
+
     /// What they say of one file; `used` is told which of them do.
     pub(crate) fn of(&self, below: &[u8], kind: FileType, mut used: impl FnMut(usize)) -> Override {
         let mut found = Override::default();
@@ -327,6 +354,12 @@ mod tests {
         assert!(empty_list.is_ok());
         for wrong in ["a:user.=x", "a:system.other=x", "a:note=x"] {
             assert!(matches!(Rule::attribute(wrong), Err(RuleError::AttributeName(_))), "{wrong}");
+        }
+        for wrong in ["trusted.a=1", "security.foo=1", "user.overlay.opaque=y", "note=x"] {
+            assert!(matches!(extended_attribute(wrong), Err(RuleError::NotKept(_))), "{wrong}");
+            let rule = Rule::attribute(&format!("/a:{wrong}"));
+            assert_eq!(rule.is_ok(), wrong != "note=x", "packing takes it: {wrong}");
+            assert!(rule.map_or(true, |rule| Overrides(vec![rule]).check_kept().is_err()));
         }
         for wrong in ["/a", "user.note=x"] {
             assert!(matches!(Rule::attribute(wrong), Err(RuleError::Form { .. })), "{wrong}");

@@ -246,10 +246,13 @@ pub(crate) fn pack_unnamed(
     // What a killed run has left behind. Somebody else's remains that this user may not touch are
     // no reason to fail.
     let _ = aci::stage::clean(folder);
-    let identity = fs::metadata(folder).map(|metadata| (metadata.dev(), metadata.ino()));
-    let output = (target, identity.map_err(PackError::Write)?);
-    let mut staged =
-        StagedFile::new_for(target, existing).map_err(|error| cannot(target, error))?;
+    let cannot_write = |source| PackError::Folder { folder: folder.to_owned(), source };
+    let metadata = fs::metadata(folder).map_err(cannot_write)?;
+    let output = (target, (metadata.dev(), metadata.ino()));
+    let mut staged = StagedFile::new_for(target, existing).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => PackError::Exists(target.to_owned()),
+        _ => cannot_write(error),
+    })?;
     let packed = write(&mut staged, Packer { options, output })?;
     Ok((Unnamed { target: target.to_owned(), existing, staged }, packed))
 }

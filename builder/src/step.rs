@@ -57,7 +57,9 @@ use discovery::runtime::Tools;
 pub use changes::{Change, Changes, Kind, Present};
 pub use child::child;
 pub use error::{Fault, StepError};
+pub(crate) use furnish::mounted_below;
 pub use order::{Bytes, Owned, StepMount};
+pub use points::can_be_mount_point;
 pub use remove::remove_scratch;
 
 use order::{Order, Run};

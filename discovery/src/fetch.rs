@@ -48,6 +48,7 @@ mod source;
 
 pub use error::{FetchError, Pinned, Suggestion};
 use identity::Wish;
+pub use identity::check_dependency;
 pub use options::{FetchOptions, Pull, PullError};
 pub(crate) use pipe::Watched;
 pub use source::{SignatureSource, Source, SourceError, signature_path, signature_url};

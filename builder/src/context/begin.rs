@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use aci::archive::{ArchiveError, Content, Entry, read_entries, read_rootfs_tar};
+use aci::archive::{ArchiveError, Content, Entry, EntryKind, read_entries, read_rootfs_tar};
 use aci::stage::{self, Existing, StagedFolder};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Labels, Limits};
 use rustix::fs::{Timespec, Timestamps};
@@ -130,16 +130,16 @@ impl New<'_> {
         let fault = |source| ContextError::Archive { path: path.to_owned(), source };
         let open = |error| ContextError::Source { path: path.to_owned(), source: error };
         let mut file = fs::File::open(path).map_err(open)?;
-        match self.image(&file, current) {
-            // No image: the layout of one is not there.
-            Err(ArchiveError::TopLevel { .. } | ArchiveError::Absent(_)) => {}
+        let not_the_layout = match self.image(&file, current) {
+            Err(error @ (ArchiveError::TopLevel { .. } | ArchiveError::Absent(_))) => error,
             other => return other.map_err(fault),
-        }
+        };
         file.rewind().map_err(open)?;
         stage::remove_folder(current).map_err(ContextError::io("clear", current))?;
         fs::create_dir(current).map_err(ContextError::io("make", current))?;
         match self.rootfs(&file, current)? {
             Ok(began) => Ok(began),
+            Err(Refused::Image) => Err(fault(not_the_layout)),
             Err(Refused::OtherFormat) => Err(ContextError::OtherFormat(path.to_owned())),
             Err(Refused::Archive(error)) => Err(fault(error)),
         }
@@ -167,9 +167,17 @@ impl New<'_> {
     ) -> Result<Result<Began, Refused>, ContextError> {
         let (unpack, mut properties) = (ownership(), Properties::default());
         let mut intake = Intake::new(current, ALL, &unpack, &mut properties)?;
+        let (mut has_manifest, mut has_rootfs) = (false, false);
         let read = read_rootfs_tar(reader, self.options.limits, |entry, content| {
-            if matches!(entry.path.0.as_slice(), b"rootfs/oci-layout" | b"rootfs/manifest.json") {
-                return Err(Refused::OtherFormat);
+            match entry.path.0.as_slice() {
+                b"rootfs/oci-layout" | b"rootfs/manifest.json" => return Err(Refused::OtherFormat),
+                b"rootfs/manifest" => has_manifest = matches!(entry.kind, EntryKind::File { .. }),
+                b"rootfs/rootfs" => has_rootfs = true,
+                path => has_rootfs |= path.starts_with(b"rootfs/rootfs/"),
+            }
+            // Both make an image of it, whatever else there is.
+            if has_manifest && has_rootfs {
+                return Err(Refused::Image);
             }
             place(&mut intake, entry, content).map_err(Refused::Archive)
         });
@@ -220,6 +228,8 @@ const ALL: Moved<'static> = Moved { from: b"rootfs", to: b"" };
 
 /// Why a plain tar is not taken.
 enum Refused {
+    /// It is an image, with a fault.
+    Image,
     OtherFormat,
     Archive(ArchiveError),
 }

@@ -237,11 +237,13 @@ impl Change<'_> {
     /// Makes the change.
     pub fn commit(mut self) -> Result<(), ContextError> {
         self.name_in_whitelist()?;
+        super::check_bytes("the manifest would have", &self.manifest)?;
         let manifest = self.manifest != self.old_manifest;
         let properties = self.properties != self.old_properties;
         if self.operations.is_empty() && !properties {
             return if manifest { self.context.put_manifest(&self.manifest) } else { Ok(()) };
         }
+        self.refuse_mounted()?;
         self.stage()?;
         for (folder, mtime) in std::mem::take(&mut self.touched) {
             self.set(&folder, Set { mtime: Some(mtime), ..Set::default() });
@@ -252,6 +254,32 @@ impl Change<'_> {
             .map_err(ContextError::io("stage the change in", self.folder()))?;
         journal.apply(&self.context.folder).map_err(ContextError::io("change", self.folder()))?;
         journal::clear(&self.folder()).map_err(ContextError::io("clear", self.folder()))
+    }
+
+    /// What is moved away, or replaced, must not hold a file system of the host: the kernel would
+    /// stop half way, or what lies on it would be removed.
+    fn refuse_mounted(&self) -> Result<(), ContextError> {
+        let moved: HashSet<&[u8]> = self
+            .operations
+            .iter()
+            .filter_map(|operation| match operation {
+                Operation::Discard { path, .. } | Operation::Place { path, .. } => {
+                    Some(path.as_slice())
+                }
+                Operation::MakeFolder { .. } | Operation::Set { .. } => None,
+            })
+            .collect();
+        super::refuse_mounted(&self.rootfs(), |mut below| {
+            loop {
+                if moved.contains(below) {
+                    return true;
+                }
+                if below.is_empty() {
+                    return false;
+                }
+                below = split(below).0;
+            }
+        })
     }
 
     fn folder(&self) -> PathBuf {

@@ -37,6 +37,12 @@ pub enum ContextError {
         /// Whose it is.
         uid: u32,
     },
+    /// A file system of the host lies in it, which no change and no end of the build may touch.
+    #[error("something is mounted on {0}, in the build: unmount it first")]
+    Mounted(PathBuf),
+    /// A part of it is gone, or is something else.
+    #[error("the build is not whole: {0} is no folder: remove it with `end`, and begin again")]
+    NotWhole(PathBuf),
     /// A path in the image that leads out of it, or is none.
     #[error("{path:?} is no path in an image: {why}")]
     Path {
@@ -51,6 +57,11 @@ pub enum ContextError {
     /// There is nothing at a path of the image that is to be changed.
     #[error("there is no {0} in the image to change")]
     Missing(String),
+    /// Whom a file is to belong to is nobody that the image knows.
+    #[error(
+        "{0:?} is no owner: it is no number, and neither /etc/passwd nor /etc/group of the image has that name"
+    )]
+    Owner(String),
     /// There is something else at a path of the image.
     #[error("{path} in the image {what}")]
     Occupied {
@@ -99,6 +110,26 @@ pub enum ContextError {
     /// The manifest would not be acceptable.
     #[error(transparent)]
     Manifest(#[from] Unacceptable),
+    /// The manifest has more bytes than an image's can have.
+    #[error("{what} {bytes} bytes, and {most} are the most that an image's can have")]
+    ManifestBytes {
+        /// Which manifest, and whether it has them or would.
+        what: &'static str,
+        /// How many, at least.
+        bytes: u64,
+        /// How many there can be.
+        most: u64,
+    },
+    /// It would have, with the path whitelist that leaves out what was removed of dependencies.
+    #[error(
+        "the manifest would have {bytes} bytes with its path whitelist, and {most} are the most that an image's can have: make the files of its dependencies its own, with `squash` or by beginning with that image, and it needs no whitelist"
+    )]
+    WhitelistBytes {
+        /// How many it would have.
+        bytes: u64,
+        /// How many there can be.
+        most: u64,
+    },
     /// A command cannot be run.
     #[error(transparent)]
     Step(#[from] StepError),

@@ -10,6 +10,7 @@ use aci::archive::{
 use super::error::ContextError;
 use super::paths::join;
 use super::properties::{Properties, for_user};
+use crate::attributes::belongs;
 
 /// Fills a folder with entries of a rootfs.
 pub(super) struct Intake<'a> {
@@ -77,7 +78,9 @@ impl<'a> Intake<'a> {
     }
 
     /// An entry as it stands on disk; what the disk cannot say goes into the list.
-    fn on_disk(&mut self, entry: Entry) -> Entry {
+    fn on_disk(&mut self, mut entry: Entry) -> Entry {
+        // Root's files have theirs on disk, from where no others are packed.
+        entry.xattrs.retain(|(name, _)| belongs(name));
         if self.is_root {
             return entry;
         }

@@ -25,6 +25,7 @@ mod freeze;
 mod intake;
 mod journal;
 mod lower;
+mod matching;
 mod paths;
 mod properties;
 mod run;
@@ -35,6 +36,7 @@ mod write;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +57,7 @@ pub use run::{Ran, RunStep};
 pub use set::{Attribute, Whose};
 pub use write::WriteOptions;
 
-use crate::step::StepError;
+use crate::step::{StepError, mounted_below};
 use journal::Journal;
 
 /// The folder of a context, in the folder of the work.
@@ -91,20 +93,30 @@ impl Context {
     /// Opens the context in a folder, waits until nobody else works on it, and finishes the change
     /// of a command that was killed.
     pub fn open(work: &Path, attend: &Attend<'_>) -> Result<Self, ContextError> {
-        let folder = work.join(FOLDER);
-        let Some(lock) =
-            lock(&folder, attend.waiting).map_err(ContextError::io("lock", &folder))?
-        else {
-            return Err(ContextError::None(work.to_owned()));
-        };
-        let context = Self { folder, lock };
+        let context = Self::locked(work, attend)?;
         context.check_mode()?;
         context.check_owner()?;
+        context.check_whole()?;
         context.clear_steps(attend)?;
         context
             .recover()
             .map_err(ContextError::io("finish the last change of", &context.folder))?;
         Ok(context)
+    }
+
+    /// The same of a context that is only to be ended: it may be another program's, or not be whole.
+    pub fn open_to_end(work: &Path, attend: &Attend<'_>) -> Result<Self, ContextError> {
+        let context = Self::locked(work, attend)?;
+        context.clear_steps(attend)?;
+        Ok(context)
+    }
+
+    fn locked(work: &Path, attend: &Attend<'_>) -> Result<Self, ContextError> {
+        let folder = work.join(FOLDER);
+        match lock(&folder, attend.waiting).map_err(ContextError::io("lock", &folder))? {
+            Some(lock) => Ok(Self { folder, lock }),
+            None => Err(ContextError::None(work.to_owned())),
+        }
     }
 
     fn check_mode(&self) -> Result<(), ContextError> {
@@ -124,6 +136,21 @@ impl Context {
             true => Err(ContextError::OfUser { folder: self.folder.clone(), uid: owner.uid() }),
             false => Ok(()),
         }
+    }
+
+    /// A link in the place of a folder would lead out of the context.
+    fn check_whole(&self) -> Result<(), ContextError> {
+        for name in [CURRENT, ROOTFS] {
+            let path = self.folder.join(name);
+            match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(ContextError::io("look at", path)(error));
+                }
+                _ => return Err(ContextError::NotWhole(path)),
+            }
+        }
+        Ok(())
     }
 
     /// Files of a killed step belong to IDs of a user namespace, which alone can remove them.
@@ -159,10 +186,12 @@ impl Context {
             let file = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
             let mut text = Vec::new();
             let most = Limits::default().manifest_bytes;
-            io::Read::read_to_end(&mut io::Read::take(file, most), &mut text)?;
+            io::Read::read_to_end(&mut io::Read::take(file, most + 1), &mut text)?;
             Ok(text)
         };
-        read().map_err(ContextError::io("read", &path))
+        let text = read().map_err(ContextError::io("read", &path))?;
+        check_bytes("the manifest of the build has at least", &text)?;
+        Ok(text)
     }
 
     /// What the context began with; `None` where another program made it.
@@ -194,10 +223,34 @@ impl Context {
 
     /// Removes the context.
     pub fn end(self) -> Result<(), ContextError> {
+        refuse_mounted(&self.folder, |_| true)?;
         // Its name goes first, with the lock held: whoever waits then finds no context.
         let removed = stage::remove_folder(&self.folder);
         drop(self.lock);
         removed.map_err(ContextError::io("remove", &self.folder))
+    }
+}
+
+/// Refuses what would reach into a file system of the host that is mounted in a folder: `is_touched`
+/// says it of the mount point's path below the folder.
+fn refuse_mounted(folder: &Path, is_touched: impl Fn(&[u8]) -> bool) -> Result<(), ContextError> {
+    let folder = fs::canonicalize(folder).map_err(ContextError::io("look at", folder))?;
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let is_touched = |path: &PathBuf| {
+        path.strip_prefix(&folder).is_ok_and(|below| is_touched(below.as_os_str().as_bytes()))
+    };
+    match mounted_below(&table, &folder).into_iter().find(is_touched) {
+        Some(path) => Err(ContextError::Mounted(path)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a manifest that no reader of images takes.
+fn check_bytes(what: &'static str, manifest: &[u8]) -> Result<(), ContextError> {
+    let (bytes, most) = (manifest.len() as u64, Limits::default().manifest_bytes);
+    match bytes > most {
+        true => Err(ContextError::ManifestBytes { what, bytes, most }),
+        false => Ok(()),
     }
 }
 

@@ -11,7 +11,6 @@ use super::journal::Set;
 use super::lower::Lower;
 use super::paths::{Descend, Place, path_of, walk};
 use super::properties::{Property, capability_name};
-use crate::overrides::Overrides;
 use crate::step::Bytes;
 
 /// Whose a file is to be: numbers, or names that the image knows.
@@ -111,8 +110,13 @@ impl Change<'_> {
     }
 
     /// Gives a file another mode, of which there are twelve bits; with `recursive` all below a
-    /// folder. Links have none.
+    /// folder but links, which have none.
     pub fn chmod(&mut self, path: &Path, mode: u32, recursive: bool) -> Result<(), ContextError> {
+        let place = self.something(path)?;
+        if place.kind == Some(FileType::Symlink) {
+            let what = "is a link, and has no mode: name what it leads to";
+            return Err(ContextError::Occupied { path: place.shown(), what });
+        }
         self.each(path, reach(recursive), |kind, property| {
             if kind != FileType::Symlink {
                 property.mode = Some(mode & 0o7777);
@@ -133,6 +137,14 @@ impl Change<'_> {
             let what = "is a link, and has no attributes: name what it leads to";
             return Err(ContextError::Occupied { path: place.shown(), what });
         }
+        for name in all.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
+            let is_set = all.iter().any(|(other, value)| other == name && value.is_some());
+            if !is_set && !self.has_attribute(&place, name)? {
+                let name = name.escape_ascii();
+                let path = place.shown();
+                return Err(ContextError::Absent(format!("attribute {name} of {path}")));
+            }
+        }
         self.each(path, Reach::One, |_, property| {
             for (name, value) in all {
                 let name = Bytes::from(name.clone());
@@ -142,6 +154,17 @@ impl Change<'_> {
                 };
             }
         })
+    }
+
+    fn has_attribute(&self, place: &Place, name: &[u8]) -> Result<bool, ContextError> {
+        let listed = self.properties.of(&place.below);
+        if listed.is_some_and(|listed| listed.attributes.contains_key(&name.to_vec().into())) {
+            return Ok(true);
+        }
+        let path = self.rootfs().join(path_of(&place.below));
+        let on_disk = crate::attributes::read(&crate::attributes::From::Path(&path));
+        let on_disk = on_disk.map_err(ContextError::io("read", &path))?;
+        Ok(on_disk.iter().any(|(other, _)| other == name))
     }
 
     /// Gives a program capabilities, or takes them away.
@@ -156,7 +179,7 @@ impl Change<'_> {
     }
 
     /// What there is at a path; an error where there is nothing.
-    fn something(&self, path: &Path) -> Result<Place, ContextError> {
+    pub(super) fn something(&self, path: &Path) -> Result<Place, ContextError> {
         let place = Place::of(&self.root, path)?;
         if place.kind.is_none() { Err(ContextError::Missing(place.shown())) } else { Ok(place) }
     }
@@ -180,7 +203,7 @@ impl Change<'_> {
     }
 
     /// Changes what these files are.
-    fn all(
+    pub(super) fn all(
         &mut self,
         all: &[Vec<u8>],
         change: impl Fn(&[u8], FileType, &mut Property),
@@ -345,74 +368,7 @@ impl Change<'_> {
         };
         let mut found = fields.filter(is_meant);
         let number = found.next().and_then(|fields| fields.get(field)?.parse().ok());
-        number.ok_or_else(|| ContextError::Path {
-            path: name.to_owned(),
-            why: "it is no number, and neither /etc/passwd nor /etc/group of the image has that name",
-        })
-    }
-}
-
-impl Change<'_> {
-    /// Removes all that `is_meant` says of paths below the root and whether they are folders, also
-    /// what the images it depends on have there, of which these are the rendered root file systems.
-    /// A folder is removed with all that is in it.
-    pub fn remove_matching(
-        &mut self,
-        is_meant: &dyn Fn(&[u8], bool) -> bool,
-        dependencies: &[PathBuf],
-    ) -> Result<(), ContextError> {
-        for below in self.matching(is_meant, Descend::Past)? {
-            self.discard(&below);
-        }
-        let properties = &mut self.properties;
-        Lower::open(dependencies)?.each(|below, is_folder| {
-            if is_meant(below, is_folder) {
-                properties.hide(below);
-            }
-        })
-    }
-
-    /// Lays rules over all that is meant; gives how many that is.
-    pub fn set_matching(
-        &mut self,
-        is_meant: &dyn Fn(&[u8], bool) -> bool,
-        rules: &Overrides,
-    ) -> Result<u64, ContextError> {
-        let found = self.matching(is_meant, Descend::Into)?;
-        self.all(&found, |below, kind, property| lay(rules, below, kind, property))?;
-        Ok(found.len() as u64)
-    }
-
-    /// Lays rules over one folder. A link to it is followed inside the root.
-    pub fn set_folder(&mut self, path: &Path, rules: &Overrides) -> Result<(), ContextError> {
-        let below = Place::of_folder(&self.root, path)?.below;
-        self.all(&[below], |below, kind, property| lay(rules, below, kind, property))
-    }
-
-    fn matching(
-        &self,
-        is_meant: &dyn Fn(&[u8], bool) -> bool,
-        descend: Descend,
-    ) -> Result<Vec<Vec<u8>>, ContextError> {
-        let mut found = Vec::new();
-        walk(&self.rootfs(), b"", |below, metadata| {
-            if !is_meant(below, metadata.is_dir()) {
-                return Ok(Descend::Into);
-            }
-            found.push(below.to_vec());
-            Ok(descend)
-        })?;
-        Ok(found)
-    }
-}
-
-/// Makes a file what the rules say of it.
-fn lay(rules: &Overrides, below: &[u8], kind: FileType, property: &mut Property) {
-    let said = rules.of(below, kind, |_| ());
-    (property.uid, property.gid) = said.owner.unwrap_or((property.uid, property.gid));
-    property.mode = said.mode.or(property.mode);
-    for (name, value) in said.attributes {
-        property.attributes.insert(name.into(), value.into());
+        number.ok_or_else(|| ContextError::Owner(name.to_owned()))
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use aci::ImageManifest;
 use aci::plan::Whitelist;
+use aci::{ImageManifest, Limits};
 use serde_json::json;
 
 use super::change::Change;
@@ -28,7 +28,12 @@ fn parsed(manifest: &[u8]) -> Result<ImageManifest, ContextError> {
 pub(super) fn with(manifest: &[u8], paths: &[String]) -> Result<Vec<u8>, ContextError> {
     let mut editor = Editor::new(manifest)?;
     editor.set(&manifest::path(&["pathWhitelist"]), &json!(paths))?;
-    Ok(editor.finish())
+    let listed = editor.finish();
+    let (bytes, most) = (listed.len() as u64, Limits::default().manifest_bytes);
+    match bytes > most {
+        true => Err(ContextError::WhitelistBytes { bytes, most }),
+        false => Ok(listed),
+    }
 }
 
 /// A path below the root as an entry of a whitelist.

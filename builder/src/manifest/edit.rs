@@ -92,7 +92,8 @@ impl Edit {
     /// The manifest after this edit.
     pub fn apply(&self, manifest: &[u8]) -> Result<Vec<u8>, EditFault> {
         if let Self::Replace(bytes) = self {
-            Document::parse(bytes).map_err(EditFault::Manifest)?;
+            Document::parse(bytes)
+                .map_err(|error| EditFault::Value(format!("the new manifest is {error}")))?;
             return Ok(bytes.clone());
         }
         let mut editor = Editor::new(manifest)?;

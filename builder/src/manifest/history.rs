@@ -5,6 +5,8 @@
 //! environment variables, what looks like a secret on a command line, and the folders of the
 //! machine in which a file was found.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::editor::{EditFault, Editor};
@@ -14,6 +16,9 @@ use super::path;
 const PREFIX: &str = "appc.io/acbuild/command-";
 /// What later versions of acbuild wrote; it counts for the numbers.
 const OTHER: &str = "coreos.com/acbuild/command-";
+
+/// Notes are counted on from the highest number below this: anybody may have written one.
+const COUNTED: u64 = 1 << 32;
 
 /// One word of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +42,10 @@ pub fn record(manifest: &[u8], command: &[Recorded]) -> Result<Vec<u8>, EditFaul
         let name = item["name"].as_str()?;
         name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(OTHER))?.parse().ok()
     };
-    let last = editor.items(&annotations).into_iter().filter_map(number).max();
-    let name = format!("{PREFIX}{}", last.map_or(1, |last| last.saturating_add(1)));
+    let taken: BTreeSet<u64> = editor.items(&annotations).into_iter().filter_map(number).collect();
+    let last = taken.range(..COUNTED).next_back().copied().unwrap_or_default();
+    let next = (last + 1..).find(|next| !taken.contains(next)).unwrap_or_default();
+    let name = format!("{PREFIX}{next}");
     editor.put_value(&annotations, &name, &json!(text(command)).to_string())?;
     Ok(editor.finish())
 }
@@ -161,5 +168,21 @@ mod tests {
         let new: Value = serde_json::from_slice(&new).unwrap();
         assert_eq!(new["annotations"][1]["name"], "appc.io/acbuild/command-8");
         assert_eq!(new["annotations"][1]["value"], "acbuild end");
+    }
+
+    #[test]
+    fn note_takes_the_place_of_no_other() {
+        for (there, wanted) in [
+            ([u64::MAX, 3], "appc.io/acbuild/command-4"),
+            ([COUNTED - 1, COUNTED], "appc.io/acbuild/command-4294967297"),
+        ] {
+            let notes = there.map(|n| json!({"name": format!("{PREFIX}{n}"), "value": "kept"}));
+            let manifest = json!({ "annotations": notes }).to_string();
+            let new = record(manifest.as_bytes(), &words(&["end"])).unwrap();
+            let new: Value = serde_json::from_slice(&new).unwrap();
+            assert_eq!(new["annotations"][2]["name"], wanted);
+            assert_eq!(new["annotations"][0]["value"], "kept");
+            assert_eq!(new["annotations"][1]["value"], "kept");
+        }
     }
 }

@@ -27,7 +27,7 @@ impl From<Vec<(Bytes, String)>> for Prepared {
 pub(super) fn collect(run: &Run, prepared: &Prepared) -> Result<(), Fault> {
     let file = run.scratch("changes");
     let upper = run.scratch("upper");
-    let failed = |error: io::Error| Fault::changes(Path::new(""), error);
+    let failed = |error: io::Error| Fault::changes(&file, error);
     let list = OpenOptions::new().write(true).create_new(true).open(&file).map_err(failed)?;
     // Names below it are as long as the command could make them; this prefix is not added.
     rustix::process::chdir(&upper).map_err(|errno| failed(errno.into()))?;
@@ -55,7 +55,7 @@ struct Collector<'a> {
 impl Collector<'_> {
     /// Lists what is at `path`, relative to the upper folder, and what is below it.
     fn visit(&mut self, path: &Path) -> Result<(), Fault> {
-        let failed = |error| Fault::changes(path, error);
+        let failed = |error| Fault::changes(&Path::new("/").join(path), error);
         // The root folder is the working directory.
         let place = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let found = fs::symlink_metadata(place).map_err(failed)?;

@@ -143,8 +143,8 @@ pub enum Fault {
         /// Its own words.
         why: String,
     },
-    /// What the command changed could not be read.
-    #[error("cannot read what became of {path}: {why}")]
+    /// What the command changed could not be read, or not be written down.
+    #[error("cannot take down what the command changed, at {path}: {why}")]
     Changes {
         /// Which file.
         path: String,
@@ -275,7 +275,14 @@ impl Refuse for Fault {
                 "the engine was asked for",
                 "mend what it says, or use the built-in engine",
             ),
-            Self::Changes { .. } | Self::Setup { .. } => (
+            Self::Changes { .. } => (
+                "step-changes",
+                "to read what the command changed, and to list it beside the build",
+                "what a command changes is listed when it has ended",
+                "mend what the system says; where there is no space left, make room where the build \
+                 is",
+            ),
+            Self::Setup { .. } => (
                 "step-setup",
                 "a kernel that does what a container needs",
                 "a command of a build runs in namespaces of its own (namespaces(7))",

@@ -213,7 +213,7 @@ fn restrict(path: &Path, more: MountFlags) -> io::Result<()> {
 }
 
 /// Mount points at `target` and below it, of a `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
-fn mounted_below(mountinfo: &[u8], target: &Path) -> Vec<PathBuf> {
+pub(crate) fn mounted_below(mountinfo: &[u8], target: &Path) -> Vec<PathBuf> {
     let point = |line: &[u8]| line.split(|byte| *byte == b' ').nth(4).map(plain);
     let lines = mountinfo.split(|byte| *byte == b'\n');
     lines.filter_map(point).filter(|point| point.starts_with(target)).collect()

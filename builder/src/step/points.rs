@@ -19,6 +19,15 @@ pub(super) const OWN: [&str; 3] = ["proc", "sys", "dev"];
 /// How many links of an image are followed on one way (path_resolution(7)).
 const LINKS: usize = 40;
 
+/// Whether something can be mounted at a path of any image: it begins at the root, climbs nowhere, and
+/// is not the command's own.
+pub fn can_be_mount_point(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.next() == Some(Component::RootDir)
+        && parts.clone().all(|part| matches!(part, Component::Normal(_)))
+        && parts.next().is_some_and(|first| OWN.iter().all(|own| first.as_os_str() != *own))
+}
+
 /// Whether a mount point is a folder or a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {

@@ -67,12 +67,7 @@ impl Fetch<'_> {
 
     async fn dependency(&self, dependency: &Dependency) -> Result<Arrival, FetchError> {
         let reference = Reference::new(dependency.image_name.clone(), dependency.labels.clone());
-        let wish = Wish {
-            reference: Some(reference.clone()),
-            image_id: dependency.image_id.clone(),
-            size: dependency.size,
-        };
-        self.in_time(self.by_name(&reference, wish, None)).await
+        self.in_time(self.by_name(&reference, Wish::from(dependency), None)).await
     }
 
     /// Lets an image into the store, where it is not there.

@@ -1,9 +1,11 @@
 //! Whether an image is the one that was asked for.
 
+use aci::manifest::Dependency;
 use aci::{ImageId, ImageManifest, Labels, Reference, host_platform};
 
 use super::FetchError;
 use super::error::Pinned;
+use crate::store::StoredImage;
 
 /// What an image has to be, besides trusted.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +18,26 @@ pub(super) struct Wish {
     pub(super) size: Option<u64>,
 }
 
+/// Whether an image of the store is the one that a dependency means, as it is asked of one that is
+/// fetched. Which platform it is for is not: an image may be built for another one than this machine's.
+pub fn check_dependency(dependency: &Dependency, image: &StoredImage) -> Result<(), FetchError> {
+    let record = image.record();
+    let wish = Wish::from(dependency);
+    wish.check_labels(image.manifest())?;
+    wish.check_pins(image.manifest(), &record.image_id, record.file_bytes)
+}
+
+impl From<&Dependency> for Wish {
+    fn from(dependency: &Dependency) -> Self {
+        let (name, labels) = (dependency.image_name.clone(), dependency.labels.clone());
+        Self {
+            reference: Some(Reference::new(name, labels)),
+            image_id: dependency.image_id.clone(),
+            size: dependency.size,
+        }
+    }
+}
+
 impl Wish {
     /// The image must be the one that was asked for (spec: discovery.md, "Validation"):
     /// a server could answer with another image of the same author.
@@ -25,9 +47,23 @@ impl Wish {
         image_id: &ImageId,
         file_bytes: u64,
     ) -> Result<(), FetchError> {
+        self.check_labels(manifest)?;
         if let Some(asked) = &self.reference {
-            check_identity(asked, manifest)?;
+            check_platform(asked, manifest)?;
         }
+        self.check_pins(manifest, image_id, file_bytes)
+    }
+
+    fn check_labels(&self, manifest: &ImageManifest) -> Result<(), FetchError> {
+        self.reference.as_ref().map_or(Ok(()), |asked| check_identity(asked, manifest))
+    }
+
+    fn check_pins(
+        &self,
+        manifest: &ImageManifest,
+        image_id: &ImageId,
+        file_bytes: u64,
+    ) -> Result<(), FetchError> {
         let pinned = |pin| FetchError::Pinned { name: manifest.name.clone(), pin };
         if let Some(wanted) = self.image_id.as_ref().filter(|wanted| *wanted != image_id) {
             let (wanted, found) = (wanted.clone(), image_id.clone());
@@ -47,19 +83,26 @@ fn check_identity(asked: &Reference, manifest: &ImageManifest) -> Result<(), Fet
         let (wanted, found) = (asked.name().clone(), manifest.name.clone());
         return Err(FetchError::NameMismatch { wanted, found });
     }
-    let mismatch = |label: &str, wanted: &str, found: Option<&str>| FetchError::LabelMismatch {
+    match asked.labels().first_mismatch(&manifest.labels) {
+        Some((label, found)) => Err(mismatch(asked, label.name.as_str(), &label.value, found)),
+        None => Ok(()),
+    }
+}
+
+fn check_platform(asked: &Reference, manifest: &ImageManifest) -> Result<(), FetchError> {
+    let (os, arch) = host_platform();
+    match platform_mismatch(asked.labels(), &manifest.labels, [("os", os), ("arch", arch)]) {
+        Some((label, wanted, found)) => Err(mismatch(asked, label, wanted, Some(found))),
+        None => Ok(()),
+    }
+}
+
+fn mismatch(asked: &Reference, label: &str, wanted: &str, found: Option<&str>) -> FetchError {
+    FetchError::LabelMismatch {
         reference: asked.clone().into(),
         label: label.to_owned(),
         wanted: wanted.to_owned(),
         found: found.map(ToOwned::to_owned),
-    };
-    if let Some((label, found)) = asked.labels().first_mismatch(&manifest.labels) {
-        return Err(mismatch(label.name.as_str(), &label.value, found));
-    }
-    let (os, arch) = host_platform();
-    match platform_mismatch(asked.labels(), &manifest.labels, [("os", os), ("arch", arch)]) {
-        Some((label, wanted, found)) => Err(mismatch(label, wanted, Some(found))),
-        None => Ok(()),
     }
 }
 

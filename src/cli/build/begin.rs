@@ -8,6 +8,7 @@ use builder::{Ignore, Overrides, Owner};
 use discovery::fetch::{FetchOptions, Pull, Source};
 
 use super::Build;
+use super::words::boolean;
 use crate::cli::fetching::Fetcher;
 use crate::cli::{Failure, image};
 
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "appc", default_value = "appc")]
     build_mode: String,
     /// Fetch without checking the server's certificate, or without TLS. The signature is checked
-    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     insecure: bool,
     /// Leave sockets of the folder out instead of refusing them
     #[arg(long)]
@@ -113,7 +114,7 @@ impl Args {
             Began::Folder(copied) => super::files::tell(context, copied),
             Began::Image(id) => context.note(format_args!("begun with image {id}")),
             Began::RootfsTar(digest) => context.note(format_args!(
-                "there are no manifest and rootfs in it: begun with a tar of a root file system ({digest})"
+                "it does not hold both manifest and rootfs: begun with a tar of a root file system ({digest})"
             )),
         }
         Ok(())

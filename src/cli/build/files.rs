@@ -39,6 +39,7 @@ impl How {
         let no_file = |failure| plain(failure, std::path::Path::new("its options"));
         let ignore = self.tree.ignore().map_err(no_file)?;
         let (owner, overrides) = self.tree.changes_or(Owner::of_caller()).map_err(no_file)?;
+        overrides.check_kept()?;
         let bar = build.context.progress("copying", Some(0));
         let options = CopyOptions {
             skip_sockets: self.tree.skip_sockets,
@@ -204,7 +205,7 @@ impl ChownArgs {
 pub(crate) struct ChmodArgs {
     /// The mode, in octal digits
     mode: String,
-    /// Paths of the image
+    /// Paths of the image; a link has no mode
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// And of all that is in folders
@@ -234,7 +235,7 @@ pub(crate) struct SetcapArgs {
     /// path alone
     #[arg(required = true, num_args = 1..=2, value_names = ["CAPABILITIES", "PATH"])]
     words: Vec<String>,
-    /// Take all away
+    /// Take all away; exit code 2 where there are none
     #[arg(long)]
     remove: bool,
 }
@@ -267,7 +268,7 @@ pub(crate) struct XattrArgs {
     /// Set this: the value as text, 0x… or 0s…
     #[arg(value_name = "NAME=VALUE", required_unless_present = "remove")]
     set: Vec<String>,
-    /// Remove this
+    /// Remove this; exit code 2 where it is not there
     #[arg(long, value_name = "NAME")]
     remove: Vec<String>,
 }

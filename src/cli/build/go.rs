@@ -124,11 +124,22 @@ impl<'a> Build<'a> {
 
     /// Opens the context, and waits until nobody else works on it.
     pub(super) fn open(&self) -> Result<builder::context::Context, Failure> {
+        self.attend(builder::context::Context::open)
+    }
+
+    /// Removes the context, when nobody else works on it.
+    pub(super) fn end(&self) -> Result<(), Failure> {
+        self.attend(builder::context::Context::open_to_end)?.end().map_err(failed)
+    }
+
+    fn attend(
+        &self,
+        open: fn(&Path, &Attend<'_>) -> Result<builder::context::Context, ContextError>,
+    ) -> Result<builder::context::Context, Failure> {
         let waiting = || {
             self.context.note("waiting for another command that works on this build");
         };
-        let attend = Attend { waiting: &waiting, clear: &clear_step };
-        builder::context::Context::open(&self.work, &attend).map_err(failed)
+        open(&self.work, &Attend { waiting: &waiting, clear: &clear_step }).map_err(failed)
     }
 
     /// The manifest of a context.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Build;
 use super::go::{failed, words};
+use super::words::boolean;
 use crate::cli::Failure;
 use crate::cli::files::read_small;
 
@@ -51,7 +52,7 @@ pub(super) fn plain(failure: Failure, file: &std::path::Path) -> Failure {
   gantry build cat-manifest --pretty-print")]
 pub(crate) struct CatManifestArgs {
     /// Indent it
-    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pretty_print: bool,
     /// Which of an OCI image's files; an App Container Image has its manifest alone
     #[arg(long, value_name = "manifest", value_parser = ["manifest"], default_value = "manifest", hide = true)]
@@ -85,7 +86,7 @@ impl CatManifestArgs {
   gantry build --modify app.aci squash")]
 pub(crate) struct SquashArgs {
     /// Fetch dependencies without checking the server's certificate, or without TLS
-    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     insecure: bool,
 }
 
@@ -123,7 +124,7 @@ pub(crate) struct EndArgs {}
 
 impl EndArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
-        build.open()?.end().map_err(failed)
+        build.end()
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::Build;
 use super::go::words;
+use super::words::boolean;
 use crate::cli::Failure;
 
 /// Name and value, or a name: what most of these commands take.
@@ -122,7 +123,7 @@ enum Mounts {
         /// Its path in the image, from the root on
         path: String,
         /// Let nothing be written there
-        #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+        #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
         read_only: bool,
     },
     /// Remove those of this name or path; exit code 2 where there is none
@@ -177,7 +178,7 @@ enum Ports {
         #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
         count: u16,
         /// Hand the app the open socket
-        #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+        #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
         socket_activated: bool,
     },
     /// Remove those of this name, number, or number and protocol; exit code 2 where there is none

@@ -22,6 +22,7 @@ use clap::{FromArgMatches, Subcommand};
 
 pub(crate) use go::Build;
 pub(crate) use recipe::{HowArgs, Plan};
+use words::boolean;
 pub(crate) use words::{expand, usage_code};
 
 use super::{Context, Failure};
@@ -32,7 +33,9 @@ use super::{Context, Failure};
 /// of it, and `end` removes it. Commands can be shortened as long as it is clear which one is
 /// meant. Called as acbuild, gantry takes these commands alone: a link is enough.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
   gantry build begin ./rootfs
   gantry build set-name example.com/hello
   gantry build label add version 1.0.0
@@ -45,7 +48,8 @@ use super::{Context, Failure};
 
 Exit codes: 0 done; 1 failed; 2 what was to be removed is not there; 3 an unknown command or option;
 4 to 7 as for gantry, where an image is fetched, and for recipes. run and script pass on the code of
-the command.")]
+the command."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     options: BuildOptions,
@@ -61,7 +65,7 @@ pub(crate) struct BuildOptions {
     #[arg(long, global = true, value_name = "DIR")]
     work_path: Option<PathBuf>,
     /// Do not note this command in the image's annotations
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     no_history: bool,
     /// Begin with this image file, run the one command, and write the file anew if it succeeds
     #[arg(long, global = true, value_name = "FILE", visible_alias = "modify-appc")]
@@ -70,7 +74,7 @@ pub(crate) struct BuildOptions {
     #[arg(long, global = true, value_name = "FILE", hide = true)]
     modify_oci: Option<PathBuf>,
     /// Say what is done
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     debug: bool,
 }
 

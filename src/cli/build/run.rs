@@ -8,11 +8,13 @@ use anyhow::anyhow;
 use builder::context::{Change, Ran, RunStep};
 use builder::manifest::Recorded;
 use builder::step::{self, Engine, Helper, Network, StepMount};
+use discovery::fetch::check_dependency;
 use discovery::render::{Files, Shape};
 use discovery::runtime::program_in;
 
 use super::Build;
 use super::go::{failed, words};
+use super::words::boolean;
 use crate::cli::client;
 use crate::cli::fetching::open_pinned;
 use crate::cli::files::pair;
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     working_dir: Option<PathBuf>,
     /// Fetch dependencies without checking the server's certificate, or without TLS
-    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     insecure: bool,
     #[command(flatten)]
     with: With,
@@ -312,6 +314,15 @@ pub(super) fn kept_caches(context: &Context) -> Result<PathBuf, Failure> {
 
 /// The mount of the cache of a path, a folder in `caches`.
 pub(super) fn cache(caches: &Path, path: &Path) -> Result<StepMount, Failure> {
+    // No folder is made for what cannot be mounted.
+    if !step::can_be_mount_point(path) {
+        return Err(anyhow!(
+            "{} cannot be kept from one build to the next: a folder is given from the root of the \
+             image on, without \"..\", and is neither the root nor in /proc, /sys or /dev",
+            path.display()
+        )
+        .into());
+    }
     let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
     let folder = caches.join(name);
     let made = aci::stage::create_folders(&folder).and_then(|()| folder.canonicalize());
@@ -344,19 +355,9 @@ pub(super) fn render(
         let (name, labels) = (dependency.image_name.clone(), dependency.labels.clone());
         let reference = Reference::new(name, labels);
         let stored = open_pinned(&context, &reference, dependency.image_id.as_ref())?;
-        let record = stored.record();
-        let unlike = dependency.image_id.as_ref().is_some_and(|id| *id != record.image_id)
-            || dependency.size.is_some_and(|size| size != record.file_bytes);
-        if unlike {
-            return Err(anyhow!(
-                "{reference} is image {} of {} bytes, which is not what the dependency names: \
-                 dependency add names another",
-                record.image_id,
-                record.file_bytes
-            )
-            .into());
-        }
-        let folder = build.work.join(DEPENDENCIES).join(record.image_id.to_string());
+        check_dependency(dependency, &stored)
+            .map_err(|error| client::failure(error).of(&format!("the dependency {reference}")))?;
+        let folder = build.work.join(DEPENDENCIES).join(stored.record().image_id.to_string());
         if !folder.is_dir() {
             aci::stage::create_folders(&build.work.join(DEPENDENCIES))?;
             let limits = Limits::default();

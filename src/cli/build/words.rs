@@ -117,9 +117,18 @@ fn choose<'n>(
         // A command, and another name of it.
         [name, ..] if fits.iter().all(|other| meant(other) == meant(name)) => Ok(name.to_owned()),
         _ => Err(format!(
-            "unknown command {word:?} for \"acbuild\"\n\nDid you mean one of these?\n\t{}",
-            fits.join("\n\t")
+            "unknown command {word:?} for \"acbuild\"\n\nDid you mean one of these?\n    {}",
+            fits.join("\n    ")
         )),
+    }
+}
+
+/// A bool as acbuild took it: Go's `strconv.ParseBool`.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("true or false was wanted".to_owned()),
     }
 }
 
@@ -181,7 +190,9 @@ mod tests {
             assert_eq!(expanded(line).unwrap(), wanted, "{line}");
         }
         for line in ["set-", "e x", "cop a b", "s"] {
-            assert!(expanded(line).unwrap_err().contains("Did you mean"), "{line}");
+            let told = expanded(line).unwrap_err();
+            assert!(told.contains("Did you mean"), "{line}");
+            assert_eq!(discovery::printable(&told), told, "{line}");
         }
     }
 }

@@ -15,6 +15,7 @@ use super::go::failed;
 use super::image::plain;
 use super::outputs::Outputs;
 use super::sidecars::{Inputs, Sidecars};
+use super::words::boolean;
 use crate::cli::files::{Whole, in_json, seconds, signature_beside};
 use crate::cli::key::PassphraseArgs;
 use crate::cli::pack::Bar;
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace the file if it exists
-    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL", value_parser = boolean, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     overwrite: bool,
     /// Sign it with this key: a file, or a key of the folder of keys by fingerprint, user ID or
     /// mail address

@@ -96,14 +96,14 @@ fn begin(sandbox: &Sandbox) {
 }
 
 /// Makes a key that is trusted for example.com: `key.asc`.
-fn trust(sandbox: &Sandbox) {
+pub(crate) fn trust(sandbox: &Sandbox) {
     let line = "\"$GANTRY\" -q key generate --user-id ci --secret key.asc --public key.pub.asc \
         && \"$GANTRY\" -q trust add --prefix example.com key.pub.asc";
     run(sandbox, line).ok();
 }
 
 /// Packs NAME/rootfs as the image example.com/NAME, signs it, and puts it into the store.
-fn store(sandbox: &Sandbox, name: &str) {
+pub(crate) fn store(sandbox: &Sandbox, name: &str) {
     let manifest = json!({"acKind": "ImageManifest", "acVersion": "0.8.11",
         "name": format!("example.com/{name}"), "labels": [{"name": "version", "value": "1"}]});
     sandbox.write(&format!("{name}/manifest"), manifest.to_string());

@@ -223,6 +223,7 @@ fn fault_owners_of_the_host_where_root_goes_on_with_a_build_of_a_user() {
     }
     assert!(!sandbox.path("a.aci").exists());
     user.run(&sandbox, ".", "acbuild write a.aci").ok();
+    User::Me.run(&sandbox, ".", "acbuild end && acbuild begin").ok();
 }
 
 #[test]

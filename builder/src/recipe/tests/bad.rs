@@ -137,7 +137,7 @@ const BAD: &[(&str, &str, Schema)] = &[
     ("[[step]]\ncopy = \"a\"\nto = \"/\"\ncapabilities = \"cap_fly+ep\"",
      "line 5, column 16, step[0].capabilities: \"cap_fly\" is no capability (see capabilities(7))", Accepts),
     ("[[step]]\ncopy = \"a\"\nto = \"/\"\nxattrs = { note = \"x\" }",
-     "line 5, column 10, step[0].xattrs: \"note\" is no attribute that an image can have: its name begins with user., security., trusted. or system.posix_acl_, has no \"=\" and at most 255 bytes", Refuses),
+     "line 5, column 10, step[0].xattrs: \"note\" is no attribute that a build keeps: user.*, security.capability, system.posix_acl_access and system.posix_acl_default are", Refuses),
     ("[[step]]\ncopy = \"a\"\nto = \"/\"\nxattrs = { \"user.a=b\" = \"x\" }",
      "line 5, column 10, step[0].xattrs: \"user.a=b\" is no attribute that an image can have: its name begins with user., security., trusted. or system.posix_acl_, has no \"=\" and at most 255 bytes", Refuses),
     ("[[step]]\ncopy = \"a\"\nto = \"/\"\nxattrs = { \"user.a\" = \"0x0\" }",
