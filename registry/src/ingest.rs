@@ -19,9 +19,12 @@ use crate::api::Holder;
 use crate::catalog::{NewImage, StoredImage};
 use crate::error::ApiError;
 use crate::state::{Shared, State};
+use crate::token::UploadId;
 
 /// An image that is arriving.
 pub(crate) struct Arrival {
+    /// The upload it is sent on.
+    pub(crate) upload: UploadId,
     pub(crate) signature: Vec<u8>,
     pub(crate) body: Body,
 }
@@ -31,6 +34,7 @@ struct Spooled {
     file: StagedFile,
     verified: VerifiedImage,
     signature: Vec<u8>,
+    upload: UploadId,
 }
 
 /// Takes an image in, or says why not and keeps nothing of it.
@@ -51,7 +55,7 @@ pub(crate) async fn take_in(
 
 /// Reads the image to its end: into the spool, the inspection and the signature's digest.
 async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, ApiError> {
-    let Arrival { signature, body } = arrival;
+    let Arrival { upload, signature, body } = arrival;
     let keyring: Keyring = state.keyring().await?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
     // A client that falls silent ends the stream: see `connection.rs`.
@@ -64,7 +68,7 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
         let verified = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits)?;
         // Here rather than under the lock: the data of a large image takes its time.
         file.file().sync_data()?;
-        Ok(Spooled { file, verified, signature })
+        Ok(Spooled { file, verified, signature, upload })
     })
     .await?
 }
@@ -85,13 +89,16 @@ async fn store_and_record(
     holder: &Holder,
     spooled: Spooled,
 ) -> Result<Pushed, ApiError> {
-    let Spooled { file, verified, signature } = spooled;
+    let Spooled { file, verified, signature, upload } = spooled;
     let inspected = verified.inspected();
     let manifest = inspected.manifest();
     let _one_at_a_time = state.commit.lock().await;
+    // Sending may have taken long.
+    holder.may_still(state).await?;
     if let Some(there) = state.catalog.image(inspected.image_id()).await? {
         // The files of a disk that lost them come back with the next push.
         if state.blobs.intact(&there)? {
+            state.catalog.upload_brought(&upload, &there.image_id).await?;
             return Ok(pushed(&there, false));
         }
         tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
@@ -104,6 +111,7 @@ async fn store_and_record(
         signature_bytes: signature.len() as u64,
         pushed: state.clock.now(),
         pushed_by: holder.token(),
+        upload: &upload,
     };
     let blobs = state.blobs.clone();
     let image = verified.clone();

@@ -6,6 +6,7 @@ use aci::Limits;
 use keys::{Keyring, TrustStore};
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::api::Unnoted;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Domains};
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// A place for each image that is being read.
     pub(crate) pushes: Semaphore,
+    /// Why uploads were refused that the catalogue could not note.
+    pub(crate) unnoted: Unnoted,
     /// Held from looking whether an image is there until its row is: the files and the
     /// row of one image always come from one push.
     pub(crate) commit: Mutex<()>,
@@ -48,6 +51,7 @@ impl State {
             limits,
             clock,
             pushes: Semaphore::new(PUSHES),
+            unnoted: Unnoted::default(),
             commit: Mutex::new(()),
         }
     }

@@ -14,9 +14,13 @@
 //! `server_reason` of the last answer. So why a part was refused is kept with the upload, and told
 //! there. What is pushed is what the manifest inside the image says, never a URL.
 
-use aci::{Name, Refuse};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use aci::{Name, Refusal, Refuse};
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -27,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Holder;
 use super::send::announced;
-use crate::catalog::{StoredUpload, UploadState};
+use crate::catalog::StoredUpload;
 use crate::error::ApiError;
 use crate::ingest::{self, Arrival};
 use crate::state::Shared;
@@ -96,10 +100,11 @@ impl IntoResponse for Refused {
 pub(super) async fn initiate(
     State(state): State<Shared>,
     holder: Result<Holder, ApiError>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refused> {
     let holder = holder?;
     holder.may(Action::Push)?;
+    let Path(name) = name.map_err(|_| ApiError::PathUnknown)?;
     let name: Name = name.parse().map_err(|_| ApiError::PathUnknown)?;
     let domain = state.domains.iter().find(|domain| domain.owns(&name)).ok_or_else(|| {
         ApiError::NotServed { name: name.clone(), domains: state.domains.to_string() }
@@ -137,15 +142,20 @@ impl FromRequestParts<Shared> for Open {
     }
 }
 
-/// `PUT …/manifest`.
+/// `PUT …/manifest`. The client writes it anew, with escapes of its own, so that it may be larger
+/// than the one in the image.
 pub(super) async fn manifest(
     State(state): State<Shared>,
     open: Open,
     request: Request,
 ) -> Response {
-    let limit = state.limits.manifest_bytes;
-    let read = read(request.into_body(), limit).await.map(drop);
-    settled(&state, &open.id, read.map(|()| None)).await
+    let limit = state.limits.manifest_bytes.saturating_mul(8);
+    let mut found = 0;
+    let read = read(request.into_body(), |chunk| {
+        found += chunk.len() as u64;
+        if found > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
+    });
+    answer(&state, &open.id, read.await).await
 }
 
 /// `PUT …/signature`.
@@ -155,13 +165,13 @@ pub(super) async fn signature(
     request: Request,
 ) -> Response {
     let read = async {
-        let signature = read(request.into_body(), state.limits.signature_bytes).await?;
+        let signature = whole(request.into_body(), state.limits.signature_bytes).await?;
         let policy = Policy::new(state.clock.now(), Liveness::Now);
         state.keyring().await?.check_signer(&signature, None, &policy, &state.limits)?;
-        state.catalog.sign_upload(&open.id, &signature).await?;
-        Ok(None)
+        Ok(state.catalog.sign_upload(&open.id, &signature).await?)
     };
-    settled(&state, &open.id, read.await).await
+    let read = read.await;
+    answer(&state, &open.id, read).await
 }
 
 /// `PUT …/aci`.
@@ -172,67 +182,117 @@ pub(super) async fn image(State(state): State<Shared>, open: Open, request: Requ
         if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
             return Err(ApiError::FileTooLarge { limit, found });
         }
-        let arrival = Arrival { signature: upload.signature, body: request.into_body() };
-        let pushed = ingest::take_in(&state, holder, arrival).await?;
-        Ok(Some(UploadState::Published(pushed.image_id)))
+        let signature = upload.signature;
+        let arrival = Arrival { upload: id.clone(), signature, body: request.into_body() };
+        ingest::take_in(&state, holder, arrival).await.map(drop)
     };
     let taken = taken.await;
-    settled(&state, &id, taken).await
+    answer(&state, &id, taken).await
 }
 
 /// `POST …/complete`: the one answer that the user sees. What was published is, whatever the client
 /// believes.
-pub(super) async fn complete(open: Open, request: Request) -> Result<Response, Refused> {
-    let said = read(request.into_body(), COMPLETED_BYTES).await?;
-    let said: Completed = serde_json::from_slice(&said)
-        .map_err(|error| ApiError::RequestMalformed(error.to_string()))?;
-    let refusal = match open.upload.state {
-        UploadState::Published(_) => None,
-        UploadState::Refused(refusal) => Some(*refusal),
-        UploadState::Open => Some(ApiError::UploadIncomplete.refusal()),
+pub(super) async fn complete(
+    State(state): State<Shared>,
+    open: Open,
+    request: Request,
+) -> Result<Response, Refused> {
+    let said = whole(request.into_body(), COMPLETED_BYTES).await?;
+    let said: Completed = serde_json::from_slice(&said).map_err(|error| {
+        let wanted = "{\"success\": true}, or false with a \"reason\"";
+        ApiError::RequestMalformed { wanted, found: error.to_string() }
+    })?;
+    let refused = match open.upload.is_published {
+        true => None,
+        false => Some(
+            open.upload
+                .refused
+                .or_else(|| state.unnoted.take(&open.id))
+                .unwrap_or_else(|| ApiError::UploadIncomplete.refusal()),
+        ),
     };
     let outcome = Outcome {
-        success: refusal.is_none(),
-        reason: said.reason.filter(|_| refusal.is_some()),
-        server_reason: refusal.map(|refusal| refusal.to_string()),
+        success: refused.is_none(),
+        reason: said.reason.filter(|_| refused.is_some()),
+        server_reason: refused.map(|refusal| refusal.to_string()),
     };
     Ok(Json(outcome).into_response())
 }
 
-/// Keeps what came of a part with the upload, and answers.
-async fn settled(
-    state: &Shared,
-    id: &UploadId,
-    came: Result<Option<UploadState>, ApiError>,
-) -> Response {
-    let (kept, response) = match came {
-        Ok(kept) => (kept, StatusCode::OK.into_response()),
-        Err(error) => {
-            let kept = UploadState::Refused(Box::new(error.refusal()));
-            (Some(kept), Refused(error).into_response())
+/// The answer to a part. Why it was refused is kept with the upload.
+async fn answer(state: &Shared, id: &UploadId, came: Result<(), ApiError>) -> Response {
+    let Err(error) = came else { return StatusCode::OK.into_response() };
+    let refusal = error.refusal();
+    if let Err(fault) = state.catalog.refuse_upload(id, &refusal).await {
+        let fault: &dyn std::error::Error = &fault;
+        tracing::warn!(error = fault, "why an upload was refused was not noted");
+        state.unnoted.put(id, refusal);
+    }
+    Refused(error).into_response()
+}
+
+/// Why uploads were refused, where the catalogue could not note it: the disk is full, say. Forgotten
+/// with the process, and where there are many.
+#[derive(Default)]
+pub(crate) struct Unnoted(Mutex<VecDeque<(UploadId, Refusal)>>);
+
+impl Unnoted {
+    /// How many there are at most.
+    const MOST: usize = 256;
+
+    fn put(&self, id: &UploadId, refusal: Refusal) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_back((id.clone(), refusal));
+        if all.len() > Self::MOST {
+            all.pop_front();
         }
-    };
-    let Some(kept) = kept else { return response };
-    match state.catalog.settle_upload(id, &kept).await {
-        Ok(()) => response,
-        // An image that is published is no failure; why one was refused is in the answer, too.
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "what came of an upload was not noted");
-            response
-        }
+    }
+
+    fn take(&self, id: &UploadId) -> Option<Refusal> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = all.iter().rposition(|(other, _)| other == id)?;
+        all.remove(at).map(|(_, refusal)| refusal)
     }
 }
 
 /// A body of at most so many bytes.
-async fn read(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
-    let mut chunks = body.into_data_stream();
+async fn whole(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
     let mut all = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        all.extend_from_slice(&chunk.map_err(|_| ApiError::Interrupted)?);
-        if all.len() as u64 > limit {
-            return Err(ApiError::BodyTooLarge { limit });
-        }
-    }
+    read(body, |chunk| {
+        all.extend_from_slice(chunk);
+        if all.len() as u64 > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
+    })
+    .await?;
     Ok(all)
+}
+
+/// Reads a body to its end.
+async fn read(
+    body: Body,
+    mut each: impl FnMut(&[u8]) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        each(&chunk.map_err(|_| ApiError::Interrupted)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_that_was_not_noted_is_told_once_and_few_are_remembered() {
+        let unnoted = Unnoted::default();
+        let ids: Vec<UploadId> = (0..300).map(|_| UploadId::generate().unwrap()).collect();
+        let refusal =
+            |at: usize| Refusal { found: at.to_string(), ..ApiError::PathUnknown.refusal() };
+        ids.iter().enumerate().for_each(|(at, id)| unnoted.put(id, refusal(at)));
+        unnoted.put(&ids[299], refusal(1000));
+        assert_eq!(unnoted.take(&ids[0]), None);
+        assert_eq!(unnoted.take(&ids[299]), Some(refusal(1000)), "the last of it");
+        assert_eq!(unnoted.take(&ids[100]), Some(refusal(100)));
+        assert_eq!(unnoted.take(&ids[100]), None);
+    }
 }

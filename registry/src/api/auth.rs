@@ -11,31 +11,55 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::StoredToken;
 use crate::error::ApiError;
-use crate::state::Shared;
-use crate::token::{Action, Token, TokenId};
+use crate::state::{Shared, State};
+use crate::token::{Action, Token, TokenHash, TokenId};
 
 /// How exact the time of last use is; a write for every request would be too much.
 const LAST_USED_STEP: Duration = Duration::from_secs(60);
 
 /// The holder of a token that is good now. What it allows is asked for each action.
-pub(crate) struct Holder(StoredToken);
+pub(crate) struct Holder {
+    stored: StoredToken,
+    hash: TokenHash,
+}
 
 impl Holder {
+    /// The holder of the token with this hash.
+    async fn of(hash: TokenHash, state: &State) -> Result<Self, ApiError> {
+        let stored = state.catalog.token(&hash).await?.ok_or(ApiError::TokenUnknown)?;
+        if stored.revoked.is_some() {
+            return Err(ApiError::TokenRevoked);
+        }
+        if let Some(expires) = stored.expires.filter(|expires| *expires <= state.clock.now()) {
+            return Err(ApiError::TokenExpired(expires));
+        }
+        Ok(Self { stored, hash })
+    }
+
+    /// Whether the token is good now, too.
+    pub(crate) async fn may_still(&self, state: &State) -> Result<(), ApiError> {
+        Self::of(self.hash.clone(), state).await.map(drop)
+    }
+
     pub(crate) fn token(&self) -> &TokenId {
-        &self.0.id
+        &self.stored.id
     }
 
     /// Whether the token allows this at all.
     pub(crate) fn may(&self, action: Action) -> Result<(), ApiError> {
-        if self.0.actions.contains(&action) { Ok(()) } else { Err(ApiError::TokenAction(action)) }
+        if self.stored.actions.contains(&action) {
+            Ok(())
+        } else {
+            Err(ApiError::TokenAction(action))
+        }
     }
 
     /// Whether the token is for this name.
     pub(crate) fn may_name(&self, name: &Name) -> Result<(), ApiError> {
-        if name.is_under(&self.0.prefix) {
+        if name.is_under(&self.stored.prefix) {
             return Ok(());
         }
-        Err(ApiError::TokenPrefix { prefix: self.0.prefix.clone(), name: name.clone() })
+        Err(ApiError::TokenPrefix { prefix: self.stored.prefix.clone(), name: name.clone() })
     }
 }
 
@@ -46,14 +70,8 @@ impl FromRequestParts<Shared> for Holder {
         let token = token(&parts.headers).ok_or(ApiError::TokenMissing)?;
         // A token of another form cannot be known; which of the two is nobody's business.
         let token: Token = token.parse().map_err(|_| ApiError::TokenUnknown)?;
-        let stored = state.catalog.token(&token.hash()).await?.ok_or(ApiError::TokenUnknown)?;
-        if stored.revoked.is_some() {
-            return Err(ApiError::TokenRevoked);
-        }
-        let now = state.clock.now();
-        if let Some(expires) = stored.expires.filter(|expires| *expires <= now) {
-            return Err(ApiError::TokenExpired(expires));
-        }
+        let holder = Self::of(token.hash(), state).await?;
+        let (stored, now) = (&holder.stored, state.clock.now());
         let stale = stored
             .last_used
             .is_none_or(|used| now.duration_since(used).is_ok_and(|since| since >= LAST_USED_STEP));
@@ -62,7 +80,7 @@ impl FromRequestParts<Shared> for Holder {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, token = %stored.id, "the last use of a token was not noted");
         }
-        Ok(Self(stored))
+        Ok(holder)
     }
 }
 

@@ -35,8 +35,10 @@ impl FromRequest<Shared> for Wanted {
             }
             _ => ApiError::Interrupted,
         })?;
-        let wanted = serde_json::from_slice(&bytes)
-            .map_err(|error| ApiError::RequestMalformed(error.to_string()))?;
+        let wanted = serde_json::from_slice(&bytes).map_err(|error| {
+            let wanted = "a JSON object with `signature` and perhaps `fileBytes`";
+            ApiError::RequestMalformed { wanted, found: error.to_string() }
+        })?;
         Ok(Self(wanted))
     }
 }

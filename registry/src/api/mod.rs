@@ -6,6 +6,7 @@ mod create;
 mod reclaim;
 mod send;
 
+pub(crate) use acpush::Unnoted;
 pub(crate) use auth::Holder;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -41,7 +41,7 @@ pub(super) async fn send(
     if let Some(bytes) = announced(&headers).filter(|bytes| *bytes > limit) {
         return Err(ApiError::FileTooLarge { limit, found: bytes });
     }
-    let arrival = Arrival { signature: upload.signature, body };
+    let arrival = Arrival { upload: id, signature: upload.signature, body };
     let pushed = ingest::take_in(&state, holder, arrival).await?;
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/-/blobs/{}.aci", pushed.image_id);

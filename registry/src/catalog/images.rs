@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use aci::{FileDigest, Identifier, ImageId, Label, Labels, Name, Reference};
 use keys::{Fingerprint, VerifiedImage};
 
+use super::uploads::brought;
 use super::{Catalog, CatalogError, count, parsed, seconds, stored, time};
-use crate::token::TokenId;
+use crate::token::{TokenId, UploadId};
 
 /// An image about to be recorded. Made from a [`VerifiedImage`] alone, so nothing
 /// else can become visible.
@@ -17,6 +18,8 @@ pub(crate) struct NewImage<'a> {
     pub(crate) signature_bytes: u64,
     pub(crate) pushed: SystemTime,
     pub(crate) pushed_by: &'a TokenId,
+    /// The upload that brought it.
+    pub(crate) upload: &'a UploadId,
 }
 
 /// An image the registry serves.
@@ -130,6 +133,7 @@ impl Catalog {
         let labels: Vec<Label> = manifest.labels.clone().into();
         let labels = serde_json::to_string(&labels)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         // An image that is there already gets here only where its files had been
         // lost; then these are its files and this is its signature.
         sqlx::query(
@@ -161,8 +165,11 @@ impl Catalog {
         .bind(seconds(signature.created()))
         .bind(seconds(new.pushed))
         .bind(new.pushed_by.as_str())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        // Whoever asks what came of the upload is told the same as whoever asks for the image.
+        brought(new.upload, inspected.image_id()).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

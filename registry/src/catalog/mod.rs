@@ -16,7 +16,7 @@ use sqlx::{Connection, SqlitePool};
 
 pub(crate) use images::{NameSummary, NewImage, StoredImage};
 pub(crate) use tokens::StoredToken;
-pub(crate) use uploads::{StoredUpload, UploadState};
+pub(crate) use uploads::StoredUpload;
 
 /// How long a writer waits for another one, as an admin command beside the server.
 const BUSY: Duration = Duration::from_secs(15);

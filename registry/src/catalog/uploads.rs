@@ -3,53 +3,51 @@
 use std::time::{Duration, SystemTime};
 
 use aci::{ImageId, Refusal};
-use serde::{Deserialize, Serialize};
+
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
 
 use super::{Catalog, CatalogError, seconds};
 use crate::token::{TokenId, UploadId};
 
 /// How long an upload may wait for its image.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// How many uploads one token may have open; the oldest make room.
-const OPEN_PER_TOKEN: i64 = 64;
+/// How many uploads of one token are remembered; of more, those that published go first, then the
+/// oldest.
+const PER_TOKEN: i64 = 256;
 
-/// An upload that waits for its image.
+/// An upload that waits for its image, or had it.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredUpload {
     /// The signature, as it was sent.
     pub(crate) signature: Vec<u8>,
-    /// What came of it.
-    pub(crate) state: UploadState,
-}
-
-/// What came of an upload. Only the appc push protocol asks for it afterwards.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum UploadState {
-    /// Nothing so far.
-    #[default]
-    Open,
-    /// The image is served.
-    Published(ImageId),
-    /// A part was refused.
-    Refused(Box<Refusal>),
+    /// Whether its image is served.
+    pub(crate) is_published: bool,
+    /// Why a part of it was refused.
+    pub(crate) refused: Option<Refusal>,
 }
 
 #[derive(sqlx::FromRow)]
 struct UploadRow {
     signature: Vec<u8>,
-    state: Option<String>,
+    published: Option<String>,
+    refused: Option<String>,
 }
 
 impl TryFrom<UploadRow> for StoredUpload {
     type Error = CatalogError;
 
     fn try_from(row: UploadRow) -> Result<Self, CatalogError> {
-        let state = row.state.map(|text| {
+        let refused = row.refused.map(|text| {
             serde_json::from_str(&text)
-                .map_err(|_| CatalogError::Corrupt { wanted: "state of an upload", value: text })
+                .map_err(|_| CatalogError::Corrupt { wanted: "refusal", value: text })
         });
-        Ok(Self { signature: row.signature, state: state.transpose()?.unwrap_or_default() })
+        Ok(Self {
+            signature: row.signature,
+            is_published: row.published.is_some(),
+            refused: refused.transpose()?,
+        })
     }
 }
 
@@ -71,10 +69,10 @@ impl Catalog {
         sqlx::query(
             "DELETE FROM uploads WHERE rowid IN (
                  SELECT rowid FROM uploads WHERE token_id = $1
-                 ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET $2)",
+                 ORDER BY published IS NULL DESC, created_at DESC, rowid DESC LIMIT -1 OFFSET $2)",
         )
         .bind(token.as_str())
-        .bind(OPEN_PER_TOKEN - 1)
+        .bind(PER_TOKEN - 1)
         .execute(&mut *transaction)
         .await?;
         sqlx::query(
@@ -100,7 +98,7 @@ impl Catalog {
         now: SystemTime,
     ) -> Result<Option<StoredUpload>, CatalogError> {
         let row: Option<UploadRow> = sqlx::query_as(
-            "SELECT signature, state FROM uploads
+            "SELECT signature, published, refused FROM uploads
              WHERE upload_id = $1 AND token_id = $2 AND created_at >= $3",
         )
         .bind(id.as_str())
@@ -111,13 +109,13 @@ impl Catalog {
         row.map(StoredUpload::try_from).transpose()
     }
 
-    /// Gives an upload the signature that came after it was opened.
+    /// Gives an upload the signature that came after it was opened. What was refused before is past.
     pub(crate) async fn sign_upload(
         &self,
         id: &UploadId,
         signature: &[u8],
     ) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE uploads SET signature = $1 WHERE upload_id = $2")
+        sqlx::query("UPDATE uploads SET signature = $1, refused = NULL WHERE upload_id = $2")
             .bind(signature)
             .bind(id.as_str())
             .execute(&self.pool)
@@ -125,19 +123,39 @@ impl Catalog {
         Ok(())
     }
 
-    /// Notes what came of an upload.
-    pub(crate) async fn settle_upload(
+    /// Notes why a part of an upload was refused.
+    pub(crate) async fn refuse_upload(
         &self,
         id: &UploadId,
-        state: &UploadState,
+        refusal: &Refusal,
     ) -> Result<(), CatalogError> {
-        let state = serde_json::to_string(state)
+        let refusal = serde_json::to_string(refusal)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
-        sqlx::query("UPDATE uploads SET state = $1 WHERE upload_id = $2")
-            .bind(state)
+        sqlx::query("UPDATE uploads SET refused = $1 WHERE upload_id = $2")
+            .bind(refusal)
             .bind(id.as_str())
             .execute(&self.pool)
             .await?;
         Ok(())
     }
+
+    /// Notes that an upload brought an image that was there already.
+    pub(crate) async fn upload_brought(
+        &self,
+        id: &UploadId,
+        image: &ImageId,
+    ) -> Result<(), CatalogError> {
+        brought(id, image).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// The statement that an upload brought an image.
+pub(super) fn brought<'q>(
+    id: &'q UploadId,
+    image: &'q ImageId,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    sqlx::query("UPDATE uploads SET published = $1, refused = NULL WHERE upload_id = $2")
+        .bind(image.as_str())
+        .bind(id.as_str())
 }

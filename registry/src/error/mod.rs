@@ -45,11 +45,11 @@ pub(crate) enum ApiError {
     FileTooLarge { limit: u64, found: u64 },
     #[error("the request is larger than this registry reads")]
     BodyTooLarge { limit: u64 },
-    #[error("the request cannot be read: {0}")]
-    RequestMalformed(String),
+    #[error("the request cannot be read: {found}")]
+    RequestMalformed { wanted: &'static str, found: String },
     #[error(transparent)]
     ReferenceMalformed(#[from] ReferenceError),
-    #[error("the image stopped arriving before its end")]
+    #[error("the upload stopped arriving before its end")]
     Interrupted,
     #[error("there is nothing at this path")]
     PathUnknown,
@@ -88,7 +88,7 @@ impl ApiError {
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::RequestMalformed(_) | Self::ReferenceMalformed(_) | Self::Interrupted => {
+            Self::RequestMalformed { .. } | Self::ReferenceMalformed(_) | Self::Interrupted => {
                 StatusCode::BAD_REQUEST
             }
             Self::TokenMissing

@@ -127,7 +127,7 @@ impl ApiError {
                 "request-too-large",
                 format!("a request of at most {limit} bytes"),
                 "more",
-                "this registry's limit on requests, made from its limit on signatures",
+                "this registry's limit on such requests, made from those on signatures and manifests",
                 "check that the signature file is a signature, as `gantry sign` writes it",
             ),
             Self::UploadIncomplete => parts(
@@ -139,7 +139,7 @@ impl ApiError {
             ),
             Self::Interrupted => parts(
                 "upload-interrupted",
-                "the whole image",
+                "all of it",
                 "an upload that ended early",
                 "nothing is kept of an image that did not arrive whole",
                 "push again",
@@ -156,11 +156,11 @@ impl ApiError {
 
     fn about_request(&self) -> Parts {
         match self {
-            Self::RequestMalformed(detail) => parts(
+            Self::RequestMalformed { wanted, found } => parts(
                 "request-malformed",
-                "a request as the push protocol describes it",
-                detail.clone(),
-                "Gantry's push protocol: a JSON object with `signature` and perhaps `fileBytes`",
+                *wanted,
+                found.clone(),
+                "the push protocol, as the registry's documentation has it",
                 "use a client that speaks it, such as `gantry push`",
             ),
             Self::ReferenceMalformed(error) => parts(

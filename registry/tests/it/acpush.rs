@@ -246,8 +246,10 @@ async fn acpush_is_told_where_to_on_its_own_domain_alone() {
     }
     let failed = client.initiate("example.org/team/hello").await.unwrap_err();
     assert_eq!(failed, "bad HTTP status code: 422");
-    let failed = client.initiate("example.com/Team").await.unwrap_err();
-    assert_eq!(failed, "bad HTTP status code: 404");
+    for name in ["example.com/Team", "example.com/%ff", "example.com/%2e%2e"] {
+        let failed = client.initiate(name).await.unwrap_err();
+        assert_eq!(failed, "bad HTTP status code: 404", "{name}");
+    }
 }
 
 #[tokio::test]
@@ -437,8 +439,91 @@ async fn acpush_reaches_no_upload_but_its_own() {
         let url = urls["completed_url"].as_str().unwrap();
         assert_eq!(client.request("POST", url, Framed::Length(bad.as_bytes())).await.0, 422);
     }
-    let huge = vec![b'x'; 2 << 20];
+    // The client's own text of a manifest may be larger than the one in the image.
     let url = urls["upload_manifest_url"].as_str().unwrap();
-    assert_eq!(client.request("PUT", url, Framed::Length(&huge)).await.0, 413);
+    for (bytes, status) in [(3 << 20, 200), (9 << 20, 413)] {
+        let text = vec![b'x'; bytes];
+        assert_eq!(client.request("PUT", url, Framed::Length(&text)).await.0, status);
+    }
+    registry.assert_absent(&image).await;
+}
+
+#[tokio::test]
+async fn acpush_that_goes_away_at_the_end_of_an_image_is_told_what_became_of_it() {
+    let (registry, token) = started().await;
+    let mut client = Acpush::bearer(&registry, &token).await;
+    for at in 0..20 {
+        let image = image(&format!("example.com/team/hello:{at}"), &vec![b'x'; 300_000]);
+        let signature = sign(team_key(), &image.bytes);
+        let urls = client.initiate("example.com/team/hello").await.unwrap();
+        let url = urls["upload_signature_url"].as_str().unwrap();
+        assert_eq!(client.request("PUT", url, Framed::Chunked(&signature)).await.0, 200);
+        let mut other = Acpush::bearer(&registry, &token).await;
+        let path = urls["upload_aci_url"].as_str().unwrap();
+        let path = path.strip_prefix("https://example.com").unwrap();
+        let head = other.head("PUT", path, &Framed::Length(&image.bytes));
+        other.connection.write_all(&[head.as_bytes(), &image.bytes].concat()).await.unwrap();
+        other.connection.flush().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(at)).await;
+        drop(other);
+        // Until the server has seen that it went away, the image may still be on its way.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let said = json!({"success": false, "reason": "error uploading ACI: EOF"});
+        let told = client.complete(&urls, &said).await.success();
+        let path = format!("/-/images/{}.aci", image.reference);
+        assert_eq!(told, registry.get(&path).await.status() == 200, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn acpush_on_an_upload_among_many_is_told_the_last_of_it() {
+    let (registry, token) = started().await;
+    let image = hello();
+    let signature = sign(team_key(), &image.bytes);
+    let mut client = Acpush::bearer(&registry, &token).await;
+    let urls = client.initiate("example.com/team/hello").await.unwrap();
+    for _ in 0..100 {
+        client.initiate("example.com/team/hello").await.unwrap();
+    }
+    let parts = |part: &str| urls[part].as_str().unwrap().to_owned();
+    let (to_signature, to_image) = (parts("upload_signature_url"), parts("upload_aci_url"));
+    let refused = client.request("PUT", &to_signature, Framed::Chunked(b"x")).await;
+    assert_eq!(refused.0, 422);
+    let said = json!({"success": true});
+    assert!(!client.complete(&urls, &said).await.server_reason().contains("has not arrived"));
+    // A good signature after a bad one.
+    let taken = client.request("PUT", &to_signature, Framed::Chunked(&signature)).await;
+    assert_eq!(taken.0, 200);
+    assert!(client.complete(&urls, &said).await.server_reason().contains("has not arrived"));
+    assert_eq!(client.request("PUT", &to_image, Framed::Chunked(&image.bytes)).await.0, 200);
+    // What comes after the image takes nothing back.
+    assert_eq!(client.request("PUT", &to_signature, Framed::Chunked(b"x")).await.0, 422);
+    assert_eq!(client.request("PUT", &to_image, Framed::Chunked(b"x")).await.0, 422);
+    assert!(client.complete(&urls, &said).await.success());
+}
+
+#[tokio::test]
+async fn acpush_publishes_nothing_with_a_token_that_was_revoked_meanwhile() {
+    let (registry, _) = started().await;
+    let (token, id) = registry.token_for("example.com", None).await;
+    let image = hello();
+    let signature = sign(team_key(), &image.bytes);
+    let mut client = Acpush::bearer(&registry, &token).await;
+    let urls = client.initiate("example.com/team/hello").await.unwrap();
+    let url = urls["upload_signature_url"].as_str().unwrap();
+    assert_eq!(client.request("PUT", url, Framed::Chunked(&signature)).await.0, 200);
+    let path = urls["upload_aci_url"].as_str().unwrap();
+    let path = path.strip_prefix("https://example.com").unwrap();
+    let head = client.head("PUT", path, &Framed::Length(&image.bytes));
+    let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
+    client.connection.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+    client.connection.flush().await.unwrap();
+    // The token is asked for when the request begins.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let now = std::time::SystemTime::now();
+    assert!(admin::revoke_token(&registry.data(), &id, now).await.unwrap());
+    client.connection.write_all(rest).await.unwrap();
+    client.connection.flush().await.unwrap();
+    assert_eq!(client.answer().await.0, 401);
     registry.assert_absent(&image).await;
 }

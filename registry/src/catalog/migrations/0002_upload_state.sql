@@ -1,2 +1,3 @@
--- What came of an upload of the appc push protocol, as JSON; nothing so far where it is absent.
-ALTER TABLE uploads ADD COLUMN state TEXT;
+-- What came of an upload: the ID of the image that it published, or why a part of it was refused, as JSON.
+ALTER TABLE uploads ADD COLUMN published TEXT;
+ALTER TABLE uploads ADD COLUMN refused   TEXT;
