@@ -67,6 +67,8 @@ pub struct StagedFile {
     file: File,
     /// The hidden name, on file systems without nameless files.
     hidden: Option<PathBuf>,
+    /// Whether it has what the file has that it replaces.
+    takes_over: bool,
     write_back: WriteBack,
 }
 
@@ -77,15 +79,17 @@ impl StagedFile {
         let mode = Mode::from_raw_mode(mode);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, mode) {
-            Ok(fd) => {
-                Ok(Self { file: File::from(fd), hidden: None, write_back: WriteBack::default() })
-            }
+            Ok(fd) => Ok(Self::of(File::from(fd), None)),
             // The three ways kernels and file systems say that they cannot.
             Err(
                 rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL,
             ) => Self::new_hidden(folder, mode),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn of(file: File, hidden: Option<PathBuf>) -> Self {
+        Self { file, hidden, takes_over: false, write_back: WriteBack::default() }
     }
 
     fn new_hidden(folder: &Path, mode: Mode) -> io::Result<Self> {
@@ -96,7 +100,7 @@ impl StagedFile {
             rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
             // Another process that cleans may have taken it for abandoned before it was locked.
             if file.metadata()?.nlink() > 0 {
-                return Ok(Self { file, hidden: Some(path), write_back: WriteBack::default() });
+                return Ok(Self::of(file, Some(path)));
             }
         }
     }
@@ -120,29 +124,53 @@ impl StagedFile {
 
     /// Gives the file its name.
     fn name(&mut self, target: &Path, existing: Existing) -> io::Result<()> {
+        if existing == Existing::Refuse && self.hidden.is_none() {
+            return self.link(target);
+        }
         if existing == Existing::Replace {
-            existing.check(target)?;
+            self.take_place(target)?;
         }
-        let folder = folder_of(target);
-        match (self.hidden.take(), existing) {
-            (Some(hidden), _) => {
-                let renamed = rename(&hidden, target, existing);
-                if renamed.is_err() {
-                    self.hidden = Some(hidden);
-                }
-                renamed?;
-            }
-            (None, Existing::Refuse) => self.link(target)?,
-            (None, Existing::Replace) => {
-                let hidden = folder.join(hidden_name()?);
-                // Else whoever cleans could take the name away before the rename.
-                rustix::fs::flock(&self.file, FlockOperation::LockExclusive)?;
-                self.link(&hidden)?;
-                rename(&hidden, target, existing)
-                    .inspect_err(|_| drop(fs::remove_file(&hidden)))?;
-            }
-        }
+        let hidden = self.hide(folder_of(target))?;
+        rename(&hidden, target, existing)?;
+        self.hidden = None;
         Ok(())
+    }
+
+    /// Exchanges the file with the one of this name; gives the hidden name that that one has now.
+    fn exchange(&mut self, target: &Path) -> io::Result<PathBuf> {
+        self.take_place(target)?;
+        let hidden = self.hide(folder_of(target))?;
+        let exchange =
+            || rustix::fs::renameat_with(CWD, &hidden, CWD, target, RenameFlags::EXCHANGE);
+        exchange()?;
+        // What has it now is not this one's to remove.
+        self.hidden = None;
+        if hidden.symlink_metadata()?.is_file() {
+            return Ok(hidden);
+        }
+        // Somebody was faster, and it is nothing that gives way.
+        exchange()?;
+        self.hidden = Some(hidden);
+        Existing::Replace.check(target)?;
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// What is looked after before it takes the place of another file.
+    fn take_place(&self, target: &Path) -> io::Result<()> {
+        Existing::Replace.check(target)?;
+        if self.takes_over { self.take_over(target) } else { Ok(()) }
+    }
+
+    /// The hidden name of the file in this folder, which it gets where it has none.
+    fn hide(&mut self, folder: &Path) -> io::Result<PathBuf> {
+        if let Some(hidden) = &self.hidden {
+            return Ok(hidden.clone());
+        }
+        let hidden = folder.join(hidden_name()?);
+        // Else whoever cleans could take the name away again.
+        rustix::fs::flock(&self.file, FlockOperation::LockExclusive)?;
+        self.link(&hidden)?;
+        Ok(self.hidden.insert(hidden).clone())
     }
 
     fn link(&self, target: &Path) -> io::Result<()> {

@@ -1,7 +1,9 @@
 //! What every command shares: the global options, and the two ways to say something.
 
 use std::fmt::Display;
+use std::fs::Permissions;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,6 +132,14 @@ impl Context {
     pub(super) fn kept_builds(&self) -> std::io::Result<PathBuf> {
         let folder = self.cache_dir().join("build");
         aci::stage::create_private_folder(&folder)?;
+        let found = std::fs::metadata(&folder)?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            let text = format!("{} belongs to another user", folder.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, text));
+        }
+        if found.mode() & 0o077 != 0 {
+            std::fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        }
         Ok(folder)
     }
 

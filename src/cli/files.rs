@@ -89,12 +89,16 @@ impl Read for Whole<'_> {
 /// Whether a signature lies where that of `path` would, and was made for other bytes than those
 /// that `path` is about to have.
 pub(super) fn is_signed_otherwise(path: &Path, new: &File) -> bool {
+    signature_beside(path).exists() && !File::open(path).is_ok_and(|old| is_same(&old, new))
+}
+
+/// Whether two files have the same bytes.
+pub(super) fn is_same(old: &File, new: &File) -> bool {
     let same = || -> io::Result<bool> {
-        let mut old = File::open(path)?;
-        Ok(old.metadata()?.len() == new.metadata()?.len()
-            && FileDigest::of_reader(&mut old)? == FileDigest::of_reader(&mut Whole::of(new))?)
+        let digest = |file| FileDigest::of_reader(&mut Whole::of(file));
+        Ok(old.metadata()?.len() == new.metadata()?.len() && digest(old)? == digest(new)?)
     };
-    signature_beside(path).exists() && !same().unwrap_or(false)
+    same().unwrap_or(false)
 }
 
 /// What is said of such a file.

@@ -233,6 +233,81 @@ fn edits_of_one_image_take_turns() {
     ended.ok();
 }
 
+/// Of commands that write the same files at once, one has written all of them.
+#[test]
+fn files_of_one_command_are_not_mixed_with_those_of_another() {
+    let sandbox = sandbox();
+    for at in [1, 2] {
+        let line = format!(
+            "acbuild --work-path w{at} begin; acbuild --work-path w{at} set-name \
+            example.com/n{at}; acbuild --work-path w{at} write n{at}.aci > id{at}"
+        );
+        run(&sandbox, &format!("mkdir w{at}; {line}")).ok();
+    }
+    for at in 0..20 {
+        // The files are there already, or not; the image is, or is not, replaced.
+        let (old, how) = (at % 2 == 0, if at % 4 < 2 { "" } else { "--overwrite" });
+        let line = format!(
+            "rm -rf r; mkdir r; {} for k in 1 2; do acbuild --work-path w$k write r/i.aci {how} \
+             --digest-file r/dig --metadata-file r/meta >/dev/null 2>&1 && echo $k >>r/won & done; \
+             wait; for k in 1 2; do cmp -s n$k.aci r/i.aci && cmp r/dig id$k && \
+             grep -q $(cat id$k) r/meta && echo $k; done; ls -A r",
+            if old { "echo old | tee r/dig >r/meta;" } else { "" }
+        );
+        let told = run(&sandbox, &line).ok();
+        let expected = "dig\ni.aci\nmeta\nwon";
+        assert!(
+            told == format!("1\n{expected}") || told == format!("2\n{expected}"),
+            "{at}: {told}"
+        );
+    }
+}
+
+/// What became of an image while somebody waited for it is looked at again.
+#[test]
+fn image_that_becomes_something_else_is_not_waited_for() {
+    let sandbox = sandbox();
+    begin(&sandbox);
+    for change in ["ln -sf n.aci m.aci", "rm m.aci && mkfifo m.aci", "rm m.aci && mkdir m.aci"] {
+        let line = format!(
+            "rm -rf m.aci said; acbuild write m.aci >/dev/null; exec 9<m.aci; flock 9; \
+             (timeout 30 acbuild --modify m.aci label add a b 9<&- 2>said || echo $? >code) & \
+             for i in $(seq 100); do grep -q waiting said && break; sleep 0.1; done; \
+             {change}; flock -u 9; wait $!; cat code"
+        );
+        assert_eq!(run(&sandbox, &line).ok(), "1", "{change}");
+    }
+}
+
+#[test]
+fn private_image_stays_private_whatever_happens_while_it_is_made() {
+    let sandbox = sandbox();
+    begin(&sandbox);
+    // Long enough to change the mode meanwhile.
+    run(&sandbox, "head -c 3000000 /dev/urandom | od -v >big; acbuild copy big /big").ok();
+    let line = "acbuild write i.aci --compression none >/dev/null; chmod 644 i.aci; \
+        acbuild write i.aci --overwrite --compression xz >/dev/null & sleep 0.3; chmod 600 i.aci; \
+        wait; stat -c %a i.aci";
+    assert_eq!(run(&sandbox, line).ok(), "600");
+}
+
+#[test]
+fn script_tells_of_a_signature_of_an_earlier_line() {
+    let sandbox = sandbox();
+    let key = "\"$GANTRY\" -q key generate --user-id ci --secret k.sec --public k.pub";
+    run(&sandbox, key).ok();
+    for (last, told) in [
+        ("label add x y\nwrite a.aci --overwrite", true),
+        ("write a.aci --overwrite", false),
+        ("label add x y\nwrite a.aci --overwrite --sign k.sec", false),
+    ] {
+        let script = format!("begin\nset-name example.com/s\nwrite a.aci --sign k.sec\n{last}\n");
+        sandbox.write("s.acb", script);
+        let ended = run(&sandbox, "rm -f a.aci*; acbuild --no-history script s.acb").fails(0);
+        assert_eq!(ended.stderr.contains("was made for another file"), told, "{last}: {ended:?}");
+    }
+}
+
 #[test]
 fn signature_that_is_left_beside_another_image_is_told() {
     let sandbox = sandbox();

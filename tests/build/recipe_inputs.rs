@@ -54,6 +54,21 @@ fn build_that_keeps_nothing_has_cache_folders_of_its_own() {
     }
 }
 
+/// A cache folder is the same for commands whatever the umask, and what is kept is closed to others,
+/// also where it was not.
+#[test]
+fn kept_folders_are_closed_to_others_and_show_no_umask() {
+    let Some(sandbox) = with_shell() else { return };
+    let steps = "[[step]]\nshell = \"stat -c %a /var/c > /mode\"\ncache = [\"/var/c\"]\n\
+        [[output]]\nfile = \"x.aci\"\n";
+    recipe(&sandbox, "r.toml", steps);
+    let line = "mkdir -p cache/build; chmod 755 cache/build; export GANTRY_CACHE_DIR=$PWD/cache; \
+        for mask in 022 077 000; do umask $mask; rm -rf cache/build/folders; \
+        \"$GANTRY\" build recipe r.toml --no-cache; \"$GANTRY\" build recipe r.toml; done | sort -u | wc -l; \
+        stat -c %a cache/build";
+    assert_eq!(run(&sandbox, line).ok(), "1\n700");
+}
+
 /// What belongs to IDs of a user namespace in the cache folders of a build that was killed is removed
 /// by the next one.
 #[test]

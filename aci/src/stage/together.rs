@@ -4,10 +4,17 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use super::{Existing, StagedFile, clean, folder_of, hidden_name, sync_folder};
+
+/// How often the turn of another one is waited for, and how long each time: five seconds.
+const WAITS: u32 = 500;
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Files that get their names one after the other when all are whole. Where one cannot have its
 /// name, those before it lose theirs, and what they replaced stands there again. Dropped, they
@@ -105,59 +112,81 @@ impl Together {
     }
 
     /// Brings all files to the disk, and gives them their names in the order in which they were
-    /// added.
+    /// added. Where there are several, nobody else does so in the same folders meanwhile.
     pub fn commit(mut self) -> Result<(), NotWritten> {
         for One { target, staged, .. } in &mut self.files {
             staged.sync().map_err(NotWritten::io(target))?;
         }
-        let (mut named, count) = (Vec::new(), self.files.len());
-        for (at, mut one) in self.files.into_iter().enumerate() {
-            // No other can fail after the last one.
-            let before = if at + 1 < count { Before::of(&one) } else { Before::Lost };
-            if let Err(error) = one.staged.name(&one.target, one.existing) {
-                named.into_iter().rev().for_each(|(one, before)| take_back(&one, before));
-                return Err(NotWritten::io(&one.target)(error));
-            }
-            named.push((one, before));
-        }
-        let mut folders: Vec<&Path> = named.iter().map(|(one, _)| folder_of(&one.target)).collect();
+        let mut folders: Vec<PathBuf> =
+            self.files.iter().map(|one| folder_of(&one.target).to_owned()).collect();
         folders.sort_unstable();
         folders.dedup();
-        folders.into_iter().try_for_each(|path| sync_folder(path).map_err(NotWritten::io(path)))
+        let several = folders.iter().filter(|_| self.files.len() > 1);
+        let _turns: Vec<_> = several.map(|folder| turn(folder)).collect();
+        for One { target, existing, .. } in &self.files {
+            existing.check(target).map_err(NotWritten::io(target))?;
+        }
+        let mut named = Vec::new();
+        for mut one in self.files {
+            match one.name() {
+                Ok(before) => named.push((one, before)),
+                Err(error) => {
+                    named.into_iter().rev().for_each(|(one, before)| take_back(&one, before));
+                    return Err(NotWritten::io(&one.target)(error));
+                }
+            }
+        }
+        drop(named);
+        folders.iter().try_for_each(|path| sync_folder(path).map_err(NotWritten::io(path)))
     }
 }
 
-/// What had a name before.
-enum Before {
-    Nothing,
-    /// A file, which has a hidden name until all is done.
-    Kept(Kept),
-    /// A file that cannot be had again: its file system knows no hard links, say.
-    Lost,
+/// Waits for the turn of naming files in a folder. Whoever has it needs no time to speak of, so that
+/// a lock which is held for long is somebody's for another purpose.
+fn turn(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    for _ in 0..WAITS {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => thread::sleep(WAIT),
+            _ => break,
+        }
+    }
+    Some(file)
 }
 
+impl One {
+    /// Gives the file its name; gives what had it before.
+    fn name(&mut self) -> io::Result<Option<Kept>> {
+        if self.existing == Existing::Refuse || self.target.symlink_metadata().is_err() {
+            self.staged.name(&self.target, self.existing)?;
+            return Ok(None);
+        }
+        let file = File::open(&self.target).ok();
+        if let Some(file) = &file {
+            let _ = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+        }
+        let hidden = match self.staged.exchange(&self.target) {
+            // A file system that cannot.
+            Err(error)
+                if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOSYS)) =>
+            {
+                let hidden = folder_of(&self.target).join(hidden_name()?);
+                fs::hard_link(&self.target, &hidden)?;
+                let kept = Kept { hidden, _file: file };
+                self.staged.name(&self.target, self.existing)?;
+                return Ok(Some(kept));
+            }
+            other => other?,
+        };
+        Ok(Some(Kept { hidden, _file: file }))
+    }
+}
+
+/// A file that was replaced. It has a hidden name until all is done.
 struct Kept {
     hidden: PathBuf,
     /// Locked, so that nobody takes it for abandoned.
     _file: Option<File>,
-}
-
-impl Before {
-    fn of(one: &One) -> Self {
-        if one.existing == Existing::Refuse || one.target.symlink_metadata().is_err() {
-            return Self::Nothing;
-        }
-        let file = File::open(&one.target).ok();
-        if let Some(file) = &file {
-            let _ = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
-        }
-        let linked = hidden_name().and_then(|name| {
-            let hidden = folder_of(&one.target).join(name);
-            fs::hard_link(&one.target, &hidden)?;
-            Ok(hidden)
-        });
-        linked.map_or(Self::Lost, |hidden| Self::Kept(Kept { hidden, _file: file }))
-    }
 }
 
 impl Drop for Kept {
@@ -168,7 +197,7 @@ impl Drop for Kept {
 }
 
 /// Takes the name from a file again, where it still has it.
-fn take_back(one: &One, before: Before) {
+fn take_back(one: &One, before: Option<Kept>) {
     let is = |ours: &fs::Metadata| {
         let found = one.target.symlink_metadata();
         found.is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
@@ -178,9 +207,8 @@ fn take_back(one: &One, before: Before) {
     }
     // A failure here comes after the one that is told.
     let _ = match before {
-        Before::Nothing => fs::remove_file(&one.target),
-        Before::Kept(kept) => fs::rename(&kept.hidden, &one.target),
-        Before::Lost => Ok(()),
+        None => fs::remove_file(&one.target),
+        Some(kept) => fs::rename(&kept.hidden, &one.target),
     };
 }
 
@@ -258,6 +286,25 @@ mod tests {
         all.commit().unwrap();
         assert_eq!(fs::read(path("d/a")).unwrap(), b"3");
         assert_eq!(names(&path("d")), ["a"]);
+    }
+
+    #[test]
+    fn together_a_file_that_cannot_be_linked_stands_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("old"), "kept").unwrap();
+        // As many names as a file of most file systems can have.
+        for at in 0.. {
+            if at == 65_000 || fs::hard_link(path("old"), path(&format!("link-{at}"))).is_err() {
+                break;
+            }
+        }
+        let mut all = Together::default();
+        all.write(&path("old"), b"new", Existing::Replace).unwrap();
+        all.write(&path("two"), b"two", Existing::Refuse).unwrap();
+        fs::create_dir(path("two")).unwrap();
+        all.commit().unwrap_err();
+        assert_eq!(fs::read(path("old")).unwrap(), b"kept");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! `--modify`: one command edits an image file.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use aci::archive::Compression;
 use aci::stage::{Existing, folder_of};
 use anyhow::{Context as _, anyhow};
 use builder::context::{Began, Begin};
+use rustix::fs::OFlags;
 
 use super::Command;
 use super::go::{Build, Workspace};
@@ -44,7 +45,8 @@ impl Build<'_> {
             true => None,
             false => Some(self.wait_for(file)?),
         };
-        let work = Workspace::new(folder_of(file))?;
+        let beside = if only_shows { std::env::temp_dir() } else { folder_of(file).to_owned() };
+        let work = Workspace::new(&beside)?;
         let build = self.edits(work.path());
         let start = read_some(file, 16).map_err(|failure| plain(failure, file))?;
         let began = build.begin(Begin::Archive(file))?;
@@ -76,12 +78,15 @@ impl Build<'_> {
     /// file is still the one of that name: whoever has edited it has put another one there.
     fn wait_for(&self, file: &Path) -> Result<File, Failure> {
         let shown = file.display();
-        Existing::Replace.check(file).with_context(|| format!("cannot edit {shown}"))?;
         let mut waits = false;
         loop {
+            // It may have become something else while it was waited for.
+            Existing::Replace.check(file).with_context(|| format!("cannot edit {shown}"))?;
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            let mut how = OpenOptions::new();
+            how.read(true).custom_flags(flags.bits().cast_signed());
             // Some file systems lock for writing only what is open for that.
-            let open = OpenOptions::new().read(true).write(true).open(file);
-            let open = open.or_else(|_| File::open(file));
+            let open = how.clone().write(true).open(file).or_else(|_| how.open(file));
             let open = open.with_context(|| format!("cannot read {shown}"))?;
             let locked = match open.try_lock() {
                 Err(TryLockError::WouldBlock) => {

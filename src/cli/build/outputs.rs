@@ -6,7 +6,9 @@ use aci::stage::{Existing, NotWritten, Together};
 use serde_json::Value;
 
 use super::write::Pending;
-use crate::cli::files::{cannot_write, is_signed_otherwise, signature_beside, signed_otherwise};
+use crate::cli::files::{
+    cannot_write, is_same, is_signed_otherwise, signature_beside, signed_otherwise,
+};
 use crate::cli::{Context, Failure, Kind};
 
 /// Files that are whole and have no names yet. Dropped, they never were.
@@ -15,6 +17,8 @@ pub(super) struct Outputs {
     files: Together,
     /// What is said of each image: as JSON, and its ID.
     images: Vec<(Value, String)>,
+    /// Files that a later command wrote again, and not the signature beside them.
+    signed_before: Vec<PathBuf>,
 }
 
 impl Outputs {
@@ -46,6 +50,22 @@ impl Outputs {
     /// Adds what a later command has written.
     pub(super) fn append(&mut self, later: Self) -> Result<(), Failure> {
         self.images.extend(later.images);
+        let is_signed = |files: &Together, path: &Path| {
+            let signature = signature_beside(path);
+            files.files().any(|(other, _)| other == signature)
+        };
+        self.signed_before.retain(|path| !is_signed(&later.files, path));
+        self.signed_before.extend(later.signed_before);
+        for (path, new) in later.files.files() {
+            let old = self.files.files().find(|(other, _)| *other == path);
+            if let Some((_, old)) = old
+                && is_signed(&self.files, path)
+                && !is_signed(&later.files, path)
+                && !is_same(old, new)
+            {
+                self.signed_before.push(path.to_owned());
+            }
+        }
         self.files.append(later.files).map_err(refused)
     }
 
@@ -60,7 +80,8 @@ impl Outputs {
     pub(super) fn commit_quietly(self, context: &Context) -> Result<(), Failure> {
         let written: Vec<PathBuf> = self.files.files().map(|(path, _)| path.to_owned()).collect();
         let left = self.files.files().filter(|(path, file)| {
-            !written.contains(&signature_beside(path)) && is_signed_otherwise(path, file)
+            self.signed_before.iter().any(|before| before == path)
+                || !written.contains(&signature_beside(path)) && is_signed_otherwise(path, file)
         });
         let left: Vec<PathBuf> = left.map(|(path, _)| path.to_owned()).collect();
         self.files.commit().map_err(refused)?;

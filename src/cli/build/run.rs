@@ -1,6 +1,8 @@
 //! `run` and `shell`: a command runs in the image.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aci::{ImageManifest, Limits, Reference};
@@ -325,9 +327,16 @@ pub(super) fn cache(caches: &Path, path: &Path) -> Result<StepMount, Failure> {
     }
     let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
     let folder = caches.join(name);
-    let made = aci::stage::create_folders(&folder).and_then(|()| folder.canonicalize());
+    let made = || {
+        if !folder.is_dir() {
+            aci::stage::create_folders(&folder)?;
+            // Whatever the umask is: commands see it.
+            std::fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
+        }
+        folder.canonicalize()
+    };
     let source =
-        made.map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
+        made().map_err(|error| anyhow!("cannot make the cache {}: {error}", folder.display()))?;
     Ok(StepMount { source: source.into(), target: path.into(), read_only: false })
 }
 
