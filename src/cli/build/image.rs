@@ -1,6 +1,7 @@
 //! Commands about the image as a whole.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use aci::Limits;
 use anyhow::{Context as _, anyhow};
@@ -62,10 +63,23 @@ pub(crate) struct CatManifestArgs {
 impl CatManifestArgs {
     pub(super) fn run(self, build: &Build<'_>) -> Result<(), Failure> {
         let manifest = build.open()?.manifest().map_err(failed)?;
+        self.print(build, &manifest)
+    }
+
+    /// The manifest of an image file.
+    pub(super) fn run_on(self, build: &Build<'_>, file: &Path) -> Result<(), Failure> {
+        let cannot = || format!("cannot read {}", file.display());
+        let limits = Limits { ratio: u64::MAX, ..Limits::default() };
+        let image = File::open(file).with_context(cannot)?;
+        let image = aci::archive::inspect(image, &limits).with_context(cannot)?;
+        self.print(build, image.manifest_bytes())
+    }
+
+    fn print(self, build: &Build<'_>, manifest: &[u8]) -> Result<(), Failure> {
         let mut text = manifest.trim_ascii().to_vec();
         if self.pretty_print {
             let value: Value =
-                serde_json::from_slice(&manifest).context("the manifest is no JSON")?;
+                serde_json::from_slice(manifest).context("the manifest is no JSON")?;
             text = Vec::new();
             let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
             let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);

@@ -33,7 +33,6 @@ impl Build<'_> {
                 anyhow!("--modify takes a command that changes an image, or shows it").into()
             );
         }
-        let only_shows = matches!(command, Command::CatManifest(_));
         let speaks = matches!(command, Command::Run(_) | Command::Shell(_));
         let cannot = || format!("cannot read {}", file.display());
         // Edited is what a link leads to, and the link stays.
@@ -41,12 +40,11 @@ impl Build<'_> {
             true => &file.canonicalize().with_context(cannot)?,
             false => file,
         };
-        let _turn = match only_shows {
-            true => None,
-            false => Some(self.wait_for(file)?),
-        };
-        let beside = if only_shows { std::env::temp_dir() } else { folder_of(file).to_owned() };
-        let work = Workspace::new(&beside)?;
+        if let Command::CatManifest(show) = command {
+            return show.run_on(self, file);
+        }
+        let _turn = self.wait_for(file)?;
+        let work = Workspace::new(folder_of(file))?;
         let build = self.edits(work.path());
         let start = read_some(file, 16).map_err(|failure| plain(failure, file))?;
         let began = build.begin(Begin::Archive(file))?;
@@ -56,9 +54,6 @@ impl Build<'_> {
             );
         }
         build.run_here(command)?;
-        if only_shows {
-            return Ok(());
-        }
         let compression = Compression::detect(&start).unwrap_or(Compression::Gzip);
         let output = Output { target: file.to_owned(), overwrite: true, compression };
         let written = build.write(&output)?;
