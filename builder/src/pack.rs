@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aci::ImageManifest;
-use aci::archive::{self, Compression, KeptBlocks, WriteOptions, Written};
+use aci::archive::{self, Besides, Compression, KeptBlocks, WriteOptions, Written};
 use aci::stage::{Existing, NotWritten, StagedFile, Together};
 
 use crate::context::Properties;
@@ -49,6 +49,8 @@ pub struct PackOptions<'a> {
     pub threads: NonZeroUsize,
     /// Compressed blocks of earlier images.
     pub kept: Option<&'a dyn KeptBlocks>,
+    /// Whether the digest of the file is wanted.
+    pub file_digest: bool,
     /// Is told the bytes of content there are before the work, then the bytes read, as they are.
     pub progress: &'a dyn Progress,
 }
@@ -123,7 +125,8 @@ fn pack_outside(
     let mut empty_attributes = 0;
     let write_options = WriteOptions { compression: options.compression, threads: options.threads };
     let time = options.source_date_epoch.unwrap_or(survey.newest);
-    let written = archive::write_with(out, &write_options, options.kept, |archive| {
+    let besides = Besides { kept: options.kept, file_digest: options.file_digest };
+    let written = archive::write_with(out, &write_options, besides, |archive| {
         archive.manifest(options.manifest, time)?;
         tree.entries(|entry, content| {
             let empty = entry.xattrs.iter().filter(|(_, value)| value.is_empty());

@@ -92,6 +92,8 @@ impl<'a> Tree<'a> {
             problems: Vec::new(),
             used: vec![false; self.overrides.0.len()],
             overflow: Overflow::here(),
+            limits: Limits::default(),
+            is_root: rustix::process::geteuid().is_root(),
         };
         let (mut walk, mut given) = (self.walk(), Ok(()));
         for found in walk.by_ref() {
@@ -281,6 +283,9 @@ struct Look<'a> {
     /// Which rules have changed something.
     used: Vec<bool>,
     overflow: Overflow,
+    limits: Limits,
+    /// Of root, opening a file tells whether it can be read, and nothing else.
+    is_root: bool,
 }
 
 impl Look<'_> {
@@ -307,13 +312,13 @@ impl Look<'_> {
         let change = tree.change(found, &found.stat, |rule| used[rule] = true);
         self.owner(found, &change);
         self.name(found);
-        let limits = Limits::default();
+        let limits = &self.limits;
         let depth = found.below.iter().filter(|&&byte| byte == b'/').count() + 2;
         if "rootfs/".len() + found.below.len() > limits.path_bytes || depth > limits.path_depth {
             self.problem(found, ProblemKind::TooLong);
         }
         self.survey.newest = self.survey.newest.max(tree.time(&found.stat));
-        if found.kind() == FileType::RegularFile && !found.may_read() {
+        if found.kind() == FileType::RegularFile && !self.is_root && !found.may_read() {
             self.problem(found, ProblemKind::Unreadable("permission denied".to_owned()));
         }
         let first = self.links.first(&found.stat, || (tree.path(found), change.clone()));

@@ -61,7 +61,7 @@ impl Args {
             Failure::new(Kind::Usage, text)
         })?;
         let id = found.packed.written.image_id.clone();
-        let file_is_same = found.packed.written.file_digest == *wanted.file_digest();
+        let file_is_same = found.packed.written.file_digest.as_ref() == Some(wanted.file_digest());
         if id == *wanted.image_id() {
             let value = json!({ "same": true, "sameFile": file_is_same, "imageId": id, "file": in_json(&self.image) });
             if !file_is_same {

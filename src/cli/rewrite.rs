@@ -121,7 +121,8 @@ impl Rewrite<'_> {
         let done = Done {
             output: self.output.to_owned(),
             was: rewritten.image_id,
-            same_file: !encrypted && rewritten.file_digest == rewritten.written.file_digest,
+            same_file: !encrypted
+                && rewritten.written.file_digest.as_ref() == Some(&rewritten.file_digest),
             written: rewritten.written,
             image,
         };
@@ -193,7 +194,9 @@ impl Rewrite<'_> {
         let image = aci::archive::inspect(bar.wrap_read(file), &limits);
         bar.finish_and_clear();
         let image = image.map_err(|error| Failure::refused(&error))?;
-        if *image.image_id() != written.image_id || *image.file_digest() != written.file_digest {
+        if *image.image_id() != written.image_id
+            || written.file_digest.as_ref() != Some(image.file_digest())
+        {
             return Err(anyhow!(
                 "what was written does not read back as it was meant: {} in place of {}",
                 image.image_id(),

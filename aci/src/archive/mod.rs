@@ -61,5 +61,5 @@ pub use validate::{
     validate_pod_manifest,
 };
 pub use write::{
-    ArchiveWriter, KeptBlocks, WriteOptions, Written, compress_archive, write, write_with,
+    ArchiveWriter, Besides, KeptBlocks, WriteOptions, Written, compress_archive, write, write_with,
 };

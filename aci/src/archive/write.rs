@@ -45,8 +45,8 @@ pub trait KeptBlocks: Sync {
 pub struct Written {
     /// SHA-512 of the uncompressed archive.
     pub image_id: ImageId,
-    /// SHA-512 of the file.
-    pub file_digest: FileDigest,
+    /// SHA-512 of the file, where it is wanted.
+    pub file_digest: Option<FileDigest>,
     /// Bytes of the file.
     pub file_bytes: u64,
     /// Bytes of the uncompressed archive.
@@ -122,21 +122,30 @@ where
     W: Write + Send,
     E: From<io::Error>,
 {
-    write_with(out, options, None, fill)
+    write_with(out, options, Besides { kept: None, file_digest: true }, fill)
 }
 
-/// As [`write()`], where compressed blocks were kept, perhaps.
+/// What else there is to writing an image.
+#[derive(Clone, Copy)]
+pub struct Besides<'k> {
+    /// Compressed blocks of earlier archives.
+    pub kept: Option<&'k dyn KeptBlocks>,
+    /// Whether the digest of the file is wanted, which takes its time.
+    pub file_digest: bool,
+}
+
+/// As [`write()`], with all there is to it.
 pub fn write_with<W, E>(
     out: &mut W,
     options: &WriteOptions,
-    kept: Option<&dyn KeptBlocks>,
+    besides: Besides<'_>,
     fill: impl FnOnce(&mut ArchiveWriter) -> Result<(), E>,
 ) -> Result<Written, E>
 where
     W: Write + Send,
     E: From<io::Error>,
 {
-    let packing = Packing { compression: options.compression, level: None, kept };
+    let packing = Packing { compression: options.compression, level: None, besides };
     write_blocks(out, options, packing, |archive| {
         fill(archive)?;
         Ok(archive.raw(&[0; 2 * BLOCK])?)
@@ -174,7 +183,8 @@ where
     W: Write + Send,
     E: From<io::Error>,
 {
-    let packing = Packing { compression: options.compression, level, kept: None };
+    let besides = Besides { kept: None, file_digest: true };
+    let packing = Packing { compression: options.compression, level, besides };
     write_blocks(out, options, packing, fill)
 }
 
@@ -183,7 +193,7 @@ where
 struct Packing<'k> {
     compression: Compression,
     level: Option<u8>,
-    kept: Option<&'k dyn KeptBlocks>,
+    besides: Besides<'k>,
 }
 
 fn write_blocks<W, E>(
@@ -205,8 +215,8 @@ where
         let size = block_bytes(options.compression);
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let hasher = named("sha512").spawn_scoped(scope, move || hash_all(&hash_out))?;
-        let writer =
-            named("write").spawn_scoped(scope, move || write_all(out, &order_out, size))?;
+        let writer = named("write")
+            .spawn_scoped(scope, move || write_all(out, packing, &order_out, size))?;
         let mut compressors = Vec::new();
         if options.compression != Compression::None {
             let job_out = Arc::new(Mutex::new(job_out));
@@ -239,7 +249,10 @@ where
         filled?;
         Ok(Written {
             image_id: ImageId::of(archive_hash),
-            file_digest: FileDigest::of(file_hash.unwrap_or(archive_hash)),
+            file_digest: match options.compression {
+                Compression::None => Some(FileDigest::of(archive_hash)),
+                _ => file_hash.map(FileDigest::of),
+            },
             file_bytes,
             tar_bytes,
             looks_like_a_bomb,
@@ -402,7 +415,7 @@ fn compress_all(packing: Packing<'_>, jobs: &Mutex<Receiver<Job>>) {
 
 impl Packing<'_> {
     fn pack(&self, compressor: &mut BlockCompressor, block: &[u8]) -> io::Result<Vec<u8>> {
-        let Some(kept) = self.kept else { return compressor.compress(block) };
+        let Some(kept) = self.besides.kept else { return compressor.compress(block) };
         let mut name = Sha256::new();
         name.update(format!("{} {:?} profile v1\n", self.compression, self.level));
         name.update(block);
@@ -416,9 +429,11 @@ impl Packing<'_> {
     }
 }
 
-/// Writes the blocks in order. The hash is absent where the file is the archive itself.
+/// Writes the blocks in order. The hash is absent where the file is the archive itself, and where it
+/// is not wanted.
 fn write_all<W: Write>(
     out: &mut W,
+    packing: Packing<'_>,
     ordered: &Receiver<Receiver<Compressed>>,
     block_bytes: usize,
 ) -> io::Result<WrittenFile> {
@@ -430,7 +445,9 @@ fn write_all<W: Write>(
         let bytes = match &output {
             Output::Plain(block) => &block.bytes,
             Output::Packed(bytes) => {
-                hash.get_or_insert_with(Sha512::new).update(bytes);
+                if packing.besides.file_digest {
+                    hash.get_or_insert_with(Sha512::new).update(bytes);
+                }
                 bytes
             }
         };

@@ -31,6 +31,8 @@ pub struct WriteOptions<'a> {
     pub threads: NonZeroUsize,
     /// Compressed blocks of earlier images.
     pub kept: Option<&'a dyn KeptBlocks>,
+    /// Whether the digest of the file is wanted.
+    pub file_digest: bool,
     /// `SOURCE_DATE_EPOCH`: no time in the image is later, and the manifest has this one.
     pub source_date_epoch: Option<i64>,
     /// The rendered root file systems of the images this one depends on, where
@@ -76,6 +78,7 @@ impl Context {
             compression: options.compression,
             threads: options.threads,
             kept: options.kept,
+            file_digest: options.file_digest,
             progress: options.progress,
         };
         Ok(pack_unnamed(target, options.existing, &pack, |staged, packer| packer.pack(staged))?)

@@ -38,6 +38,7 @@ fn image_of(root: &Path, manifest: &[u8]) -> Vec<u8> {
         compression: Compression::None,
         threads: NonZeroUsize::MIN,
         kept: None,
+        file_digest: true,
         progress: &(),
     };
     pack(&mut file, &options).unwrap();

@@ -37,6 +37,7 @@ pub(crate) fn options(rootfs: &Path) -> PackOptions<'_> {
         compression: Compression::None,
         threads: NonZeroUsize::MIN,
         kept: None,
+        file_digest: true,
         progress: &(),
     }
 }

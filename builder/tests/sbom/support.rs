@@ -38,6 +38,7 @@ impl Document {
             compression: Compression::Gzip,
             threads: NonZeroUsize::MIN,
             kept: None,
+            file_digest: true,
             progress: &(),
         };
         builder::pack(&mut image, &options).unwrap();

@@ -359,11 +359,12 @@ impl Stream {
             let what = format!("the folded image {} is damaged: {error}", self.image_id);
             io::Error::new(io::ErrorKind::InvalidData, what)
         })?;
-        if written.image_id == self.image_id && written.file_digest == self.file_digest {
+        let is_same = written.file_digest.as_ref() == Some(&self.file_digest);
+        if is_same && written.image_id == self.image_id {
             return Ok(());
         }
-        let (id, found) = (&self.image_id, &written.file_digest);
-        let what = format!("the folded image {id} is damaged: its file has the digest {found}");
+        let id = &self.image_id;
+        let what = format!("the folded image {id} is damaged: put together, it is another file");
         Err(io::Error::new(io::ErrorKind::InvalidData, what))
     }
 }

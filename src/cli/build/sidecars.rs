@@ -41,6 +41,11 @@ impl Sidecars {
     /// All that there can be.
     pub(super) const ALL: Self = Self { sbom: true, provenance: true };
 
+    /// Whether there are any.
+    pub(super) fn are_wanted(self) -> bool {
+        self.sbom || self.provenance
+    }
+
     /// The files, by their names.
     pub(super) fn make(
         self,
@@ -85,7 +90,8 @@ fn sbom(context: &Context, packed: &Packed, image: impl Read) -> Result<Vec<u8>,
 
 fn provenance(target: &Path, packed: &Packed, inputs: &Inputs<'_>) -> Result<Vec<u8>, Failure> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let digest = DigestSet::sha512(&packed.written.file_digest);
+    let digest = packed.written.file_digest.as_ref().context("no digest of the image file")?;
+    let digest = DigestSet::sha512(digest);
     let subject = Subject::new(name, digest)?.of_image(&packed.written.image_id);
     let mut dependencies: Vec<Resource> = match inputs.began {
         Some(Began::Image(id)) => vec![image(id)?.named("base")],

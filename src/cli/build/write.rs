@@ -113,6 +113,7 @@ impl Args {
         let how = How {
             threads: self.threads,
             source_date_epoch: self.source_date_epoch,
+            file_digest: self.metadata_file.is_some() || self.sidecars.are_wanted(),
             ..How::default()
         };
         let (existing, replace) = (existing(self.overwrite), Existing::Replace);
@@ -153,6 +154,8 @@ pub(super) struct How<'a> {
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) source_date_epoch: Option<i64>,
     pub(super) kept: Option<&'a dyn KeptBlocks>,
+    /// Whether the digest of the file is wanted, where it is not to be printed.
+    pub(super) file_digest: bool,
 }
 
 impl Build<'_> {
@@ -179,6 +182,7 @@ impl Build<'_> {
             compression: output.compression,
             threads: how.threads.unwrap_or_else(cores),
             kept: how.kept,
+            file_digest: how.file_digest || self.context.json(),
             source_date_epoch: how.source_date_epoch,
             dependencies: &dependencies,
             progress: &Bar(&bar),

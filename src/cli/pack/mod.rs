@@ -163,6 +163,7 @@ impl Args {
             compression: self.compression,
             threads: self.threads.unwrap_or_else(threads),
             kept: None,
+            file_digest: context.json() || self.metadata_file.is_some(),
             progress: &Bar(&bar),
         };
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
@@ -190,7 +191,7 @@ impl Args {
                     let pack = |out: &mut keys::Encrypting<'_>| packer.pack(out);
                     let (mut packed, file) = keys::encrypt(staged, &passphrase, pack)?;
                     // What lies on the disk, as signatures and downloads see it.
-                    packed.written.file_digest = file.digest;
+                    packed.written.file_digest = Some(file.digest);
                     packed.written.file_bytes = file.bytes;
                     look(staged);
                     Ok(packed)

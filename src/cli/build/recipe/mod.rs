@@ -320,7 +320,8 @@ impl<'a> Plan<'a> {
         let output = Output { target: target.to_owned(), overwrite: true, compression };
         let blocks = Blocks::of(build);
         let kept = (!self.how.no_cache).then_some(&blocks as &dyn KeptBlocks);
-        let how = How { source_date_epoch: Some(resolved.epoch), kept, ..How::default() };
+        let source_date_epoch = Some(resolved.epoch);
+        let how = How { source_date_epoch, kept, file_digest: true, ..How::default() };
         let (mut pending, packed, began) = build.write_with(&output, &how)?;
         let images: BTreeMap<String, Value> = resolved
             .lock
