@@ -247,6 +247,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Whether there may be hard links to it.
+    pub(crate) fn has_other_names(&self) -> bool {
+        self.before.st_nlink > 1
+    }
+
     /// Lets somebody read it, and sees to it that it did not change meanwhile.
     pub(crate) fn read(
         mut self,

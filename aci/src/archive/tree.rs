@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags};
@@ -62,7 +63,7 @@ fn refuse_full(folder: &OwnedFd) -> io::Result<()> {
 pub struct TreeBuilder<'a> {
     root: OwnedFd,
     /// The folder the last entry was put in: most entries share it with their neighbour.
-    parent: (Vec<u8>, OwnedFd),
+    parent: (Vec<u8>, Arc<OwnedFd>),
     options: &'a UnpackOptions<'a>,
     dresser: Dresser<'a>,
     directories: Directories,
@@ -78,7 +79,7 @@ impl<'a> TreeBuilder<'a> {
         let root = rustix::fs::open(target, flags, Mode::empty()).map_err(io::Error::from)?;
         refuse_full(&root)?;
         Ok(Self {
-            parent: (Vec::new(), root.try_clone()?),
+            parent: (Vec::new(), Arc::new(root.try_clone()?)),
             directories: Directories::new(&root)?,
             record: (options.ownership == Ownership::Record)
                 .then(|| Record::new(&root))
@@ -168,12 +169,12 @@ impl<'a> TreeBuilder<'a> {
         made.map_err(|error| fault(error.into()))
     }
 
-    /// Makes a regular file, which anybody can fill afterwards, on any thread. What is undone of it
+    /// A regular file that anybody can make and fill afterwards, on any thread. What is undone of it
     /// is told [`Self::account`]. What is to be excluded is for whoever calls this to leave out.
     pub fn new_file(&mut self, entry: Entry) -> Result<NewFile<'a>, ArchiveError> {
         let name = self.enter_parent(&entry.path).map_err(|error| at(&entry.path, error))?.to_vec();
-        let file = self.make_file(&entry, &name)?;
-        Ok(NewFile { file, entry, dresser: self.dresser })
+        let folder = Arc::clone(&self.parent.1);
+        Ok(NewFile { folder, name, made: None, entry, dresser: self.dresser })
     }
 
     /// Gives an open file the owner, mode, attributes and time of an entry.
@@ -203,17 +204,13 @@ impl<'a> TreeBuilder<'a> {
         };
         if parent != self.parent.0 {
             let missing = Missing::Make { owner: self.root_owner() };
-            self.parent = (parent.to_vec(), open_folder(&self.root, parent, missing)?);
+            self.parent = (parent.to_vec(), Arc::new(open_folder(&self.root, parent, missing)?));
         }
         Ok(name)
     }
 
     fn make_file(&self, entry: &Entry, name: &[u8]) -> Result<File, ArchiveError> {
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = self.dresser.first_mode(entry, Mode::RUSR | Mode::WUSR);
-        let open = rustix::fs::openat(&self.parent.1, name, flags, mode);
-        Ok(File::from(open.map_err(|error| at(&entry.path, error.into()))?))
+        make_file(&self.parent.1, name, &self.dresser, entry)
     }
 
     fn file(
@@ -402,23 +399,48 @@ fn write_content(
     }
 }
 
-/// A regular file that was made, and is empty.
+fn make_file(
+    folder: &OwnedFd,
+    name: &[u8],
+    dresser: &Dresser<'_>,
+    entry: &Entry,
+) -> Result<File, ArchiveError> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = dresser.first_mode(entry, Mode::RUSR | Mode::WUSR);
+    let open = rustix::fs::openat(folder, name, flags, mode);
+    Ok(File::from(open.map_err(|error| at(&entry.path, error.into()))?))
+}
+
+/// A regular file that is to be made.
 pub struct NewFile<'a> {
-    file: File,
+    folder: Arc<OwnedFd>,
+    name: Vec<u8>,
+    made: Option<File>,
     entry: Entry,
     dresser: Dresser<'a>,
 }
 
 impl NewFile<'_> {
-    /// Writes the content, and gives it what the entry says. Gives what is undone of that, with the
-    /// entry.
+    /// Makes it now: a hard link to it may come before it is filled.
+    pub fn make(&mut self) -> Result<(), ArchiveError> {
+        let made = make_file(&self.folder, &self.name, &self.dresser, &self.entry)?;
+        self.made = Some(made);
+        Ok(())
+    }
+
+    /// Makes it, where it is not made, writes the content, and gives it what the entry says. Gives
+    /// what is undone of that, with the entry.
     pub fn fill(
         mut self,
         content: FileContent<'_>,
         buffer: &mut [u8],
     ) -> Result<Option<(Entry, Undone)>, ArchiveError> {
-        write_content(&mut self.file, &self.entry.path, content, buffer)?;
-        let undone = self.dresser.dress(&self.file, &self.entry);
+        let mut file = match self.made.take() {
+            Some(file) => file,
+            None => make_file(&self.folder, &self.name, &self.dresser, &self.entry)?,
+        };
+        write_content(&mut file, &self.entry.path, content, buffer)?;
+        let undone = self.dresser.dress(&file, &self.entry);
         let undone = undone.map_err(|error| at(&self.entry.path, error))?;
         Ok(undone.map(|undone| (self.entry, undone)))
     }

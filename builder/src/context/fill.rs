@@ -1,5 +1,5 @@
-//! Copying a tree into a folder of a context: one thread walks it and makes everything, and others
-//! write what is in the files.
+//! Copying a tree into a folder of a context: one thread walks it and makes folders and links, and
+//! others make files and write what is in them.
 
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -21,14 +21,14 @@ use crate::tree::{Opened, Survey, Tree};
 
 /// Files that are handed on together.
 const TOGETHER: usize = 8;
-/// Lots of them that wait to be written. Each file is open twice.
+/// Lots of them that wait to be written. Each is open, and so is its folder.
 const WAITING: usize = 6;
 /// The most threads that write: one file system is not faster with more.
 const THREADS: usize = 8;
 /// Bytes that are copied in one piece.
 const PIECE: usize = 256 << 10;
 
-/// A file that was made, and what will be in it.
+/// A file that is to be made, and what will be in it.
 struct Job<'a> {
     source: Opened,
     size: u64,
@@ -91,12 +91,20 @@ fn fill_by<T>(
             }
             let entry = changed(entry, options);
             let placed = match (content, &entry.kind) {
-                (Some(source), &EntryKind::File { size }) => intake.new_file(entry).map(|target| {
-                    together.push(Job { source, size, target });
-                    if together.len() == TOGETHER {
-                        let _ = jobs.send(std::mem::take(&mut together));
-                    }
-                }),
+                (Some(source), &EntryKind::File { size }) => {
+                    let target = intake.new_file(entry).and_then(|mut target| {
+                        if source.has_other_names() {
+                            target.make()?;
+                        }
+                        Ok(target)
+                    });
+                    target.map(|target| {
+                        together.push(Job { source, size, target });
+                        if together.len() == TOGETHER {
+                            let _ = jobs.send(std::mem::take(&mut together));
+                        }
+                    })
+                }
                 _ => intake.place(entry, &mut |_| Ok(0)),
             };
             placed.map_err(|error| PackError::Write(io::Error::other(error)))

@@ -66,7 +66,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes a regular file in, whose content comes later.
+    /// Takes a regular file in, which is made later.
     pub(super) fn new_file(&mut self, entry: Entry) -> Result<NewFile<'a>, ArchiveError> {
         let entry = self.on_disk(entry);
         self.tree.new_file(entry)
