@@ -234,6 +234,35 @@ fn what_is_mounted_in_a_build_stays_whole() {
 }
 
 #[test]
+fn what_is_in_the_place_of_a_build_and_no_folder_is_told() {
+    let sandbox = sandbox();
+    for make in ["mkdir other; ln -s other .acbuild", "ln -s nowhere .acbuild", "mkfifo .acbuild"] {
+        run(&sandbox, &format!("rm -rf .acbuild other; {make}")).ok();
+        for line in ["end", "cat-manifest", "label add a b"] {
+            let ended = run(&sandbox, &format!("acbuild {line}")).fails(1);
+            assert!(ended.stderr.contains("it is no folder: remove it"), "{make}: {ended:?}");
+        }
+        run(&sandbox, "acbuild begin").fails(1);
+        run(&sandbox, "test -e .acbuild -o -L .acbuild && test ! -e other/lock").ok();
+    }
+}
+
+#[test]
+fn copy_without_threads_to_be_had_fails_and_does_not_panic() {
+    let user = User::Alone;
+    let sandbox = Sandbox::new();
+    if !user.is_here() || !crate::support::tool("prlimit") {
+        return;
+    }
+    user.own(&sandbox);
+    user.run(&sandbox, ".", "acbuild begin && mkdir t && echo x > t/f").ok();
+    let line = "prlimit --nproc=1 \"$GANTRY\" build copy t /t";
+    let ended = user.run(&sandbox, ".", line).fails(1);
+    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    user.run(&sandbox, ".", "acbuild copy t /t").ok();
+}
+
+#[test]
 fn folder_that_cannot_be_kept_is_not_made() {
     let sandbox = begun();
     for path in ["/", "/../..", "rel", "/proc", "/dev/shm", "/srv/../../x", "\"\""] {

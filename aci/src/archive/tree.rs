@@ -353,9 +353,14 @@ impl<'a> TreeBuilder<'a> {
         }
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
         thread::scope(|scope| {
-            let parts = lot.chunks(lot.len().div_ceil(threads));
-            let workers: Vec<_> = parts.map(|part| scope.spawn(move || dress(part))).collect();
-            let mut all = Vec::new();
+            let (mut workers, mut all) = (Vec::new(), Vec::new());
+            for part in lot.chunks(lot.len().div_ceil(threads)) {
+                match thread::Builder::new().spawn_scoped(scope, move || dress(part)) {
+                    Ok(worker) => workers.push(worker),
+                    // There are no more threads to be had.
+                    Err(_) => all.extend(dress(part)?),
+                }
+            }
             for worker in workers {
                 all.extend(worker.join().unwrap_or_else(|panic| resume_unwind(panic))?);
             }

@@ -50,7 +50,8 @@ pub(super) fn fill_surveyed(
     thread::scope(|scope| {
         if options.progress.is_seen() {
             // How much there is is known before it is copied only to whoever looks for it.
-            scope.spawn(|| tree.survey().map(|survey| options.progress.total(survey.bytes)));
+            let look = || tree.survey().map(|survey| options.progress.total(survey.bytes));
+            let _ = thread::Builder::new().spawn_scoped(scope, look);
         }
         fill_by(|each| tree.surveyed_entries(each), slot, moved, options, properties)
     })
@@ -83,7 +84,15 @@ fn fill_by<T>(
     let stop = AtomicBool::new(false);
     let filled = thread::scope(|scope| {
         let work = || write_all(&waiting, &stop, options.progress);
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut workers = Vec::new();
+        for _ in 0..threads {
+            match thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(worker) => workers.push(worker),
+                Err(error) if workers.is_empty() => return Err(PackError::Write(error)),
+                // Fewer will do.
+                Err(_) => break,
+            }
+        }
         let mut together = Vec::with_capacity(TOGETHER);
         let given = give(&mut |entry, content| {
             if stop.load(Ordering::Relaxed) {

@@ -269,6 +269,10 @@ pub fn killed_steps_in(work: &Path) -> Vec<PathBuf> {
 /// Locks a context; `None` where there is none.
 fn lock(folder: &Path, waiting: &dyn Fn()) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
+    // Nothing is made behind a link.
+    if fs::symlink_metadata(folder).is_ok_and(|found| !found.is_dir()) {
+        return Err(io::Error::other("it is no folder: remove it, and begin again"));
+    }
     loop {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)) {
