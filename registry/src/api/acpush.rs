@@ -21,19 +21,16 @@ use aci::{Name, Refusal, Refuse};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use keys::{Liveness, Policy};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Holder;
-use super::send::announced;
-use crate::catalog::StoredUpload;
+use super::send::Open;
 use crate::error::ApiError;
-use crate::ingest::{self, Arrival};
 use crate::state::Shared;
 use crate::token::{Action, UploadId};
 
@@ -78,20 +75,12 @@ impl<E: Into<ApiError>> From<E> for Refused {
     }
 }
 
-impl Refused {
-    fn status(&self) -> StatusCode {
-        match self.0.status() {
-            StatusCode::BAD_REQUEST => StatusCode::UNPROCESSABLE_ENTITY,
-            other => other,
-        }
-    }
-}
-
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = self.status();
         let mut response = self.0.into_response();
-        *response.status_mut() = status;
+        if response.status() == StatusCode::BAD_REQUEST {
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        }
         response
     }
 }
@@ -121,25 +110,6 @@ pub(super) async fn initiate(
         completed_url: url("complete"),
     })
     .into_response())
-}
-
-/// An upload, and whose it is.
-pub(super) struct Open {
-    id: UploadId,
-    holder: Holder,
-    upload: StoredUpload,
-}
-
-impl FromRequestParts<Shared> for Open {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Refused> {
-        let holder = Holder::from_request_parts(parts, state).await?;
-        holder.may(Action::Push)?;
-        let id = UploadId::from_request_parts(parts, state).await?;
-        let upload = state.catalog.upload(&id, holder.token(), state.clock.now()).await?;
-        Ok(Self { upload: upload.ok_or(ApiError::UploadUnknown)?, id, holder })
-    }
 }
 
 /// `PUT …/manifest`. The client writes it anew, with escapes of its own, so that it may be larger
@@ -176,17 +146,8 @@ pub(super) async fn signature(
 
 /// `PUT …/aci`.
 pub(super) async fn image(State(state): State<Shared>, open: Open, request: Request) -> Response {
-    let Open { id, holder, upload } = open;
-    let taken = async {
-        let limit = state.limits.file_bytes;
-        if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
-            return Err(ApiError::FileTooLarge { limit, found });
-        }
-        let signature = upload.signature;
-        let arrival = Arrival { upload: id.clone(), signature, body: request.into_body() };
-        ingest::take_in(&state, holder, arrival).await.map(drop)
-    };
-    let taken = taken.await;
+    let id = open.id.clone();
+    let taken = open.take_in(&state, request).await.map(drop);
     answer(&state, &id, taken).await
 }
 

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use aci::{ImageId, Refusal};
-
 use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;

@@ -157,17 +157,6 @@ impl Acpush {
     }
 }
 
-async fn started() -> (Registry, String) {
-    let registry = Registry::start().await;
-    registry.add_key("example.com/team", team_key());
-    let token = registry.token("example.com").await;
-    (registry, token)
-}
-
-fn hello() -> Image {
-    image("example.com/team/hello:1.0.0", b"hello")
-}
-
 /// Pushes an image with a signature over these bytes by the team; what the user reads of a refusal,
 /// after which there is nothing.
 async fn reason(image: &Image, signature: &[u8], statuses: &[u16], words: &[&str]) {

@@ -288,6 +288,18 @@ pub(crate) struct Image {
     pub(crate) reference: String,
 }
 
+/// A registry that takes images of example.com/team by the team's key, and a token.
+pub(crate) async fn started() -> (Registry, String) {
+    let registry = Registry::start().await;
+    registry.add_key("example.com/team", team_key());
+    let token = registry.token("example.com").await;
+    (registry, token)
+}
+
+pub(crate) fn hello() -> Image {
+    image("example.com/team/hello:1.0.0", b"hello")
+}
+
 /// An image of this name and these labels, `NAME[:VERSION][,LABEL=VALUE…]`, with one
 /// file of this content.
 pub(crate) fn image(reference: &str, content: &[u8]) -> Image {

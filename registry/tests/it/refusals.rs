@@ -11,18 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::*;
 
-/// A registry that takes images of example.com/team by the team's key.
-async fn started() -> (Registry, String) {
-    let registry = Registry::start().await;
-    registry.add_key("example.com/team", team_key());
-    let token = registry.token("example.com").await;
-    (registry, token)
-}
-
-fn hello() -> Image {
-    image("example.com/team/hello:1.0.0", b"hello")
-}
-
 /// Pushes an image, signed as it is by the team, and sees it refused.
 async fn assert_refused(image: &Image, status: u16, code: &str) {
     let (registry, token) = started().await;
