@@ -54,7 +54,7 @@ pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};
 pub use rootfs_tar::{RootfsTar, read_rootfs_tar};
-pub use tree::{FileContent, Linked, NewFile, TreeBuilder, Undone};
+pub use tree::{FileContent, Linked, NewFile, TreeBuilder, Undone, tree_threads};
 pub use unpack::{Exclude, LeftOut, UnpackOptions, Unpacked, unpack};
 pub use validate::{
     ImageFinding, Spot, Validated, validate, validate_layout, validate_manifest,

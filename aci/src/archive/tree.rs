@@ -28,8 +28,13 @@ use super::unpack::{LeftOut, UnpackOptions};
 
 /// So many folders are done on several threads: fewer take less time than starting those.
 const MANY_FOLDERS: usize = 64;
-/// The most of those threads: one file system is not faster with more.
+/// The most threads that work on one tree: one file system is not faster with more.
 const THREADS: usize = 8;
+
+/// How many threads work on one tree here.
+pub fn tree_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS)
+}
 
 /// Gives the content of a file piece by piece; 0 at its end.
 pub type FileContent<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, ArchiveError>;
@@ -351,10 +356,9 @@ impl<'a> TreeBuilder<'a> {
         if lot.len() < MANY_FOLDERS {
             return dress(lot);
         }
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
         thread::scope(|scope| {
             let (mut workers, mut all) = (Vec::new(), Vec::new());
-            for part in lot.chunks(lot.len().div_ceil(threads)) {
+            for part in lot.chunks(lot.len().div_ceil(tree_threads())) {
                 match thread::Builder::new().spawn_scoped(scope, move || dress(part)) {
                     Ok(worker) => workers.push(worker),
                     // There are no more threads to be had.

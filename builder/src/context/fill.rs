@@ -2,14 +2,13 @@
 //! others make files and write what is in them.
 
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use aci::archive::{ArchiveError, Entry, EntryKind, NewFile, Undone};
+use aci::archive::{ArchiveError, Entry, EntryKind, NewFile, Undone, tree_threads};
 
 use super::copy::CopyOptions;
 use super::error::ContextError;
@@ -23,8 +22,6 @@ use crate::tree::{Opened, Survey, Tree};
 const TOGETHER: usize = 8;
 /// Lots of them that wait to be written. Each is open, and so is its folder.
 const WAITING: usize = 6;
-/// The most threads that write: one file system is not faster with more.
-const THREADS: usize = 8;
 /// Bytes that are copied in one piece.
 const PIECE: usize = 256 << 10;
 
@@ -78,14 +75,13 @@ fn fill_by<T>(
 ) -> Result<T, ContextError> {
     let unpack = ownership();
     let mut intake = Intake::new(slot, moved, &unpack, properties)?;
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
     let (jobs, waiting) = mpsc::sync_channel(WAITING);
     let waiting = Mutex::new(waiting);
     let stop = AtomicBool::new(false);
     let filled = thread::scope(|scope| {
         let work = || write_all(&waiting, &stop, options.progress);
         let mut workers = Vec::new();
-        for _ in 0..threads {
+        for _ in 0..tree_threads() {
             match thread::Builder::new().spawn_scoped(scope, work) {
                 Ok(worker) => workers.push(worker),
                 Err(error) if workers.is_empty() => return Err(PackError::Write(error)),
