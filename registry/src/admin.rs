@@ -8,7 +8,7 @@ use aci::{Limits, Name};
 use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
 
 use crate::catalog::{Catalog, CatalogError, StoredToken};
-use crate::data::{DataDir, DataError};
+use crate::data::{DataDir, DataError, Place};
 use crate::token::{Action, Token, TokenId};
 
 /// Why an administrator's command did not do what it was asked.
@@ -84,7 +84,7 @@ impl From<StoredToken> for TokenInfo {
 
 /// Makes a token. Its text is nowhere else, so it is to be given to its holder now.
 pub async fn create_token(
-    data: &Path,
+    place: &Place,
     new: NewToken,
     now: SystemTime,
 ) -> Result<(Token, TokenInfo), AdminError> {
@@ -96,30 +96,34 @@ pub async fn create_token(
     let (token, id) = (Token::generate()?, TokenId::generate()?);
     let stored =
         StoredToken { id, prefix, actions, created: now, expires, last_used: None, revoked: None };
-    let catalog = open(DataDir::open(data)?).await?;
+    let catalog = open(DataDir::open(&place.data)?, place).await?;
     catalog.add_token(&stored, &token.hash()).await?;
     catalog.close().await;
     Ok((token, stored.into()))
 }
 
 /// Every token, oldest first.
-pub async fn tokens(data: &Path) -> Result<Vec<TokenInfo>, AdminError> {
-    let catalog = open(DataDir::open_existing(data)?).await?;
+pub async fn tokens(place: &Place) -> Result<Vec<TokenInfo>, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
     let tokens = catalog.tokens().await?;
     catalog.close().await;
     Ok(tokens.into_iter().map(TokenInfo::from).collect())
 }
 
 /// Revokes a token from this moment; `false` where there is none, or it was revoked before.
-pub async fn revoke_token(data: &Path, id: &TokenId, now: SystemTime) -> Result<bool, AdminError> {
-    let catalog = open(DataDir::open_existing(data)?).await?;
+pub async fn revoke_token(
+    place: &Place,
+    id: &TokenId,
+    now: SystemTime,
+) -> Result<bool, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
     let revoked = catalog.revoke_token(id, now).await?;
     catalog.close().await;
     Ok(revoked)
 }
 
-async fn open(data: DataDir) -> Result<Catalog, AdminError> {
-    Ok(Catalog::open(&data.database(), &data.database_lock()).await?)
+async fn open(data: DataDir, place: &Place) -> Result<Catalog, AdminError> {
+    Ok(Catalog::open(&data.database(place.database.as_ref())).await?)
 }
 
 /// Lets the keys of a file (armored or not, one or several) sign for a scope.

@@ -9,11 +9,15 @@ use std::time::{Duration, SystemTime};
 use aci::{Limits, Name};
 use web::Domain;
 
+use crate::catalog::DatabaseUrl;
+
 /// What a registry is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The data directory.
     pub data: PathBuf,
+    /// The catalogue's database; where none is given, `gantry.db` in the data directory.
+    pub database: Option<DatabaseUrl>,
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The domains to answer for.

@@ -2,24 +2,32 @@
 //!
 //! Until the last step is done nobody can see anything of it, by any path. A crash
 //! at any moment leaves the image served or absent: the spool file has no name, and
-//! files without a row are invisible (see `blobs.rs`).
+//! files without a row are invisible (see `catalog/blobs.rs`).
 
-use std::io;
+use std::io::{self, Write as _};
+use std::time::Duration;
 
 use aci::push::Pushed;
 use aci::stage::StagedFile;
-use aci::{FileDigest, Reference};
+use aci::{Extension, FileDigest, Reference};
 use axum::body::Body;
 use futures_util::TryStreamExt;
 use keys::{Keyring, Liveness, Policy, VerifiedImage};
-use sha2::{Digest, Sha512};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::api::Holder;
-use crate::catalog::{NewImage, StoredImage};
+use crate::blobs::BlobKey;
+use crate::catalog::{Lease, NewImage, StoredImage};
 use crate::error::ApiError;
+use crate::gc;
 use crate::state::{Shared, State};
 use crate::token::UploadId;
+
+/// How long the files of an image may stand without its row. Between the two there are moments.
+const LEASE: Duration = Duration::from_secs(3600);
+/// How often, and after which pauses, a push asks for a blob that is being removed.
+const CONDEMNED_ATTEMPTS: u32 = 100;
+const CONDEMNED_PAUSE: Duration = Duration::from_millis(100);
 
 /// An image that is arriving.
 pub(crate) struct Arrival {
@@ -48,7 +56,7 @@ pub(crate) async fn take_in(
     drop(place);
     admit(state, &holder, &spooled.verified)?;
     // A task of its own: a client that goes away now must not stop the image
-    // between its files and its row, nor let go of the lock while files are written.
+    // between its files and its row.
     let state = Shared::clone(state);
     tokio::spawn(async move { store_and_record(&state, &holder, spooled).await }).await?
 }
@@ -84,6 +92,8 @@ fn admit(state: &State, holder: &Holder, verified: &VerifiedImage) -> Result<(),
     holder.may_name(name)
 }
 
+/// Stores the files under a lease, then records them: the database decides between pushes that come
+/// at once, of this node or others.
 async fn store_and_record(
     state: &Shared,
     holder: &Holder,
@@ -92,38 +102,82 @@ async fn store_and_record(
     let Spooled { file, verified, signature, upload } = spooled;
     let inspected = verified.inspected();
     let manifest = inspected.manifest();
-    let _one_at_a_time = state.commit.lock().await;
     // Sending may have taken long.
     holder.may_still(state).await?;
-    if let Some(there) = state.catalog.image(inspected.image_id()).await? {
-        // The files of a disk that lost them come back with the next push.
-        if state.blobs.intact(&there)? {
+    let there = state.catalog.image(inspected.image_id()).await?;
+    if let Some(there) = &there {
+        if intact(state, there).await? {
             state.catalog.upload_brought(&upload, &there.image_id).await?;
-            return Ok(pushed(&there, false));
+            return Ok(pushed(there, false));
         }
+        // The files of a disk that lost them come back with the next push.
         tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
     } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await? {
         return Err(version_exists(&verified, there));
     }
     let new = NewImage {
         verified: &verified,
-        signature_digest: FileDigest::of(Sha512::digest(&signature).into()),
+        signature_digest: FileDigest::of_bytes(&signature),
         signature_bytes: signature.len() as u64,
-        pushed: state.clock.now(),
-        pushed_by: holder.token(),
         upload: &upload,
+        heals: there.is_some(),
     };
-    let blobs = state.blobs.clone();
-    let image = verified.clone();
-    tokio::task::spawn_blocking(move || blobs.store(&image, file, &signature)).await??;
-    state.catalog.record(&new).await?;
+    let blobs = new.blobs();
+    let now = state.clock.now();
+    let lease = Lease::new(&state.node, &upload, now + LEASE);
+    lease_blobs(state, &blobs, &lease).await?;
+    let stored = async {
+        let mut staged = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
+        staged.write_all(&signature)?;
+        state.blobs.put(&blobs[0].0, file).await?;
+        state.blobs.put(&blobs[1].0, staged).await?;
+        Ok::<_, ApiError>(state.catalog.publish(&[new], holder.token(), &lease, now).await?)
+    };
+    let created = match stored.await {
+        Ok(created) => created.iter().all(|created| *created),
+        Err(error) => {
+            // They would go some time after the end of the lease; this is sooner.
+            if let Err(fault) = gc::give_up(state, &blobs, &lease).await {
+                let fault: &dyn std::error::Error = &fault;
+                tracing::warn!(error = fault, "the files of a push that failed stay for a while");
+            }
+            return Err(error);
+        }
+    };
     let stored = state.catalog.image(inspected.image_id()).await?;
     let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
     tracing::info!(
         image = %stored.image_id, reference = %stored.reference(), signer = %stored.signer,
-        token = %holder.token(), "published"
+        token = %holder.token(), created, "published"
     );
-    Ok(pushed(&stored, true))
+    Ok(pushed(&stored, created))
+}
+
+/// Leases the blobs of an image. One that is being removed is gone in a moment.
+async fn lease_blobs(
+    state: &State,
+    blobs: &[(BlobKey, u64)],
+    lease: &Lease,
+) -> Result<(), ApiError> {
+    for _ in 0..CONDEMNED_ATTEMPTS {
+        if state.catalog.lease(blobs, lease).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(CONDEMNED_PAUSE).await;
+    }
+    Err(ApiError::Busy)
+}
+
+/// Whether both files of an image are there, in their right sizes.
+async fn intact(state: &State, image: &StoredImage) -> Result<bool, ApiError> {
+    let sizes =
+        [(Extension::Image, image.file_bytes), (Extension::Signature, image.signature_bytes)];
+    for (extension, bytes) in sizes {
+        if state.blobs.bytes(&image.blob(extension)).await? != Some(bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn version_exists(verified: &VerifiedImage, there: aci::ImageId) -> ApiError {

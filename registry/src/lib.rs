@@ -8,6 +8,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = registry::Config {
 //!     data: "/var/lib/gantry-registry".into(),
+//!     database: None,
 //!     listen: "127.0.0.1:8443".parse()?,
 //!     domains: vec!["example.com".parse()?].try_into()?,
 //!     limits: aci::Limits::default(),
@@ -30,6 +31,7 @@ mod connection;
 mod data;
 mod error;
 mod files;
+mod gc;
 mod ingest;
 mod pages;
 mod router;
@@ -39,9 +41,9 @@ mod state;
 mod tls;
 mod token;
 
-pub use catalog::CatalogError;
+pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
-pub use data::{DataDir, DataError};
+pub use data::{DataDir, DataError, Place};
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Action, Token, TokenError, TokenId};

@@ -16,10 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Timeouts, Tls};
 use crate::connection::Silence;
 use crate::data::{DataDir, DataError};
+use crate::gc;
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
@@ -74,15 +76,25 @@ pub async fn serve(
     let _lock = data.lock()?;
     let tls = Certificates { config: config.clone(), folder: data.tls() };
     let acceptor = TlsAcceptor::from(tls.load()?);
-    let catalog = Catalog::open(&data.database(), &data.database_lock()).await?;
+    let catalog = Catalog::open(&data.database(config.database.as_ref())).await?;
+    let node = data.node()?;
+    let folder = Folder::new(&data.blobs());
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
     let Config { domains, limits, clock, timeouts, .. } = config;
-    let state = Arc::new(State::new(data, catalog.clone(), domains, limits, clock));
-    sweep(&state).await?;
+    let state = Arc::new(State::new(
+        data,
+        catalog.clone(),
+        Arc::new(folder.clone()),
+        node,
+        domains,
+        limits,
+        clock,
+    ));
+    sweep(&state, &folder).await?;
     raise_file_limit();
     let authority =
         matches!(tls.config.tls, Tls::OwnAuthority).then(|| tls::authority_file(&state.data.tls()));
@@ -98,13 +110,19 @@ pub async fn serve(
 
 /// Removes what a crash left: spooled files on file systems that cannot do without
 /// a name, and blobs whose row was never written.
-async fn sweep(state: &State) -> Result<(), ServeError> {
+async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
     let spool = aci::stage::clean(&state.data.spool());
     spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
-    let removed = state.blobs.sweep(&state.catalog).await;
-    match removed.map_err(|error| ServeError::Sweep(error.to_string()))? {
-        0 => {}
-        files => tracing::info!(files, "removed files of pushes that were cut off"),
+    let removed = async {
+        blobs::adopt(&state.data.blobs(), folder, &state.catalog).await?;
+        state.catalog.release_all(&state.node).await?;
+        gc::collect(state).await
+    };
+    match removed.await.map_err(|error| ServeError::Sweep(error.to_string()))? {
+        gc::Collected { blobs: 0, .. } => {}
+        gc::Collected { blobs, bytes } => {
+            tracing::info!(blobs, bytes, "removed files of pushes that were cut off");
+        }
     }
     Ok(())
 }

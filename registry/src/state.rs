@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use aci::Limits;
 use keys::{Keyring, TrustStore};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::api::Unnoted;
-use crate::blobs::Blobs;
+use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Domains};
 use crate::data::DataDir;
@@ -22,7 +22,9 @@ pub(crate) type Shared = Arc<State>;
 pub(crate) struct State {
     pub(crate) data: DataDir,
     pub(crate) catalog: Catalog,
-    pub(crate) blobs: Blobs,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    /// What this node is called in leases.
+    pub(crate) node: String,
     pub(crate) domains: Domains,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
@@ -30,29 +32,28 @@ pub(crate) struct State {
     pub(crate) pushes: Semaphore,
     /// Why uploads were refused that the catalogue could not note.
     pub(crate) unnoted: Unnoted,
-    /// Held from looking whether an image is there until its row is: the files and the
-    /// row of one image always come from one push.
-    pub(crate) commit: Mutex<()>,
 }
 
 impl State {
     pub(crate) fn new(
         data: DataDir,
         catalog: Catalog,
+        blobs: Arc<dyn BlobStore>,
+        node: String,
         domains: Domains,
         limits: Limits,
         clock: Clock,
     ) -> Self {
         Self {
-            blobs: Blobs::new(data.blobs()),
             data,
             catalog,
+            blobs,
+            node,
             domains,
             limits,
             clock,
             pushes: Semaphore::new(PUSHES),
             unnoted: Unnoted::default(),
-            commit: Mutex::new(()),
         }
     }
 

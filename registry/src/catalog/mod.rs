@@ -1,27 +1,26 @@
-//! What the registry knows, in SQL: images, tokens, uploads under way.
+//! What the registry knows, in SQL: images and their blobs, tokens, uploads under way.
 //!
 //! This is the only place of the server with SQL in it. A row goes in whole, in
 //! one transaction, after everything it speaks of is on disk.
 
+mod blobs;
+mod database;
 mod images;
+mod publish;
 mod tokens;
 mod uploads;
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aci::stage::{Hold, Lock};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlitePool};
 
-pub(crate) use images::{NameSummary, NewImage, StoredImage};
+pub(crate) use blobs::Lease;
+pub use database::{DatabaseUrl, DatabaseUrlError};
+use database::{Pool, on};
+pub(crate) use images::{NameSummary, StoredImage};
+pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::StoredUpload;
-
-/// How long a writer waits for another one, as an admin command beside the server.
-const BUSY: Duration = Duration::from_secs(15);
-/// One writer at a time is all SQLite has; the rest are readers.
-const CONNECTIONS: u32 = 8;
 
 /// Why the catalogue could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -48,58 +47,54 @@ pub enum CatalogError {
 impl CatalogError {
     /// Whether the disk had no room for the database.
     pub(crate) fn is_full_disk(&self) -> bool {
-        // SQLITE_FULL (sqlite.org/rescode.html).
-        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.code().as_deref() == Some("13"))
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        // SQLITE_FULL (sqlite.org/rescode.html), disk_full (PostgreSQL's manual, appendix A).
+        matches!(error.code().as_deref(), Some("13" | "53100"))
     }
 }
 
-/// The catalogue of one data directory.
+/// The catalogue, in one database or the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
-    pool: SqlitePool,
+    pool: Pool,
 }
 
 impl Catalog {
     /// Opens the database, and creates or updates its tables.
-    pub(crate) async fn open(database: &Path, lock: &Path) -> Result<Self, CatalogError> {
-        let options = SqliteConnectOptions::new()
-            .filename(database)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A transaction that was answered for must survive a power cut.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY)
-            .foreign_keys(true);
-        // Two processes that open a new database at once would both create its tables.
-        let lock = lock.to_owned();
-        let held = tokio::task::spawn_blocking(move || Lock::wait(&lock, Hold::Exclusive))
-            .await
-            .map_err(|error| CatalogError::Lock(error.into()))?
-            .map_err(CatalogError::Lock)?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            // Where the disk is full, SQLite itself rolls back. sqlx does not see it, counts
-            // the transaction as open for ever, and every later one on this connection fails.
-            .before_acquire(|connection, _| {
-                let usable = !connection.is_in_transaction();
-                Box::pin(std::future::ready(Ok(usable)))
-            })
-            .connect_with(options)
-            .await?;
-        sqlx::migrate!("src/catalog/migrations").run(&pool).await?;
+    pub(crate) async fn open(database: &DatabaseUrl) -> Result<Self, CatalogError> {
+        // Two processes that open a new file at once would both create its tables. A server sees to
+        // that itself.
+        let held = match database.lock() {
+            Some(path) => Some(
+                tokio::task::spawn_blocking(move || Lock::wait(&path, Hold::Exclusive))
+                    .await
+                    .map_err(|error| CatalogError::Lock(error.into()))?
+                    .map_err(CatalogError::Lock)?,
+            ),
+            None => None,
+        };
+        let pool = database.connect().await?;
+        match &pool {
+            Pool::Sqlite(pool) => sqlx::migrate!("src/catalog/migrations/sqlite").run(pool).await?,
+            Pool::Postgres(pool) => {
+                sqlx::migrate!("src/catalog/migrations/postgres").run(pool).await?;
+            }
+        }
         drop(held);
         Ok(Self { pool })
     }
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<(), CatalogError> {
-        sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(&self.pool).await?;
+        on!(self, pool => {
+            sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(pool).await?;
+        });
         Ok(())
     }
 
-    /// Closes every connection, and folds the write-ahead log into the database.
+    /// Closes every connection; SQLite folds its write-ahead log into the database.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        on!(self, pool => pool.close().await);
     }
 }
 
@@ -117,7 +112,7 @@ fn count(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or_default()
 }
 
-/// A size as SQLite keeps it. Limits keep sizes far below the end of `i64`.
+/// A size as a database keeps it. Limits keep sizes far below the end of `i64`.
 fn stored(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -134,9 +129,9 @@ mod tests {
     #[tokio::test]
     async fn full_database_is_told_from_a_broken_one() {
         let folder = tempfile::tempdir().unwrap();
-        let catalog =
-            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
-        let mut connection = catalog.pool.acquire().await.unwrap();
+        let catalog = Catalog::open(&DatabaseUrl::file(&folder.path().join("db"))).await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+        let mut connection = pool.acquire().await.unwrap();
         for sql in ["CREATE TABLE rows (bytes BLOB)", "PRAGMA max_page_count = 1"] {
             sqlx::query(sql).execute(&mut *connection).await.unwrap();
         }
@@ -150,8 +145,8 @@ mod tests {
     #[tokio::test]
     async fn transaction_that_sqlite_ended_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let catalog =
-            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
+        let catalog = Catalog::open(&DatabaseUrl::file(&folder.path().join("db"))).await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let token = StoredToken {
             id: TokenId::generate().unwrap(),
@@ -168,7 +163,7 @@ mod tests {
             "CREATE TRIGGER full BEFORE INSERT ON uploads
              BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
         )
-        .execute(&catalog.pool)
+        .execute(pool)
         .await
         .unwrap();
         let upload = || UploadId::generate().unwrap();
@@ -176,7 +171,57 @@ mod tests {
             let failed = catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap_err();
             assert!(matches!(failed, CatalogError::Sql(sqlx::Error::Database(_))), "{failed:?}");
         }
-        sqlx::query("DROP TRIGGER full").execute(&catalog.pool).await.unwrap();
+        sqlx::query("DROP TRIGGER full").execute(pool).await.unwrap();
         catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap();
+    }
+
+    /// Every schema that ever was goes forward, and keeps what it holds.
+    #[tokio::test]
+    async fn older_tables_are_brought_up_to_date_with_what_they_hold() {
+        for version in 1..=2 {
+            let folder = tempfile::tempdir().unwrap();
+            let url = DatabaseUrl::file(&folder.path().join("db"));
+            let Pool::Sqlite(pool) = url.connect().await.unwrap() else { unreachable!() };
+            let mut older = sqlx::migrate!("src/catalog/migrations/sqlite");
+            older.migrations.to_mut().retain(|migration| migration.version <= version);
+            older.run(&pool).await.unwrap();
+            let (a, b, c) = ("a".repeat(128), "b".repeat(128), "c".repeat(128));
+            for sql in [
+                format!(
+                    "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+                         extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes,
+                         signature_digest, signature_bytes, signer, signing_key, signed_at,
+                         pushed_at, pushed_by)
+                     VALUES ('sha512-{a}', 'example.com/a', '1',
+                         '[{{\"name\":\"version\",\"value\":\"1\"}}]', 'version=1', '', x'7b7d', 'gzip',
+                         'sha512-{b}', 10, 20, 'sha512-{c}', 5, '{d}', '{d}', 1, 2, '00000001')",
+                    d = "D".repeat(40)
+                ),
+                "INSERT INTO tokens (token_id, token_hash, prefix, actions, created_at)
+                 VALUES ('00000001', 'x', 'example.com', 'push', 1)"
+                    .to_owned(),
+                format!(
+                    "INSERT INTO uploads (upload_id, token_id, signature, created_at)
+                     VALUES ('{}', '00000001', x'00', 1000000000)",
+                    "e".repeat(64)
+                ),
+            ] {
+                sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+
+            let catalog = Catalog::open(&url).await.unwrap();
+            let image = catalog.image(&format!("sha512-{a}").parse().unwrap()).await.unwrap();
+            let image = image.unwrap();
+            assert_eq!(image.reference().to_string(), "example.com/a:1", "from {version}");
+            assert_eq!(image.pushed, time(2));
+            let token: TokenId = "00000001".parse().unwrap();
+            let id = "e".repeat(64).parse().unwrap();
+            let upload = catalog.upload(&id, &token, time(1_000_000_001));
+            assert_eq!(upload.await.unwrap().unwrap().signature, [0]);
+            // Its files are known, and kept.
+            assert_eq!(catalog.condemn(time(2_000_000_000), 9).await.unwrap(), []);
+            catalog.close().await;
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use aci::Name;
 
+use super::database::on;
 use super::{Catalog, CatalogError, parsed, seconds, time};
 use crate::token::{Action, TokenHash, TokenId};
 
@@ -57,7 +58,7 @@ impl Catalog {
         hash: &TokenHash,
     ) -> Result<(), CatalogError> {
         let actions: Vec<&str> = token.actions.iter().map(|action| action.as_str()).collect();
-        sqlx::query(
+        on!(self, pool => { sqlx::query(
             "INSERT INTO tokens (token_id, token_hash, prefix, actions, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -67,8 +68,7 @@ impl Catalog {
         .bind(actions.join(","))
         .bind(seconds(token.created))
         .bind(token.expires.map(seconds))
-        .execute(&self.pool)
-        .await?;
+        .execute(pool).await?; });
         Ok(())
     }
 
@@ -78,24 +78,22 @@ impl Catalog {
         &self,
         hash: &TokenHash,
     ) -> Result<Option<StoredToken>, CatalogError> {
-        let row: Option<TokenRow> = sqlx::query_as(
+        let row: Option<TokenRow> = on!(self, pool => sqlx::query_as(
             "SELECT token_id, prefix, actions, created_at, expires_at, last_used_at, revoked_at
              FROM tokens WHERE token_hash = $1",
         )
         .bind(hash.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(pool).await)?;
         row.map(StoredToken::try_from).transpose()
     }
 
     /// Every token, oldest first.
     pub(crate) async fn tokens(&self) -> Result<Vec<StoredToken>, CatalogError> {
-        let rows: Vec<TokenRow> = sqlx::query_as(
+        let rows: Vec<TokenRow> = on!(self, pool => sqlx::query_as(
             "SELECT token_id, prefix, actions, created_at, expires_at, last_used_at, revoked_at
              FROM tokens ORDER BY created_at, token_id",
         )
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(pool).await)?;
         rows.into_iter().map(StoredToken::try_from).collect()
     }
 
@@ -105,11 +103,10 @@ impl Catalog {
         id: &TokenId,
         now: SystemTime,
     ) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE tokens SET last_used_at = $1 WHERE token_id = $2")
+        on!(self, pool => { sqlx::query("UPDATE tokens SET last_used_at = $1 WHERE token_id = $2")
             .bind(seconds(now))
             .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
+            .execute(pool).await?; });
         Ok(())
     }
 
@@ -119,13 +116,12 @@ impl Catalog {
         id: &TokenId,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
-        let done = sqlx::query(
+        let revoked = on!(self, pool => sqlx::query(
             "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
         )
         .bind(seconds(now))
         .bind(id.as_str())
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        .execute(pool).await?.rows_affected());
+        Ok(revoked == 1)
     }
 }

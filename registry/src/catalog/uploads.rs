@@ -3,10 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use aci::{ImageId, Refusal};
-use sqlx::Sqlite;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
 
+use super::database::{Write as _, on};
 use super::{Catalog, CatalogError, seconds};
 use crate::token::{TokenId, UploadId};
 
@@ -59,32 +57,34 @@ impl Catalog {
         signature: &[u8],
         now: SystemTime,
     ) -> Result<(), CatalogError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM uploads WHERE created_at < $1")
-            .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
-            .execute(&mut *transaction)
-            .await?;
-        // A client that opens uploads and never sends an image would fill the disk.
-        sqlx::query(
-            "DELETE FROM uploads WHERE rowid IN (
-                 SELECT rowid FROM uploads WHERE token_id = $1
-                 ORDER BY published IS NULL DESC, created_at DESC, rowid DESC LIMIT -1 OFFSET $2)",
-        )
-        .bind(token.as_str())
-        .bind(PER_TOKEN - 1)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO uploads (upload_id, token_id, signature, created_at)
-             VALUES ($1, $2, $3, $4)",
-        )
-        .bind(id.as_str())
-        .bind(token.as_str())
-        .bind(signature)
-        .bind(seconds(now))
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
+        on!(self, pool => {
+        let mut transaction = pool.write().await?;
+               sqlx::query("DELETE FROM uploads WHERE created_at < $1")
+                   .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
+                   .execute(&mut *transaction)
+                   .await?;
+               // A client that opens uploads and never sends an image would fill the disk.
+               sqlx::query(
+                   "DELETE FROM uploads WHERE token_id = $1 AND sequence NOT IN (
+                 SELECT sequence FROM uploads WHERE token_id = $1
+                 ORDER BY published IS NULL DESC, created_at DESC, sequence DESC LIMIT $2)",
+               )
+               .bind(token.as_str())
+               .bind(PER_TOKEN - 1)
+               .execute(&mut *transaction)
+               .await?;
+               sqlx::query(
+                   "INSERT INTO uploads (upload_id, token_id, signature, created_at)
+                    VALUES ($1, $2, $3, $4)",
+               )
+               .bind(id.as_str())
+               .bind(token.as_str())
+               .bind(signature)
+               .bind(seconds(now))
+               .execute(&mut *transaction)
+               .await?;
+               transaction.commit().await?;
+        });
         Ok(())
     }
 
@@ -96,15 +96,14 @@ impl Catalog {
         token: &TokenId,
         now: SystemTime,
     ) -> Result<Option<StoredUpload>, CatalogError> {
-        let row: Option<UploadRow> = sqlx::query_as(
+        let row: Option<UploadRow> = on!(self, pool => sqlx::query_as(
             "SELECT signature, published, refused FROM uploads
              WHERE upload_id = $1 AND token_id = $2 AND created_at >= $3",
         )
         .bind(id.as_str())
         .bind(token.as_str())
         .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(pool).await)?;
         row.map(StoredUpload::try_from).transpose()
     }
 
@@ -114,11 +113,10 @@ impl Catalog {
         id: &UploadId,
         signature: &[u8],
     ) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE uploads SET signature = $1, refused = NULL WHERE upload_id = $2")
+        on!(self, pool => { sqlx::query("UPDATE uploads SET signature = $1, refused = NULL WHERE upload_id = $2")
             .bind(signature)
             .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
+            .execute(pool).await?; });
         Ok(())
     }
 
@@ -130,11 +128,10 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let refusal = serde_json::to_string(refusal)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
-        sqlx::query("UPDATE uploads SET refused = $1 WHERE upload_id = $2")
+        on!(self, pool => { sqlx::query("UPDATE uploads SET refused = $1 WHERE upload_id = $2")
             .bind(refusal)
             .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
+            .execute(pool).await?; });
         Ok(())
     }
 
@@ -144,17 +141,13 @@ impl Catalog {
         id: &UploadId,
         image: &ImageId,
     ) -> Result<(), CatalogError> {
-        brought(id, image).execute(&self.pool).await?;
+        on!(self, pool => {
+            sqlx::query(BROUGHT).bind(image.as_str()).bind(id.as_str()).execute(pool).await?;
+        });
         Ok(())
     }
 }
 
-/// The statement that an upload brought an image.
-pub(super) fn brought<'q>(
-    id: &'q UploadId,
-    image: &'q ImageId,
-) -> Query<'q, Sqlite, SqliteArguments> {
-    sqlx::query("UPDATE uploads SET published = $1, refused = NULL WHERE upload_id = $2")
-        .bind(image.as_str())
-        .bind(id.as_str())
-}
+/// An upload brought an image: the image's ID, the upload's.
+pub(super) const BROUGHT: &str =
+    "UPDATE uploads SET published = $1, refused = NULL WHERE upload_id = $2";

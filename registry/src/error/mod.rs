@@ -41,6 +41,8 @@ pub(crate) enum ApiError {
     UploadIncomplete,
     #[error("{reference} is published already, as another image")]
     VersionExists { reference: Box<Reference>, there: ImageId, pushed: ImageId },
+    #[error("{reference} was published once, and deleted")]
+    VersionDeleted { reference: Box<Reference>, there: ImageId },
     #[error("the image file is larger than this registry takes")]
     FileTooLarge { limit: u64, found: u64 },
     #[error("the request is larger than this registry reads")]
@@ -73,6 +75,8 @@ pub(crate) enum ApiError {
     /// Refused by the format's limits, with its own words.
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
+    #[error("the registry is busy with files of this image")]
+    Busy,
     #[error("the registry's disk is full")]
     StorageFull(#[source] Box<dyn Error + Send + Sync>),
     #[error("the registry failed")]
@@ -104,12 +108,15 @@ impl ApiError {
             | Self::BlobUnknown(_)
             | Self::KeysUnknown(_) => StatusCode::NOT_FOUND,
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::VersionExists { .. } | Self::UploadIncomplete => StatusCode::CONFLICT,
+            Self::VersionExists { .. } | Self::VersionDeleted { .. } | Self::UploadIncomplete => {
+                StatusCode::CONFLICT
+            }
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }

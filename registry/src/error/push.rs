@@ -5,6 +5,23 @@ use aci::{Refusal, Refuse};
 use keys::{ReceiveError, VerifyError};
 
 use super::ApiError;
+use crate::catalog::NotPublished;
+
+impl From<NotPublished> for ApiError {
+    fn from(error: NotPublished) -> Self {
+        match error {
+            NotPublished::Taken { reference, there, pushed } => {
+                Self::VersionExists { reference: Box::new(reference), there, pushed }
+            }
+            NotPublished::Deleted { reference, there } => {
+                Self::VersionDeleted { reference: Box::new(reference), there }
+            }
+            NotPublished::Token => Self::TokenRevoked,
+            NotPublished::Lease => Self::Busy,
+            NotPublished::Catalog(error) => error.into(),
+        }
+    }
+}
 
 impl From<ReceiveError> for ApiError {
     fn from(error: ReceiveError) -> Self {

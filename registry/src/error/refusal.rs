@@ -37,6 +37,7 @@ impl Refuse for ApiError {
             | Self::UploadUnknown
             | Self::UploadIncomplete
             | Self::VersionExists { .. }
+            | Self::VersionDeleted { .. }
             | Self::FileTooLarge { .. }
             | Self::BodyTooLarge { .. }
             | Self::Interrupted => self.about_push(),
@@ -114,6 +115,13 @@ impl ApiError {
                 format!("a name and labels no other image has, or the image {there}"),
                 format!("{reference} in the manifest of {pushed}"),
                 "what was published under a name and labels never changes",
+                "give the image another version and push that",
+            ),
+            Self::VersionDeleted { reference, there } => parts(
+                "version-deleted",
+                "a name and labels that no image ever had",
+                format!("{reference}, which was {there} until that was deleted"),
+                "what was published under a name and labels never becomes something else",
                 "give the image another version and push that",
             ),
             Self::FileTooLarge { limit, found } => parts(
@@ -218,6 +226,13 @@ impl ApiError {
                 method.clone(),
                 "RFC 9110, 15.5.6",
                 "use GET for files and pages",
+            ),
+            Self::Busy => parts(
+                "busy",
+                "the image's files to be kept",
+                "the same files, which are being removed",
+                "what is being removed is kept again only once it is gone",
+                "push again in a minute",
             ),
             Self::StorageFull(_) => parts(
                 "storage-full",

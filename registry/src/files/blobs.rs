@@ -36,6 +36,5 @@ pub(crate) async fn serve(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let image = state.catalog.image(&id).await?.ok_or(ApiError::BlobUnknown(id))?;
-    let path = state.blobs.path(&image.image_id, extension);
-    File::of(&image, extension, path, Caching::Immutable).respond(&method, &headers).await
+    File::of(&image, extension, Caching::Immutable).respond(&*state.blobs, &method, &headers).await
 }

@@ -48,6 +48,5 @@ pub(crate) async fn serve(
             return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });
         }
     };
-    let path = state.blobs.path(&image.image_id, extension);
-    File::of(image, extension, path, Caching::Revalidate).respond(&method, &headers).await
+    File::of(image, extension, Caching::Revalidate).respond(&*state.blobs, &method, &headers).await
 }

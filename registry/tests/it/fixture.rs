@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use aci::archive::{ArchiveWriter, Compression, Entry, EntryKind, WriteOptions};
 use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
-use aci::{ImageId, ImageManifest, Label, Limits, Refusal};
+use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, Timeouts, Tls};
+use registry::{Action, Clock, Config, Place, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -32,10 +32,12 @@ pub(crate) struct Registry {
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
-pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
+pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
     let time = Arc::clone(time);
+    let Place { data, database } = place;
     Config {
         data,
+        database,
         listen: "127.0.0.1:0".parse().unwrap(),
         domains: vec!["example.com".parse().unwrap()].try_into().unwrap(),
         limits: Limits::default(),
@@ -43,6 +45,14 @@ pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
         clock: Clock::new(move || *time.lock().unwrap()),
     }
+}
+
+/// Where the data of a registry in this folder is: beside it in SQLite, or in a database of its own
+/// in the cluster of this process.
+pub(crate) async fn place(folder: &Path) -> Place {
+    let database =
+        if crate::ON_POSTGRES { Some(crate::cluster::database(folder).await) } else { None };
+    Place { data: folder.join("data"), database }
 }
 
 /// One provider for the process; a second installation changes nothing.
@@ -68,6 +78,20 @@ pub(crate) fn client(address: SocketAddr, authority: &Path, http1: bool) -> Clie
     client.build().unwrap()
 }
 
+impl Image {
+    /// The digits of its file's digest, by which its files are kept.
+    pub(crate) fn file_digits(&self) -> String {
+        FileDigest::of_bytes(&self.bytes).digits().to_owned()
+    }
+
+    /// The files that are kept of it below a folder of blobs.
+    pub(crate) fn files(&self, blobs: &Path) -> Vec<PathBuf> {
+        let digits = self.file_digits();
+        let ours = |path: &PathBuf| path.to_string_lossy().contains(&digits);
+        files_below(blobs).into_iter().filter(ours).collect()
+    }
+}
+
 impl Registry {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
@@ -80,7 +104,7 @@ impl Registry {
     pub(crate) async fn start_in(folder: TempDir, adjust: impl FnOnce(&mut Config)) -> Self {
         crate::log::begin();
         let time = Arc::new(Mutex::new(SystemTime::now()));
-        let mut config = config(folder.path().join("data"), &time);
+        let mut config = config(place(folder.path()).await, &time);
         adjust(&mut config);
         let (ready, listens) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
@@ -113,6 +137,10 @@ impl Registry {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    pub(crate) async fn place(&self) -> Place {
+        place(self.folder.path()).await
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -163,8 +191,8 @@ impl Registry {
         lifetime: Option<Duration>,
     ) -> (String, registry::TokenId) {
         let new = NewToken { prefix: prefix.parse().unwrap(), actions, lifetime };
-        let (token, info) =
-            admin::create_token(&self.data(), new, SystemTime::now()).await.unwrap();
+        let place = self.place().await;
+        let (token, info) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
         (token.reveal().to_owned(), info.id)
     }
 

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+/// Whether the catalogue is in PostgreSQL: `tests/postgres/main.rs` runs the same tests.
+const ON_POSTGRES: bool = false;
+
+mod cluster;
 mod fixture;
 
 mod acpush;

@@ -59,7 +59,7 @@ async fn refused_with_a_token_that_was_revoked_in_between() {
     let (token, id) = registry.token_for("example.com", None).await;
     let signature = sign(team_key(), &image.bytes);
     let created: Upload = registry.create(&token, &signature).await.json().await.unwrap();
-    assert!(admin::revoke_token(&registry.data(), &id, SystemTime::now()).await.unwrap());
+    assert!(admin::revoke_token(&registry.place().await, &id, SystemTime::now()).await.unwrap());
     let response = registry.send(&token, &created.path, image.bytes.clone()).await;
     assert_eq!(refused(response).await, (401, "token-revoked".to_owned()));
     registry.assert_absent(&image).await;

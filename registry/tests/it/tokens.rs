@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use registry::admin;
+use registry::{Place, admin};
 
 use crate::fixture::*;
 
@@ -16,7 +16,7 @@ async fn token_is_kept_as_a_hash_only() {
         let bytes = std::fs::read(&file).unwrap();
         assert!(!bytes.windows(secret.len()).any(|w| w == secret), "{file:?}");
     }
-    let tokens = admin::tokens(&folder.path().join("data")).await.unwrap();
+    let tokens = admin::tokens(&place(folder.path()).await).await.unwrap();
     assert_eq!(tokens.len(), 1);
     assert_eq!(tokens[0].id, id);
 }
@@ -26,7 +26,7 @@ async fn token_tells_when_it_was_used() {
     let registry = Registry::start().await;
     registry.add_key("example.com", team_key());
     let (token, _) = registry.token_for("example.com", Some(DAY)).await;
-    let used = async || admin::tokens(&registry.data()).await.unwrap()[0].last_used;
+    let used = async || admin::tokens(&registry.place().await).await.unwrap()[0].last_used;
     assert_eq!(used().await, None);
     registry.create(&token, &sign(team_key(), b"x")).await;
     let first = used().await.unwrap();
@@ -39,18 +39,22 @@ async fn token_tells_when_it_was_used() {
 async fn token_is_revoked_once() {
     let registry = Registry::start().await;
     let (_, id) = registry.token_for("example.com", None).await;
-    let revoke =
-        async || admin::revoke_token(&registry.data(), &id, SystemTime::now()).await.unwrap();
+    let revoke = async || {
+        admin::revoke_token(&registry.place().await, &id, SystemTime::now()).await.unwrap()
+    };
     assert!(revoke().await);
     assert!(!revoke().await);
     let unknown = "00000000".parse().unwrap();
-    assert!(!admin::revoke_token(&registry.data(), &unknown, SystemTime::now()).await.unwrap());
+    assert!(
+        !admin::revoke_token(&registry.place().await, &unknown, SystemTime::now()).await.unwrap()
+    );
 }
 
 #[tokio::test]
 async fn tokens_can_be_made_before_and_beside_the_server() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("deep/data");
+    let Place { database, .. } = place(folder.path()).await;
+    let place = Place { data: folder.path().join("deep/data"), database };
     // Several at once on no database yet.
     let made = (0..4).map(|_| {
         let new = admin::NewToken {
@@ -58,10 +62,10 @@ async fn tokens_can_be_made_before_and_beside_the_server() {
             actions: vec![registry::Action::Push],
             lifetime: None,
         };
-        admin::create_token(&data, new, SystemTime::now())
+        admin::create_token(&place, new, SystemTime::now())
     });
     for made in futures_util::future::join_all(made).await {
         made.unwrap();
     }
-    assert_eq!(admin::tokens(&data).await.unwrap().len(), 4);
+    assert_eq!(admin::tokens(&place).await.unwrap().len(), 4);
 }

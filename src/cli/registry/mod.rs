@@ -10,7 +10,13 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use jiff::Timestamp;
 
+use registry::{DatabaseUrl, Place};
+
+use super::files::read_small;
 use super::{Context, Failure, Kind};
+
+/// Largest password file read, in bytes.
+const MAX_PASSWORD: u64 = 4 << 10;
 
 /// Run a registry, and say who may push to it
 ///
@@ -46,6 +52,35 @@ struct DataArgs {
     /// The registry's data directory; it is created where it is missing
     #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
     data: PathBuf,
+}
+
+/// Which registry, where its catalogue is asked.
+#[derive(clap::Args)]
+struct PlaceArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The catalogue's database: sqlite:///PATH or postgres://USER@HOST/DATABASE [default: gantry.db
+    /// in the data directory]
+    #[arg(long, value_name = "URL", env = "GANTRY_DATABASE", hide_env_values = true)]
+    database: Option<DatabaseUrl>,
+    /// Read the database's password from this file
+    #[arg(long, value_name = "FILE", env = "GANTRY_DATABASE_PASSWORD_FILE", requires = "database")]
+    database_password_file: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    fn place(&self) -> Result<Place, Failure> {
+        let mut database = self.database.clone();
+        if let (Some(url), Some(file)) = (&database, &self.database_password_file) {
+            let text = read_small(file, MAX_PASSWORD)?;
+            let text = String::from_utf8(text).map_err(|_| {
+                let error = anyhow::anyhow!("{} holds no password: it is no text", file.display());
+                Failure::new(Kind::Usage, error)
+            })?;
+            database = Some(url.clone().with_password(text.trim_end_matches(['\r', '\n'])));
+        }
+        Ok(Place { data: self.data.data.clone(), database })
+    }
 }
 
 /// A time for people: `2026-11-03 12:30 UTC`.

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aci::Limits;
-use registry::{Clock, Config, Domain, Ready, Timeouts, Tls};
+use registry::{Clock, Config, Domain, Place, Ready, Timeouts, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::super::lifetime::Lifetime;
-use super::{Context, DataArgs, Failure, Kind};
+use super::{Context, Failure, Kind, PlaceArgs};
 
 /// Run a registry until SIGTERM or Ctrl-C
 ///
@@ -23,11 +23,13 @@ use super::{Context, DataArgs, Failure, Kind};
 #[command(after_help = "Examples:
   gantry registry serve --data /var/lib/gantry-registry --domain example.com
   gantry registry serve --data ./data --listen 127.0.0.1:0 --domain example.com --domain example.org
+  gantry registry serve --data ./data --domain example.com \\
+      --database postgres://gantry@db.example.com/gantry --database-password-file db.password
   gantry registry serve --data ./data --listen '[::]:443' --domain example.com \\
       --tls-cert fullchain.pem --tls-key privkey.pem")]
 pub(crate) struct Args {
     #[command(flatten)]
-    data: DataArgs,
+    place: PlaceArgs,
     /// Listen on this address; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -77,8 +79,10 @@ impl Args {
         // `never`: whoever stops the server decides how long it may take.
         let drain = self.drain.duration().unwrap_or(Duration::from_secs(365 * 24 * 3600));
         let timeouts = Timeouts { drain, ..Timeouts::default() };
+        let Place { data, database } = self.place.place()?;
         Ok(Config {
-            data: self.data.data,
+            data,
+            database,
             listen: self.listen,
             domains: self.domains.try_into().map_err(|error| Failure::new(Kind::Usage, error))?,
             limits,

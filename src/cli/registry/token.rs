@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::client::now;
 use super::super::lifetime::Lifetime;
-use super::{Context, DataArgs, Failure, Kind, moment, stamp, wait};
+use super::{Context, Failure, Kind, PlaceArgs, moment, stamp, wait};
 
 /// Say who may push to a registry, and for which names
 #[derive(clap::Args)]
@@ -46,7 +46,7 @@ impl Args {
   gantry registry token create --data ./data --prefix example.com/team --allow push --expires 1y > token")]
 struct Create {
     #[command(flatten)]
-    data: DataArgs,
+    place: PlaceArgs,
     /// Good for this name and all below it
     #[arg(long, value_name = "NAME")]
     prefix: Name,
@@ -66,8 +66,8 @@ impl Create {
             actions: self.actions,
             lifetime: self.expires.duration(),
         };
-        let made = admin::create_token(&self.data.data, new, now());
-        let (token, info) = wait(made)?;
+        let place = self.place.place()?;
+        let (token, info) = wait(admin::create_token(&place, new, now()))?;
         let until =
             info.expires.map_or_else(|| "for ever".to_owned(), |t| format!("until {}", moment(t)));
         context.note(format_args!(
@@ -87,12 +87,13 @@ impl Create {
   gantry registry token list --data ./data --json")]
 struct List {
     #[command(flatten)]
-    data: DataArgs,
+    place: PlaceArgs,
 }
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let tokens = wait(admin::tokens(&self.data.data))?;
+        let place = self.place.place()?;
+        let tokens = wait(admin::tokens(&place))?;
         let now = now();
         if tokens.is_empty() {
             context.note("there is no token yet: `gantry registry token create` makes one");
@@ -140,7 +141,7 @@ fn describe(token: &TokenInfo) -> Value {
   gantry registry token revoke --data ./data 3a91c07b")]
 struct Revoke {
     #[command(flatten)]
-    data: DataArgs,
+    place: PlaceArgs,
     /// The token's ID
     id: TokenId,
 }
@@ -148,7 +149,8 @@ struct Revoke {
 impl Revoke {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let id = self.id;
-        if !wait(admin::revoke_token(&self.data.data, &id, now()))? {
+        let place = self.place.place()?;
+        if !wait(admin::revoke_token(&place, &id, now()))? {
             let refusal = Refusal {
                 code: "token-unknown".to_owned(),
                 message: format!("there is no token {id} to revoke"),
