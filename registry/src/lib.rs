@@ -30,6 +30,7 @@ mod connection;
 mod data;
 mod error;
 mod files;
+mod host;
 mod ingest;
 mod pages;
 mod router;

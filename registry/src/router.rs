@@ -5,29 +5,31 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::{api, files, pages};
+use crate::{api, files, host, pages};
 
 /// Longer paths are cut in the log.
 const LOGGED_PATH: usize = 512;
 
 /// The whole server, but for TLS.
 pub(crate) fn router(state: Shared) -> Router {
+    let method_unknown = async |method: Method| ApiError::MethodUnknown(method.to_string());
     Router::new()
         .merge(pages::router())
         .merge(files::router())
         .merge(api::router(&state))
         // Everything of ours that is not there; an image name never begins so.
         .route("/-/{*rest}", any(async || ApiError::PathUnknown))
-        .method_not_allowed_fallback(async |method: Method| {
-            ApiError::MethodUnknown(method.to_string())
-        })
+        .fallback(async || ApiError::PathUnknown)
+        .method_not_allowed_fallback(method_unknown)
+        .layer(from_fn_with_state(Shared::clone(&state), host::check))
+        .merge(pages::probes().method_not_allowed_fallback(method_unknown))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))
         .layer(from_fn(log_and_label))
         .with_state(state)

@@ -65,6 +65,8 @@ pub(crate) enum ApiError {
     BlobUnknown(ImageId),
     #[error("no key may sign for {0}")]
     KeysUnknown(Name),
+    #[error("the request does not say for which host it is")]
+    HostMalformed(&'static str),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
     /// Refused by the verification or the format, with its own words.
@@ -88,9 +90,10 @@ impl ApiError {
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::RequestMalformed { .. } | Self::ReferenceMalformed(_) | Self::Interrupted => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::RequestMalformed { .. }
+            | Self::ReferenceMalformed(_)
+            | Self::HostMalformed(_)
+            | Self::Interrupted => StatusCode::BAD_REQUEST,
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)

@@ -205,11 +205,18 @@ impl ApiError {
                 "a registry serves the keys its administrator added",
                 "`gantry registry keys add --prefix PREFIX FILE` adds one",
             ),
+            Self::HostMalformed(found) => parts(
+                "host-malformed",
+                "one host: in the URL, or in one Host header",
+                *found,
+                "RFC 9112, 3.2, and RFC 9113, 8.3.1",
+                "use a client that speaks HTTP as they say",
+            ),
             Self::Misdirected { host, domains } => parts(
                 "host-not-served",
                 domains.clone(),
                 host.clone(),
-                "pages are given out for the registry's own domains and for localhost (RFC 9110, 15.5.20)",
+                "a registry answers for its own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
             ),
             Self::MethodUnknown(method) => parts(

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod fixture;
+mod wire;
 
 mod acpush;
 mod crash;
 mod files;
+mod hosts;
 mod log;
 mod pages;
 mod push;
