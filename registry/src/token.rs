@@ -166,6 +166,11 @@ impl fmt::Display for Action {
     }
 }
 
+/// 32 hex digits that nobody can guess, for what is no secret but must not be foreseen.
+pub(crate) fn nonce() -> std::io::Result<String> {
+    Ok(hex(&random::<16>()?))
+}
+
 fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     #[expect(clippy::disallowed_methods, reason = "the one place where this crate draws any")]

@@ -373,3 +373,17 @@ fn entry(path: &str, kind: EntryKind) -> Entry {
     let mode = if kind == EntryKind::Directory { 0o755 } else { 0o644 };
     Entry { path: path.into(), kind, mode, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new() }
 }
+
+/// Bytes that do not pack.
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        noise.extend(state.to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
+}
