@@ -216,6 +216,59 @@ async fn image_latest_is_the_newest_release_and_says_which() {
 }
 
 #[tokio::test]
+async fn image_latest_is_the_newest_that_runs_there() {
+    let (registry, images) = with(&[
+        "example.com/a:1.0.0,os=linux,arch=amd64",
+        "example.com/a:2.0.0-rc.1,os=linux,arch=amd64",
+        "example.com/a:2.0.0,os=linux,arch=aarch64",
+        "example.com/b:1.0.0+z",
+        "example.com/b:1.0.0+a",
+        "example.com/b:0.9.0,os=linux,arch=amd64",
+        "example.com/c:first",
+        "example.com/c:second",
+    ])
+    .await;
+    for (reference, wanted) in [
+        ("example.com/a:latest,os=linux,arch=amd64", 0),
+        ("example.com/a,os=linux,arch=amd64", 0),
+        ("example.com/a:latest,os=linux,arch=aarch64", 2),
+        ("example.com/a", 2),
+        ("example.com/a:2.0.0-rc.1,os=linux,arch=amd64", 1),
+        ("example.com/b:latest,os=linux,arch=amd64", 4),
+        ("example.com/b:latest", 4),
+        ("example.com/b:0.9.0,os=linux,arch=amd64", 5),
+        ("example.com/c:latest,os=linux,arch=amd64", 7),
+    ] {
+        for (extension, len) in [("aci", Some(images[wanted].bytes.len())), ("aci.asc", None)] {
+            let response = registry.get(&format!("/-/images/{reference}.{extension}")).await;
+            assert_eq!(response.status(), StatusCode::OK, "{reference}");
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            let version = images[wanted].reference.split([':', ',']).nth(1).unwrap();
+            assert_eq!(header("gantry-version"), version, "{reference}");
+            assert_eq!(header("gantry-image-id"), images[wanted].id.as_str(), "{reference}");
+            let place = format!("/-/blobs/{}.{extension}", images[wanted].id);
+            assert_eq!(header("content-location"), place, "{reference}");
+            let body = response.bytes().await.unwrap();
+            assert!(len.is_none_or(|len| len == body.len()), "{reference}");
+        }
+    }
+    let none = registry.get("/-/images/example.com/a:latest,os=freebsd,arch=amd64.aci").await;
+    assert_eq!(refused(none).await, (404, "image-unknown".to_owned()));
+    // What a client makes of the templates of an image without a platform leads to it.
+    let page = registry.get("/b?ac-discovery=1").await.text().await.unwrap();
+    let templates = page.split("content=\"example.com https://example.com").skip(1);
+    let templates: Vec<_> = templates.map(|rest| rest.split('"').next().unwrap()).collect();
+    let reference = "example.com/b:latest,os=linux,arch=amd64".parse().unwrap();
+    let mut followed = 0;
+    for template in templates.iter().filter(|template| template.starts_with("/-/images/")) {
+        let path = aci::Template::new(*template).render(&reference, aci::Extension::Image).unwrap();
+        assert_eq!(registry.get(&path).await.bytes().await.unwrap(), images[4].bytes, "{path}");
+        followed += 1;
+    }
+    assert_eq!(followed, 2);
+}
+
+#[tokio::test]
 async fn image_for_any_platform_serves_for_one_without_its_own() {
     let references = ["example.com/a:1", "example.com/a:1,os=linux,arch=amd64", "example.com/b:1"];
     let (registry, images) = with(&references).await;
