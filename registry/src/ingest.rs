@@ -43,7 +43,7 @@ pub(crate) async fn take_in(
     holder: Holder,
     arrival: Arrival,
 ) -> Result<Pushed, ApiError> {
-    let place = state.pushes.acquire().await.map_err(ApiError::internal)?;
+    let place = state.pushes.take(holder.token()).await?;
     let spooled = spool_and_verify(state, arrival).await?;
     drop(place);
     admit(state, &holder, &spooled.verified)?;
@@ -58,7 +58,7 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
     let Arrival { upload, signature, body } = arrival;
     let keyring: Keyring = state.keyring().await?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
-    // A client that falls silent ends the stream: see `connection.rs`.
+    // A client that is too slow ends the stream: see `connection/mod.rs`.
     let chunks = body.into_data_stream().map_err(io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(chunks));
     let state = Shared::clone(state);

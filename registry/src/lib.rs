@@ -13,6 +13,7 @@
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     connections: registry::ConnectionLimits::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -42,6 +43,7 @@ mod token;
 
 pub use catalog::CatalogError;
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
+pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError};
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;

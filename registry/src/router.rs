@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::connection::ConnectionLimits;
 use crate::error::ApiError;
 use crate::state::Shared;
 use crate::{api, files, host, pages};
@@ -18,7 +19,8 @@ use crate::{api, files, host, pages};
 const LOGGED_PATH: usize = 512;
 
 /// The whole server, but for TLS.
-pub(crate) fn router(state: Shared) -> Router {
+pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
+    let url_bytes = limits.url_bytes;
     let method_unknown = async |method: Method| ApiError::MethodUnknown(method.to_string());
     Router::new()
         .merge(pages::router())
@@ -30,9 +32,19 @@ pub(crate) fn router(state: Shared) -> Router {
         .method_not_allowed_fallback(method_unknown)
         .layer(from_fn_with_state(Shared::clone(&state), host::check))
         .merge(pages::probes().method_not_allowed_fallback(method_unknown))
+        .layer(from_fn(move |request, next| limit_url(url_bytes, request, next)))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))
         .layer(from_fn(log_and_label))
         .with_state(state)
+}
+
+/// Refuses long URLs before anything looks at them.
+async fn limit_url(limit: usize, request: Request, next: Next) -> Response {
+    let found = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    if found > limit {
+        return ApiError::UrlTooLong { limit, found }.into_response();
+    }
+    next.run(request).await
 }
 
 /// One line of log for each request. Neither headers nor queries: tokens stand in

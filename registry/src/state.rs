@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use aci::Limits;
 use keys::{Keyring, TrustStore};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::api::Unnoted;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Domains};
+use crate::connection::Places;
 use crate::data::DataDir;
 use crate::error::ApiError;
-
-/// How many images are taken in at once; others wait. Each needs two threads.
-const PUSHES: usize = 32;
 
 /// The state, shared by all requests.
 pub(crate) type Shared = Arc<State>;
@@ -27,7 +25,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// A place for each image that is being read.
-    pub(crate) pushes: Semaphore,
+    pub(crate) pushes: Places,
     /// Why uploads were refused that the catalogue could not note.
     pub(crate) unnoted: Unnoted,
     /// Held from looking whether an image is there until its row is: the files and the
@@ -42,6 +40,7 @@ impl State {
         domains: Domains,
         limits: Limits,
         clock: Clock,
+        pushes: Places,
     ) -> Self {
         Self {
             blobs: Blobs::new(data.blobs()),
@@ -50,7 +49,7 @@ impl State {
             domains,
             limits,
             clock,
-            pushes: Semaphore::new(PUSHES),
+            pushes,
             unnoted: Unnoted::default(),
             commit: Mutex::new(()),
         }

@@ -21,7 +21,7 @@ pub struct Token(String);
 pub(crate) struct TokenHash(String);
 
 /// A token's ID: 8 hex digits. No secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct TokenId(String);
 

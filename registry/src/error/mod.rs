@@ -16,6 +16,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::catalog::CatalogError;
+use crate::connection::is_too_slow;
 use crate::token::Action;
 
 /// Why a request was not answered with what it asked for.
@@ -51,6 +52,10 @@ pub(crate) enum ApiError {
     ReferenceMalformed(#[from] ReferenceError),
     #[error("the upload stopped arriving before its end")]
     Interrupted,
+    #[error("the request arrived too slowly")]
+    TooSlow,
+    #[error("the URL is longer than this registry reads")]
+    UrlTooLong { limit: usize, found: usize },
     #[error("there is nothing at this path")]
     PathUnknown,
     #[error("this path is not for the method {0}")]
@@ -82,6 +87,11 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// Why a request's body could not be read to its end.
+    pub(crate) fn unread(error: &(dyn Error + 'static)) -> Self {
+        if is_too_slow(error) { Self::TooSlow } else { Self::Interrupted }
+    }
+
     /// A fault that is not the client's.
     pub(crate) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
@@ -111,6 +121,8 @@ impl ApiError {
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -14,5 +14,6 @@ mod pages;
 mod push;
 mod refusals;
 mod restart;
+mod slow;
 mod tls;
 mod tokens;
