@@ -67,6 +67,7 @@ pub(crate) async fn check(
 ) -> Response {
     match host_of(&request, &state.domains) {
         Ok(host) => {
+            tracing::Span::current().record("host", tracing::field::display(host.as_str()));
             request.extensions_mut().insert(host);
             next.run(request).await
         }

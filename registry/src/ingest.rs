@@ -14,6 +14,7 @@ use futures_util::TryStreamExt;
 use keys::{Keyring, Liveness, Policy, VerifiedImage};
 use sha2::{Digest, Sha512};
 use tokio_util::io::{StreamReader, SyncIoBridge};
+use tracing::Instrument;
 
 use crate::api::Holder;
 use crate::catalog::{NewImage, StoredImage};
@@ -50,7 +51,8 @@ pub(crate) async fn take_in(
     // A task of its own: a client that goes away now must not stop the image
     // between its files and its row, nor let go of the lock while files are written.
     let state = Shared::clone(state);
-    tokio::spawn(async move { store_and_record(&state, &holder, spooled).await }).await?
+    let stored = async move { store_and_record(&state, &holder, spooled).await };
+    tokio::spawn(stored.in_current_span()).await?
 }
 
 /// Reads the image to its end: into the spool, the inspection and the signature's digest.

@@ -40,6 +40,7 @@ mod serve;
 mod state;
 mod tls;
 mod token;
+mod trace;
 
 pub use catalog::CatalogError;
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};

@@ -1,10 +1,8 @@
 //! All paths, and what goes round every request.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -13,10 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::connection::ConnectionLimits;
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::{api, files, host, pages};
-
-/// Longer paths are cut in the log.
-const LOGGED_PATH: usize = 512;
+use crate::{api, files, host, pages, trace};
 
 /// The whole server, but for TLS.
 pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
@@ -34,7 +29,7 @@ pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
         .merge(pages::probes().method_not_allowed_fallback(method_unknown))
         .layer(from_fn(move |request, next| limit_url(url_bytes, request, next)))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))
-        .layer(from_fn(log_and_label))
+        .layer(from_fn(trace::follow))
         .with_state(state)
 }
 
@@ -45,19 +40,4 @@ async fn limit_url(limit: usize, request: Request, next: Next) -> Response {
         return ApiError::UrlTooLong { limit, found }.into_response();
     }
     next.run(request).await
-}
-
-/// One line of log for each request. Neither headers nor queries: tokens stand in
-/// one, and nothing forbids people to put theirs into the other.
-async fn log_and_label(request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(LOGGED_PATH).collect();
-    let mut response = next.run(request).await;
-    // No browser is to guess that an image might be a page.
-    let nosniff = HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(%method, path, status = response.status().as_u16(), ms, "request");
-    response
 }

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
 use crate::token::Action;
+use crate::trace::Fault;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -164,8 +165,13 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
-        let body = Json(ErrorBody { error: self.refusal() });
+        let refusal = self.refusal();
+        let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
+        let body = Json(ErrorBody { error: refusal });
         let mut response = (self.status(), body).into_response();
+        if let Some(fault) = fault {
+            response.extensions_mut().insert(fault);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status() == StatusCode::UNAUTHORIZED {
