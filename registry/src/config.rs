@@ -10,6 +10,7 @@ use aci::{Limits, Name};
 use web::Domain;
 
 use crate::catalog::DatabaseUrl;
+use crate::connection::ConnectionLimits;
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// How long what may take.
     pub timeouts: Timeouts,
+    /// What connections may cost.
+    pub connections: ConnectionLimits,
     /// What time it is.
     pub clock: Clock,
 }
@@ -39,7 +42,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// The headers of a request, from the end of the one before.
     pub headers: Duration,
-    /// A connection on which nothing moves, in either direction.
+    /// A connection without a request in progress, from the end of the last one.
     pub silence: Duration,
     /// What is running when the server is told to stop.
     pub drain: Duration,

@@ -14,6 +14,7 @@
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     connections: registry::ConnectionLimits::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -33,6 +34,7 @@ mod data;
 mod error;
 mod files;
 mod gc;
+mod host;
 mod ingest;
 mod pages;
 mod router;
@@ -41,11 +43,13 @@ mod serve;
 mod state;
 mod tls;
 mod token;
+mod trace;
 mod yank;
 
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
+pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;

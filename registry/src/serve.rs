@@ -6,28 +6,22 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{Config, Timeouts, Tls};
-use crate::connection::Silence;
+use crate::config::{Config, Tls};
+use crate::connection::{Lines, Places, Server};
 use crate::data::{DataDir, DataError};
 use crate::gc;
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
 
-/// Connections at once; the next wait in the kernel's queue.
-const CONNECTIONS: usize = 4096;
 /// How often certificates are looked after.
 const CERTIFICATES: Duration = Duration::from_secs(3600);
 
@@ -84,7 +78,8 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-    let Config { domains, limits, clock, timeouts, .. } = config;
+    let Config { domains, limits, clock, timeouts, connections, .. } = config;
+    let connections = connections.fitting(raise_file_limit());
     let state = Arc::new(State::new(
         data,
         catalog.clone(),
@@ -93,15 +88,20 @@ pub async fn serve(
         domains,
         limits,
         clock,
+        Places::new(&connections),
     ));
     sweep(&state, &folder).await?;
-    raise_file_limit();
     let authority =
         matches!(tls.config.tls, Tls::OwnAuthority).then(|| tls::authority_file(&state.data.tls()));
     ready(&Ready { address, authority });
-    let server = Server { router: router(state), timeouts: timeouts.clone() };
-    let running = server.accept(listener, acceptor, tls, shutdown).await;
-    if tokio::time::timeout(timeouts.drain, running.shutdown()).await.is_err() {
+    let server = Server {
+        router: router(state, &connections),
+        timeouts: timeouts.clone(),
+        limits: connections,
+        stopping: CancellationToken::new(),
+    };
+    let running = accept(&server, listener, acceptor, tls, shutdown).await;
+    if tokio::time::timeout(timeouts.drain, running.wait()).await.is_err() {
         tracing::warn!("requests that were still running were cut off");
     }
     catalog.close().await;
@@ -128,12 +128,16 @@ async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
 }
 
 /// Each connection, each download and each push needs a file descriptor; shells give
-/// few, and leave the rest to be asked for.
-fn raise_file_limit() {
+/// few, and leave the rest to be asked for. Returns how many there are now.
+fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+            current
+        }
     }
 }
 
@@ -150,98 +154,55 @@ impl Certificates {
     }
 }
 
-#[derive(Clone)]
-struct Server {
-    router: Router,
-    timeouts: Timeouts,
-}
-
-impl Server {
-    /// Takes connections until `shutdown`; returns what is still running then.
-    async fn accept(
-        &self,
-        listener: TcpListener,
-        mut acceptor: TlsAcceptor,
-        tls: Certificates,
-        shutdown: impl Future<Output = ()>,
-    ) -> GracefulShutdown {
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut shutdown = pin!(shutdown);
-        let mut certificates = tokio::time::interval(CERTIFICATES);
-        certificates.reset();
-        loop {
-            let next = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                () = &mut shutdown => return graceful,
-                _ = certificates.tick() => {
-                    // A renewed certificate is taken up without a restart.
-                    match tls.load() {
-                        Ok(config) => acceptor = TlsAcceptor::from(config),
-                        Err(error) => tracing::error!(%error, "the certificate is kept as it was"),
-                    }
-                    continue;
+/// Takes connections until `shutdown`; what still runs then is of the tracker's tasks.
+async fn accept(
+    server: &Server,
+    listener: TcpListener,
+    mut acceptor: TlsAcceptor,
+    tls: Certificates,
+    shutdown: impl Future<Output = ()>,
+) -> TaskTracker {
+    let running = TaskTracker::new();
+    let lines = Lines::new(server.limits.connections);
+    let mut shutdown = pin!(shutdown);
+    let mut certificates = tokio::time::interval(CERTIFICATES);
+    certificates.reset();
+    loop {
+        let next = async {
+            lines.room().await;
+            listener.accept().await
+        };
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            _ = certificates.tick() => {
+                // A renewed certificate is taken up without a restart.
+                match tls.load() {
+                    Ok(config) => acceptor = TlsAcceptor::from(config),
+                    Err(error) => tracing::error!(%error, "the certificate is kept as it was"),
                 }
-                next = next => next,
-            };
-            match (place, accepted) {
-                (Ok(place), Ok((stream, _))) => {
-                    let (server, acceptor) = (self.clone(), acceptor.clone());
-                    let watcher = graceful.watcher();
-                    tokio::spawn(async move {
-                        server.connection(stream, acceptor, watcher, place).await
-                    });
-                }
-                (_, error) => {
-                    // No file descriptors left, or a client that went away while it
-                    // was waiting. Neither is a reason to end, nor to spin.
-                    tracing::warn!(error = ?error.err(), "a connection was not taken");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+                continue;
+            }
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // All have begun a request since there was room: rare, and soon over.
+                let Some(line) = lines.open_line() else { continue };
+                let (server, acceptor) = (server.clone(), acceptor.clone());
+                running.spawn(async move {
+                    let ended = server.serve_tls(stream, peer, acceptor, line).await;
+                    tracing::debug!(%peer, ?ended, "a connection ended");
+                });
+            }
+            Err(error) => {
+                // No file descriptors left, or a client that went away while it
+                // was waiting. Neither is a reason to end, nor to spin.
+                tracing::warn!(%error, "a connection was not taken");
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
-
-    /// One connection, from its handshake to its end. Failures of the client's are
-    /// its own business; they are logged at a level nobody sees unless asked for.
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        acceptor: TlsAcceptor,
-        watcher: Watcher,
-        _place: OwnedSemaphorePermit,
-    ) {
-        // Small answers must not wait for the acknowledgement of earlier ones.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
-        }
-        let handshake =
-            tokio::time::timeout(self.timeouts.handshake, acceptor.accept(stream)).await;
-        let stream = match handshake {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => return tracing::debug!("a TLS handshake took too long"),
-        };
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let io = TokioIo::new(Silence::new(stream, self.timeouts.silence));
-        let service = TowerToHyperService::new(self.router.clone());
-        let ended = if http2 {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .serve_connection(io, service);
-            watcher.watch(connection).await
-        } else {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.timeouts.headers)
-                .serve_connection(io, service);
-            watcher.watch(connection).await
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
-        }
-    }
+    server.stopping.cancel();
+    running.close();
+    running
 }

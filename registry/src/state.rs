@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use aci::Limits;
 use keys::{Keyring, TrustStore};
-use tokio::sync::Semaphore;
 
 use crate::api::Unnoted;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Domains};
+use crate::connection::Places;
 use crate::data::DataDir;
 use crate::error::ApiError;
-
-/// How many images are taken in at once; others wait. Each needs two threads.
-const PUSHES: usize = 32;
 
 /// The state, shared by all requests.
 pub(crate) type Shared = Arc<State>;
@@ -29,7 +26,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// A place for each image that is being read.
-    pub(crate) pushes: Semaphore,
+    pub(crate) pushes: Places,
     /// Why uploads were refused that the catalogue could not note.
     pub(crate) unnoted: Unnoted,
 }
@@ -43,6 +40,7 @@ impl State {
         domains: Domains,
         limits: Limits,
         clock: Clock,
+        pushes: Places,
     ) -> Self {
         Self {
             data,
@@ -52,7 +50,7 @@ impl State {
             domains,
             limits,
             clock,
-            pushes: Semaphore::new(PUSHES),
+            pushes,
             unnoted: Unnoted::default(),
         }
     }

@@ -33,7 +33,7 @@ impl FromRequest<Shared> for Wanted {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                 ApiError::BodyTooLarge { limit: body_limit(state) as u64 }
             }
-            _ => ApiError::Interrupted,
+            error => ApiError::unread(&error),
         })?;
         let wanted = serde_json::from_slice(&bytes).map_err(|error| {
             let wanted = "a JSON object with `signature` and perhaps `fileBytes`";

@@ -7,14 +7,17 @@ const ON_POSTGRES: bool = false;
 
 mod cluster;
 mod fixture;
+mod wire;
 
 mod acpush;
 mod crash;
 mod files;
+mod hosts;
 mod log;
 mod pages;
 mod push;
 mod refusals;
 mod restart;
+mod slow;
 mod tls;
 mod tokens;

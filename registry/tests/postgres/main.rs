@@ -16,6 +16,8 @@ mod crash;
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/hosts.rs"]
+mod hosts;
 #[path = "../it/log.rs"]
 mod log;
 #[path = "../it/pages.rs"]
@@ -26,10 +28,14 @@ mod push;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/slow.rs"]
+mod slow;
 #[path = "../it/tls.rs"]
 mod tls;
 #[path = "../it/tokens.rs"]
 mod tokens;
+#[path = "../it/wire.rs"]
+mod wire;
 
 /// None is left out.
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aci::Limits;
-use registry::{Clock, Config, Domain, Place, Ready, Timeouts, Tls};
+use registry::{Clock, Config, ConnectionLimits, Domain, Place, Ready, Timeouts, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,7 +26,7 @@ use super::{Context, Failure, Kind, PlaceArgs};
   gantry registry serve --data ./data --domain example.com \\
       --database postgres://gantry@db.example.com/gantry --database-password-file db.password
   gantry registry serve --data ./data --listen '[::]:443' --domain example.com \\
-      --tls-cert fullchain.pem --tls-key privkey.pem")]
+      --tls-cert fullchain.pem --tls-key privkey.pem --log-format json")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: PlaceArgs,
@@ -48,11 +48,20 @@ pub(crate) struct Args {
     /// Give running requests this long when told to stop
     #[arg(long, value_name = "TIME", default_value = "30s")]
     drain: Lifetime,
+    /// Log as text for people, or as JSON, an object for each line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        log(context);
+        log(context, self.log_format);
         let config = self.config()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -88,21 +97,22 @@ impl Args {
             limits,
             tls,
             timeouts,
+            connections: ConnectionLimits::default(),
             clock: Clock::system(),
         })
     }
 }
 
 /// Logs go to stderr: one line for each request, or with `--quiet` errors alone.
-fn log(context: &Context) {
+fn log(context: &Context, format: LogFormat) {
     let usual = if context.global().quiet { "error" } else { "info" };
     let filter = EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Somebody else's logging, where there is any, is as good.
-    let _ = subscriber.try_init();
+    let _ = match format {
+        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => subscriber.json().with_span_list(false).try_init(),
+    };
 }
 
 fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
