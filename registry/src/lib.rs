@@ -8,7 +8,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = registry::Config {
 //!     data: "/var/lib/gantry-registry".into(),
-//!     listen: "127.0.0.1:8443".parse()?,
+//!     listen: vec!["127.0.0.1:8443".parse()?],
 //!     domains: vec!["example.com".parse()?].try_into()?,
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
@@ -16,7 +16,7 @@
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
-//! registry::serve(config, |ready| println!("https://{}", ready.address), stop).await?;
+//! registry::serve(config, |ready| println!("{:?}", ready.https), stop).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -40,9 +40,13 @@ mod tls;
 mod token;
 
 pub use catalog::CatalogError;
-pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
+pub use config::{
+    AmountError, Clock, Config, ConfigError, ConfigFile, Domains, LimitsSection, Network,
+    NetworkError, NoDomain, ServerSection, SettingError, Size, Span, Timeouts, TimeoutsSection,
+    Tls, TlsSection,
+};
 pub use data::{DataDir, DataError};
-pub use serve::{Ready, ServeError, serve};
+pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Action, Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use aci::Limits;
 use keys::{Keyring, TrustStore};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::api::Unnoted;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
-use crate::config::{Clock, Domains};
+use crate::config::{Clock, Config, Live};
 use crate::data::DataDir;
 use crate::error::ApiError;
 
@@ -23,8 +22,7 @@ pub(crate) struct State {
     pub(crate) data: DataDir,
     pub(crate) catalog: Catalog,
     pub(crate) blobs: Blobs,
-    pub(crate) domains: Domains,
-    pub(crate) limits: Limits,
+    pub(crate) live: Live,
     pub(crate) clock: Clock,
     /// A place for each image that is being read.
     pub(crate) pushes: Semaphore,
@@ -36,19 +34,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(
-        data: DataDir,
-        catalog: Catalog,
-        domains: Domains,
-        limits: Limits,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new(data: DataDir, catalog: Catalog, live: Live, clock: Clock) -> Self {
         Self {
             blobs: Blobs::new(data.blobs()),
             data,
             catalog,
-            domains,
-            limits,
+            live,
             clock,
             pushes: Semaphore::new(PUSHES),
             unnoted: Unnoted::default(),
@@ -56,11 +47,16 @@ impl State {
         }
     }
 
+    /// The configuration as it is now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.live.now()
+    }
+
     /// The keys that may sign, as they are on disk now: an administrator adds and
     /// removes keys while the server runs.
     pub(crate) async fn keyring(&self) -> Result<Keyring, ApiError> {
         let store = TrustStore::open(&self.data.trusted_keys());
-        let limits = self.limits.clone();
+        let limits = self.config().limits.clone();
         let read = tokio::task::spawn_blocking(move || store.keyring(&limits)).await?;
         let (keyring, warnings) = read.map_err(ApiError::internal)?;
         for warning in warnings {

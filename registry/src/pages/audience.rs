@@ -27,10 +27,11 @@ impl FromRequestParts<Shared> for Audience {
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, PageError> {
         let header = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
         let host = requested_host(&parts.uri, header);
-        let domains = host.as_deref().and_then(|host| audience(host, &state.domains));
+        let own = &state.config().domains;
+        let domains = host.as_deref().and_then(|host| audience(host, own));
         Ok(Self(domains.ok_or_else(|| ApiError::Misdirected {
             host: host.unwrap_or_default(),
-            domains: state.domains.to_string(),
+            domains: own.to_string(),
         })?))
     }
 }

@@ -26,7 +26,7 @@ async fn crash_server() {
     let time = Arc::new(Mutex::new(SystemTime::now()));
     let address = data.with_extension("address");
     let ready = |ready: &registry::Ready| {
-        let text = ready.address.to_string();
+        let text = ready.https[0].to_string();
         aci::stage::write(&address, text.as_bytes(), 0o644, aci::stage::Existing::Replace).unwrap();
     };
     registry::serve(config(data, &time), ready, std::future::pending()).await.unwrap();

@@ -36,7 +36,7 @@ pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
     let time = Arc::clone(time);
     Config {
         data,
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
         domains: vec!["example.com".parse().unwrap()].try_into().unwrap(),
         limits: Limits::default(),
         tls: Tls::OwnAuthority,
@@ -85,7 +85,7 @@ impl Registry {
         let (ready, listens) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let ready = |at: &registry::Ready| ready.send(at.address).unwrap();
+            let ready = |at: &registry::Ready| ready.send(at.https[0]).unwrap();
             let stopped = async { drop(stopped.await) };
             registry::serve(config, ready, stopped).await.unwrap();
         });

@@ -1,7 +1,9 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod config;
 mod keys;
 mod serve;
+mod settings;
 mod token;
 
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Config(config::Args),
     Keys(keys::Args),
     Token(token::Args),
 }
@@ -34,6 +37,7 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self.command {
             Command::Serve(args) => args.run(context),
+            Command::Config(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
         }

@@ -1,4 +1,11 @@
-//! What a registry is started with.
+//! What a registry is started with: from a file, the command line, and defaults.
+
+mod amount;
+mod file;
+mod live;
+mod network;
+mod resolve;
+mod sections;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,13 +16,22 @@ use std::time::{Duration, SystemTime};
 use aci::{Limits, Name};
 use web::Domain;
 
+use crate::tls::TlsError;
+
+pub use amount::{AmountError, Size, Span};
+pub use file::{ConfigError, ConfigFile};
+pub(crate) use live::Live;
+pub use network::{Network, NetworkError};
+pub use resolve::SettingError;
+pub use sections::{LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+
 /// What a registry is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The data directory.
     pub data: PathBuf,
-    /// The address to listen on; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// The addresses to listen on; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
     /// The domains to answer for.
     pub domains: Domains,
     /// Limits on everything that comes from outside.
@@ -26,6 +42,13 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What time it is.
     pub clock: Clock,
+}
+
+impl Config {
+    /// Whether a server could start with it: reads the certificate it names, and changes nothing.
+    pub fn check(&self) -> Result<(), TlsError> {
+        crate::tls::check(&self.tls)
+    }
 }
 
 /// How long what may take.
@@ -53,7 +76,7 @@ impl Default for Timeouts {
 }
 
 /// Where the server's certificate comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
     /// From an authority of the registry's own, in its data directory.
     OwnAuthority,

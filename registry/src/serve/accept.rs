@@ -1,0 +1,107 @@
+//! Taking connections, and serving each to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::future::join_all;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Live;
+use crate::connection::Silence;
+
+/// Connections at once; the next wait in the kernel's queue.
+const CONNECTIONS: usize = 4096;
+
+#[derive(Clone)]
+pub(super) struct Server {
+    router: Router,
+    live: Live,
+    acceptor: TlsAcceptor,
+    places: Arc<Semaphore>,
+}
+
+impl Server {
+    pub(super) fn new(router: Router, live: Live, acceptor: TlsAcceptor) -> Self {
+        Self { router, live, acceptor, places: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
+
+    /// Takes connections until `shutdown`; returns what is still running then.
+    pub(super) async fn accept_all(
+        &self,
+        listeners: &[TcpListener],
+        shutdown: impl Future<Output = ()>,
+    ) -> GracefulShutdown {
+        let graceful = GracefulShutdown::new();
+        let stop = CancellationToken::new();
+        let all = join_all(listeners.iter().map(|listener| {
+            let accepting = self.accept(listener, &graceful);
+            stop.run_until_cancelled(accepting)
+        }));
+        tokio::join!(all, async {
+            shutdown.await;
+            stop.cancel();
+        });
+        graceful
+    }
+
+    async fn accept(&self, listener: &TcpListener, graceful: &GracefulShutdown) {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            match (place, listener.accept().await) {
+                (Ok(place), Ok((stream, _))) => {
+                    let (server, watcher) = (self.clone(), graceful.watcher());
+                    tokio::spawn(async move { server.connection(stream, watcher, place).await });
+                }
+                (_, error) => {
+                    // No file descriptors left, or a client that went away while it
+                    // was waiting. Neither is a reason to end, nor to spin.
+                    tracing::warn!(error = ?error.err(), "a connection was not taken");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// One connection, from its handshake to its end. Failures of the client's are
+    /// its own business; they are logged at a level nobody sees unless asked for.
+    async fn connection(&self, stream: TcpStream, watcher: Watcher, _place: OwnedSemaphorePermit) {
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was not set");
+        }
+        let timeouts = self.live.now().timeouts.clone();
+        let handshake =
+            tokio::time::timeout(timeouts.handshake, self.acceptor.accept(stream)).await;
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => return tracing::debug!("a TLS handshake took too long"),
+        };
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let io = TokioIo::new(Silence::new(stream, timeouts.silence));
+        let service = TowerToHyperService::new(self.router.clone());
+        let ended = if http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .serve_connection(io, service);
+            watcher.watch(connection).await
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(timeouts.headers)
+                .serve_connection(io, service);
+            watcher.watch(connection).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}

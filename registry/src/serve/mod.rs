@@ -1,0 +1,130 @@
+//! Running the server: open the data, listen, take connections, end in order.
+
+mod accept;
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::{Config, Live, Tls};
+use crate::data::{DataDir, DataError};
+use crate::router::router;
+use crate::state::State;
+use crate::tls::{self, Certificates, TlsError};
+use accept::Server;
+
+pub use reload::Reloader;
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The catalogue cannot be opened.
+    #[error("the catalogue cannot be opened")]
+    Catalog(#[from] CatalogError),
+    /// There is no certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What a crash left behind could not be removed.
+    #[error("what an earlier run left half done cannot be removed: {0}")]
+    Sweep(String),
+}
+
+/// A server that listens.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The addresses for HTTPS, with the ports they were given.
+    pub https: Vec<SocketAddr>,
+    /// The certificate of the registry's own authority, where it has one.
+    pub authority: Option<PathBuf>,
+    /// Gives it another configuration while it runs.
+    pub reloader: Reloader,
+}
+
+/// Runs a registry until `shutdown` is done. `ready` is called once it listens.
+pub async fn serve(
+    config: Config,
+    ready: impl FnOnce(&Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let data = DataDir::open(&config.data)?;
+    // Held to the end: whoever holds it may sweep.
+    let _lock = data.lock()?;
+    let folder = data.tls();
+    let certificates = Arc::new(Certificates::default());
+    certificates.install(tls::load(&config, &folder)?);
+    let catalog = Catalog::open(&data.database(), &data.database_lock()).await?;
+    let listeners = listen(&config.listen).await?;
+    let https = addresses(&listeners);
+    let clock = config.clock.clone();
+    let authority = (config.tls == Tls::OwnAuthority).then(|| tls::authority_file(&folder));
+    let (sender, live) = Live::new(config);
+    let state = Arc::new(State::new(data, catalog.clone(), live.clone(), clock));
+    sweep(&state).await?;
+    raise_file_limit();
+    let acceptor = TlsAcceptor::from(certificates.server_config()?);
+    let reloader = Reloader { sender, folder: folder.clone() };
+    ready(&Ready { https, authority, reloader });
+    let server = Server::new(router(state), live.clone(), acceptor);
+    let running = tokio::select! {
+        running = server.accept_all(&listeners, shutdown) => running,
+        () = tls::keep(certificates, live.clone(), folder) => return Ok(()),
+    };
+    if tokio::time::timeout(live.now().timeouts.drain, running.shutdown()).await.is_err() {
+        tracing::warn!("requests that were still running were cut off");
+    }
+    catalog.close().await;
+    Ok(())
+}
+
+async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServeError> {
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let bound = TcpListener::bind(address).await;
+        listeners.push(bound.map_err(|source| ServeError::Listen { address, source })?);
+    }
+    Ok(listeners)
+}
+
+/// The addresses, with the ports that were given.
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// Removes what a crash left: spooled files on file systems that cannot do without
+/// a name, and blobs whose row was never written.
+async fn sweep(state: &State) -> Result<(), ServeError> {
+    let spool = aci::stage::clean(&state.data.spool());
+    spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
+    let removed = state.blobs.sweep(&state.catalog).await;
+    match removed.map_err(|error| ServeError::Sweep(error.to_string()))? {
+        0 => {}
+        files => tracing::info!(files, "removed files of pushes that were cut off"),
+    }
+    Ok(())
+}
+
+/// Each connection, each download and each push needs a file descriptor; shells give
+/// few, and leave the rest to be asked for.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
