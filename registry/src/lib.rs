@@ -9,6 +9,9 @@
 //! let config = registry::Config {
 //!     data: "/var/lib/gantry-registry".into(),
 //!     listen: vec!["127.0.0.1:8443".parse()?],
+//!     http: Vec::new(),
+//!     trusted_proxies: Vec::new(),
+//!     proxy_header: registry::ProxyHeader::XForwardedFor,
 //!     domains: vec!["example.com".parse()?].try_into()?,
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
@@ -25,6 +28,7 @@ pub mod admin;
 mod api;
 mod blobs;
 mod catalog;
+mod client_address;
 mod config;
 mod connection;
 mod data;
@@ -42,8 +46,8 @@ mod token;
 pub use catalog::CatalogError;
 pub use config::{
     AmountError, Clock, Config, ConfigError, ConfigFile, Domains, LimitsSection, Network,
-    NetworkError, NoDomain, ServerSection, SettingError, Size, Span, Timeouts, TimeoutsSection,
-    Tls, TlsSection,
+    NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts,
+    TimeoutsSection, Tls, TlsSection,
 };
 pub use data::{DataDir, DataError};
 pub use serve::{Ready, Reloader, ServeError, serve};

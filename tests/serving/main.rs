@@ -9,4 +9,5 @@ mod support;
 mod certificates;
 mod config;
 mod process;
+mod proxy;
 mod reload;

@@ -4,6 +4,7 @@ mod amount;
 mod file;
 mod live;
 mod network;
+mod proxy_header;
 mod resolve;
 mod sections;
 
@@ -22,6 +23,7 @@ pub use amount::{AmountError, Size, Span};
 pub use file::{ConfigError, ConfigFile};
 pub(crate) use live::Live;
 pub use network::{Network, NetworkError};
+pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
 pub use sections::{LimitsSection, ServerSection, TimeoutsSection, TlsSection};
 
@@ -30,8 +32,14 @@ pub use sections::{LimitsSection, ServerSection, TimeoutsSection, TlsSection};
 pub struct Config {
     /// The data directory.
     pub data: PathBuf,
-    /// The addresses to listen on; port 0 takes a free one.
+    /// The addresses to listen on for HTTPS; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// The addresses to listen on without TLS: loopback, unless proxies are trusted.
+    pub http: Vec<SocketAddr>,
+    /// Who may say for whom a request is made.
+    pub trusted_proxies: Vec<Network>,
+    /// In which header they say it.
+    pub proxy_header: ProxyHeader,
     /// The domains to answer for.
     pub domains: Domains,
     /// Limits on everything that comes from outside.

@@ -6,7 +6,7 @@ use aci::Limits;
 
 use super::file::ConfigFile;
 use super::sections::{LimitsSection, ServerSection, TimeoutsSection, TlsSection};
-use super::{Clock, Config, Size, Span, Timeouts, Tls};
+use super::{Clock, Config, ProxyHeader, Size, Span, Timeouts, Tls};
 
 /// Why settings cannot be used that are each in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum SettingError {
     /// A registry nobody can reach.
     #[error("there is no address to listen on")]
     NoListener,
+    /// Requests without TLS from anywhere.
+    #[error("HTTP without TLS on {0}, which others than this machine can reach")]
+    PlainHttp(SocketAddr),
 }
 
 impl SettingError {
@@ -36,6 +39,9 @@ impl SettingError {
             Self::NoDomain => "at least one domain whose names are served",
             Self::NoKey | Self::NoCertificate => "a certificate and its key, or neither",
             Self::NoListener => "at least one address",
+            Self::PlainHttp(_) => {
+                "HTTP without TLS on a loopback address, as 127.0.0.1, or from trusted proxies alone"
+            }
         }
     }
 
@@ -51,6 +57,10 @@ impl SettingError {
             Self::NoListener => {
                 "give --listen ADDRESS:PORT, or `listen` in the section [server], or leave it out"
             }
+            Self::PlainHttp(_) => {
+                "give --trusted-proxy NETWORK, or `trusted-proxies` in the section [server]: nobody \
+                 else is then answered there"
+            }
         };
         next.to_owned()
     }
@@ -63,7 +73,13 @@ impl ConfigFile {
         let timeouts = Timeouts::default();
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
         Self {
-            server: ServerSection { listen: Some(vec![local]), ..ServerSection::default() },
+            server: ServerSection {
+                listen: Some(vec![local]),
+                http: Some(Vec::new()),
+                trusted_proxies: Some(Vec::new()),
+                proxy_header: Some(ProxyHeader::XForwardedFor),
+                ..ServerSection::default()
+            },
             tls: TlsSection::default(),
             limits: LimitsSection {
                 image_size: Size::of(limits.file_bytes),
@@ -81,17 +97,35 @@ impl ConfigFile {
         }
     }
 
+    /// The same, with defaults for what it does not say.
+    pub fn complete(mut self) -> Self {
+        // Who names a place for HTTP alone wants no other.
+        if self.server.http.as_ref().is_some_and(|http| !http.is_empty()) {
+            self.server.listen.get_or_insert_default();
+        }
+        self.over(Self::defaults())
+    }
+
     /// The configuration this is, with defaults for what it does not say.
     pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
-        let Self { server, tls, limits, timeouts } = self.over(Self::defaults());
+        let Self { server, tls, limits, timeouts } = self.complete();
         let listen = server.listen.unwrap_or_default();
-        if listen.is_empty() {
+        let http = server.http.unwrap_or_default();
+        if listen.is_empty() && http.is_empty() {
             return Err(SettingError::NoListener);
+        }
+        let trusted_proxies = server.trusted_proxies.unwrap_or_default();
+        let open = http.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        if let Some(open) = open.filter(|_| trusted_proxies.is_empty()) {
+            return Err(SettingError::PlainHttp(*open));
         }
         let domains = server.domains.unwrap_or_default();
         Ok(Config {
             data: server.data.ok_or(SettingError::NoData)?,
             listen,
+            http,
+            trusted_proxies,
+            proxy_header: server.proxy_header.unwrap_or(ProxyHeader::XForwardedFor),
             domains: domains.try_into().map_err(|_| SettingError::NoDomain)?,
             limits: limits.resolve(),
             tls: tls.resolve()?,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use web::Domain;
 
-use super::{Size, Span};
+use super::{Network, ProxyHeader, Size, Span};
 
 /// Each field of the first where it says something, else of the second. A field that is left
 /// out does not compile.
@@ -30,6 +30,12 @@ pub struct ServerSection {
     pub domains: Option<Vec<Domain>>,
     /// The addresses to listen on for HTTPS; as `--listen`.
     pub listen: Option<Vec<SocketAddr>>,
+    /// The addresses to listen on without TLS; as `--http`.
+    pub http: Option<Vec<SocketAddr>>,
+    /// Proxies that may say for whom they ask; as `--trusted-proxy`.
+    pub trusted_proxies: Option<Vec<Network>>,
+    /// The header in which they say it.
+    pub proxy_header: Option<ProxyHeader>,
 }
 
 /// `[tls]`: a certificate of your own. Without it the registry makes one.
@@ -76,7 +82,7 @@ pub struct TimeoutsSection {
 
 impl ServerSection {
     pub(super) fn over(self, under: Self) -> Self {
-        over!(self, under; data, domains, listen)
+        over!(self, under; data, domains, listen, http, trusted_proxies, proxy_header)
     }
 }
 

@@ -212,6 +212,13 @@ impl ApiError {
                 "pages are given out for the registry's own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
             ),
+            Self::PlainHttp(peer) => parts(
+                "plain-http",
+                "HTTPS, or a request by way of a trusted proxy",
+                format!("HTTP from {peer}"),
+                "without TLS, a registry answers its own proxies, or this machine where it has none",
+                "ask for the same by https://; an administrator names proxies in `trusted-proxies`",
+            ),
             Self::MethodUnknown(method) => parts(
                 "method-not-allowed",
                 "a method this path has",

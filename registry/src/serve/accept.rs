@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
 use futures_util::future::join_all;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Live;
+use crate::client_address::Arrival;
+use crate::config::{Live, Timeouts};
 use crate::connection::Silence;
 
 /// Connections at once; the next wait in the kernel's queue.
@@ -36,14 +41,16 @@ impl Server {
     /// Takes connections until `shutdown`; returns what is still running then.
     pub(super) async fn accept_all(
         &self,
-        listeners: &[TcpListener],
+        https: &[TcpListener],
+        http: &[TcpListener],
         shutdown: impl Future<Output = ()>,
     ) -> GracefulShutdown {
         let graceful = GracefulShutdown::new();
         let stop = CancellationToken::new();
-        let all = join_all(listeners.iter().map(|listener| {
-            let accepting = self.accept(listener, &graceful);
-            stop.run_until_cancelled(accepting)
+        let doors = https.iter().map(|listener| (listener, false));
+        let doors = doors.chain(http.iter().map(|listener| (listener, true)));
+        let all = join_all(doors.map(|(listener, plain)| {
+            stop.run_until_cancelled(self.accept(listener, plain, &graceful))
         }));
         tokio::join!(all, async {
             shutdown.await;
@@ -52,13 +59,16 @@ impl Server {
         graceful
     }
 
-    async fn accept(&self, listener: &TcpListener, graceful: &GracefulShutdown) {
+    async fn accept(&self, listener: &TcpListener, plain: bool, graceful: &GracefulShutdown) {
         loop {
             let place = Arc::clone(&self.places).acquire_owned().await;
             match (place, listener.accept().await) {
-                (Ok(place), Ok((stream, _))) => {
+                (Ok(place), Ok((stream, peer))) => {
                     let (server, watcher) = (self.clone(), graceful.watcher());
-                    tokio::spawn(async move { server.connection(stream, watcher, place).await });
+                    let arrival = Arrival { peer: peer.ip(), plain };
+                    tokio::spawn(async move {
+                        server.connection(stream, arrival, watcher, place).await
+                    });
                 }
                 (_, error) => {
                     // No file descriptors left, or a client that went away while it
@@ -72,12 +82,21 @@ impl Server {
 
     /// One connection, from its handshake to its end. Failures of the client's are
     /// its own business; they are logged at a level nobody sees unless asked for.
-    async fn connection(&self, stream: TcpStream, watcher: Watcher, _place: OwnedSemaphorePermit) {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        arrival: Arrival,
+        watcher: Watcher,
+        _place: OwnedSemaphorePermit,
+    ) {
         // Small answers must not wait for the acknowledgement of earlier ones.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         let timeouts = self.live.now().timeouts.clone();
+        if arrival.plain {
+            return self.http(stream, false, arrival, &timeouts, watcher).await;
+        }
         let handshake =
             tokio::time::timeout(timeouts.handshake, self.acceptor.accept(stream)).await;
         let stream = match handshake {
@@ -86,8 +105,24 @@ impl Server {
             Err(_) => return tracing::debug!("a TLS handshake took too long"),
         };
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.http(stream, http2, arrival, &timeouts, watcher).await;
+    }
+
+    /// The requests of one connection.
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        http2: bool,
+        arrival: Arrival,
+        timeouts: &Timeouts,
+        watcher: Watcher,
+    ) {
         let io = TokioIo::new(Silence::new(stream, timeouts.silence));
-        let service = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(arrival);
+            router.call(request)
+        });
         let ended = if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())

@@ -50,6 +50,8 @@ pub enum ServeError {
 pub struct Ready {
     /// The addresses for HTTPS, with the ports they were given.
     pub https: Vec<SocketAddr>,
+    /// The addresses without TLS, likewise.
+    pub http: Vec<SocketAddr>,
     /// The certificate of the registry's own authority, where it has one.
     pub authority: Option<PathBuf>,
     /// Gives it another configuration while it runs.
@@ -67,22 +69,24 @@ pub async fn serve(
     let _lock = data.lock()?;
     let folder = data.tls();
     let certificates = Arc::new(Certificates::default());
-    certificates.install(tls::load(&config, &folder)?);
+    if let Some(pair) = tls::load(&config, &folder)? {
+        certificates.install(pair);
+    }
     let catalog = Catalog::open(&data.database(), &data.database_lock()).await?;
-    let listeners = listen(&config.listen).await?;
-    let https = addresses(&listeners);
+    let (https, http) = (listen(&config.listen).await?, listen(&config.http).await?);
+    let authority = (config.tls == Tls::OwnAuthority && !https.is_empty())
+        .then(|| tls::authority_file(&folder));
     let clock = config.clock.clone();
-    let authority = (config.tls == Tls::OwnAuthority).then(|| tls::authority_file(&folder));
     let (sender, live) = Live::new(config);
     let state = Arc::new(State::new(data, catalog.clone(), live.clone(), clock));
     sweep(&state).await?;
     raise_file_limit();
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
     let reloader = Reloader { sender, folder: folder.clone() };
-    ready(&Ready { https, authority, reloader });
+    ready(&Ready { https: addresses(&https), http: addresses(&http), authority, reloader });
     let server = Server::new(router(state), live.clone(), acceptor);
     let running = tokio::select! {
-        running = server.accept_all(&listeners, shutdown) => running,
+        running = server.accept_all(&https, &http, shutdown) => running,
         () = tls::keep(certificates, live.clone(), folder) => return Ok(()),
     };
     if tokio::time::timeout(live.now().timeouts.drain, running.shutdown()).await.is_err() {

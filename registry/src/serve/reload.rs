@@ -26,6 +26,7 @@ impl Reloader {
         let kept = Config {
             data: old.data.clone(),
             listen: old.listen.clone(),
+            http: old.http.clone(),
             clock: old.clock.clone(),
             ..new.clone()
         };
@@ -35,9 +36,11 @@ impl Reloader {
             Ok(loaded) => drop(loaded?),
             Err(error) => return Err(TlsError::Stopped(error)),
         }
-        for (setting, changed) in
-            [("data", new.data != old.data), ("listen", new.listen != old.listen)]
-        {
+        for (setting, changed) in [
+            ("data", new.data != old.data),
+            ("listen", new.listen != old.listen),
+            ("http", new.http != old.http),
+        ] {
             if changed {
                 tracing::warn!(setting, "this setting has changed, and needs a restart");
             }

@@ -91,13 +91,12 @@ fn changed(
     folder: &Path,
     shown: Option<[u8; 32]>,
 ) -> Result<Option<Pair>, TlsError> {
-    if let Tls::Files { certificates, key } = &config.tls {
+    if let (Tls::Files { certificates, key }, false) = (&config.tls, config.listen.is_empty()) {
         let (chain, private) = (read(certificates)?, read(key)?);
         if shown == Some(digest(&chain, &private)) {
             return Ok(None);
         }
         return Pair::of(certificates, &chain, key, &private).map(Some);
     }
-    let pair = super::load(config, folder)?;
-    Ok((shown != Some(pair.digest)).then_some(pair))
+    Ok(super::load(config, folder)?.filter(|pair| shown != Some(pair.digest)))
 }

@@ -81,14 +81,18 @@ pub(crate) fn check(tls: &Tls) -> Result<(), TlsError> {
 }
 
 /// The certificate as it is now: files are read, and certificates of the registry's own
-/// are made where they are missing, for other domains, or run out.
-pub(crate) fn load(config: &Config, folder: &Path) -> Result<Pair, TlsError> {
+/// are made where they are missing, for other domains, or run out. `None` where TLS is not
+/// spoken.
+pub(crate) fn load(config: &Config, folder: &Path) -> Result<Option<Pair>, TlsError> {
+    if config.listen.is_empty() {
+        return Ok(None);
+    }
     match &config.tls {
-        Tls::Files { certificates, key } => Pair::read(certificates, key),
+        Tls::Files { certificates, key } => Pair::read(certificates, key).map(Some),
         Tls::OwnAuthority => {
             let now = config.clock.now();
             let (certificates, key) = authority::ensure(folder, &config.domains, now)?;
-            Pair::read(&certificates, &key)
+            Pair::read(&certificates, &key).map(Some)
         }
     }
 }

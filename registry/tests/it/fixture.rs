@@ -10,7 +10,7 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, Timeouts, Tls};
+use registry::{Action, Clock, Config, ProxyHeader, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -37,6 +37,9 @@ pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
     Config {
         data,
         listen: vec!["127.0.0.1:0".parse().unwrap()],
+        http: Vec::new(),
+        trusted_proxies: Vec::new(),
+        proxy_header: ProxyHeader::XForwardedFor,
         domains: vec!["example.com".parse().unwrap()].try_into().unwrap(),
         limits: Limits::default(),
         tls: Tls::OwnAuthority,

@@ -92,7 +92,7 @@ impl Show {
         let options = self.settings.options();
         let sources = [options.clone(), file.clone(), ConfigFile::defaults()];
         let sources = sources.map(|source| serde_json::to_value(source).unwrap_or_default());
-        let all = serde_json::to_value(options.over(file).over(ConfigFile::defaults()))?;
+        let all = serde_json::to_value(options.over(file).complete())?;
         let (mut said, mut lines) = (Map::new(), Vec::new());
         for (section, keys) in all.as_object().into_iter().flatten() {
             let mut shown = Map::new();

@@ -22,6 +22,8 @@ use super::{Context, Failure};
   gantry registry serve --config /etc/gantry/registry.toml
   gantry registry serve --data /var/lib/gantry-registry --domain example.com
   gantry registry serve --data ./data --listen 127.0.0.1:0 --domain example.com --domain example.org
+  gantry registry serve --data ./data --http 127.0.0.1:8080 --trusted-proxy 127.0.0.1 \\
+      --domain example.com
   gantry registry serve --data ./data --listen '[::]:443' --domain example.com \\
       --tls-cert fullchain.pem --tls-key privkey.pem")]
 pub(crate) struct Args {
@@ -84,7 +86,9 @@ fn log(context: &Context) {
 }
 
 fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
-    let urls: Vec<String> = ready.https.iter().map(|at| format!("https://{at}")).collect();
+    let https = ready.https.iter().map(|at| format!("https://{at}"));
+    let http = ready.http.iter().map(|at| format!("http://{at}"));
+    let urls: Vec<String> = https.chain(http).collect();
     if let Some(authority) = &ready.authority {
         context.note(format_args!(
             "TLS by this registry's own authority. Clients need its certificate:\n  \
@@ -95,7 +99,7 @@ fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
     }
     context.print(
         &json!({
-            "url": urls.first(), "urls": urls, "address": ready.https.first(),
+            "url": urls.first(), "urls": urls, "address": ready.https.iter().chain(&ready.http).next(),
             "caFile": ready.authority,
         }),
         format_args!("listening on {}", urls.join(" ")),

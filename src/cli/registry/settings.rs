@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use aci::Refuse;
 use registry::{
-    Clock, Config, ConfigError, ConfigFile, Domain, LimitsSection, ServerSection, Size, Span,
-    TimeoutsSection, TlsSection,
+    Clock, Config, ConfigError, ConfigFile, Domain, LimitsSection, Network, ServerSection, Size,
+    Span, TimeoutsSection, TlsSection,
 };
 
 use super::{Failure, Kind};
@@ -24,6 +24,14 @@ pub(super) struct SettingArgs {
     /// [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<Vec<SocketAddr>>,
+    /// Listen on this address for HTTP without TLS: a loopback address, or any where
+    /// --trusted-proxy says who may come. May be given several times
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<Vec<SocketAddr>>,
+    /// Believe this proxy, or those of this network, for whom they ask, and nobody else; nobody
+    /// else is answered without TLS then. May be given several times
+    #[arg(long = "trusted-proxy", value_name = "NETWORK")]
+    trusted_proxies: Option<Vec<Network>>,
     /// Answer for this domain; may be given several times
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Option<Vec<Domain>>,
@@ -49,6 +57,9 @@ impl SettingArgs {
                 data: self.data.clone(),
                 domains: self.domains.clone(),
                 listen: self.listen.clone(),
+                http: self.http.clone(),
+                trusted_proxies: self.trusted_proxies.clone(),
+                proxy_header: None,
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },

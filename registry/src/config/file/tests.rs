@@ -75,6 +75,8 @@ fn fault_names_file_line_column_and_what_was_wanted() {
         ("[limits]\nimage-size = true\n", ":2:14;", "2GiB"),
         ("[timeouts]\ndrain = 30\n", ":2:9;", "expected a string"),
         ("[timeouts]\ndrain = \"soon\"\n", ":2:9;", "30s"),
+        ("[server]\ntrusted-proxies = [\"10.0.0.1/8\"]\n", ":2:19;", "is it 10.0.0.0/8?"),
+        ("[server]\nproxy-header = \"Via\"\n", ":2:16;", "X-Forwarded-For or Forwarded"),
         ("[server\n", ":1:8;", "expected"),
     ] {
         let error = parse(text).unwrap_err();
@@ -92,6 +94,10 @@ fn settings_that_do_not_go_together_say_what_is_missing() {
         ("[server]\ndata = \"/d\"\n".to_owned(), SettingError::NoDomain),
         ("[server]\ndata = \"/d\"\ndomains = []\n".to_owned(), SettingError::NoDomain),
         (format!("{server}listen = []\n"), SettingError::NoListener),
+        (
+            format!("{server}http = [\"0.0.0.0:80\"]\n"),
+            SettingError::PlainHttp("0.0.0.0:80".parse().unwrap()),
+        ),
         (format!("{server}[tls]\ncertificate = \"/c\"\n"), SettingError::NoKey),
         (format!("{server}[tls]\nkey = \"/k\"\n"), SettingError::NoCertificate),
     ] {
