@@ -65,7 +65,7 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match host_of(&request, &state.domains) {
+    match host_of(&request, &state.config().domains) {
         Ok(host) => {
             tracing::Span::current().record("host", tracing::field::display(host.as_str()));
             request.extensions_mut().insert(host);
@@ -141,7 +141,7 @@ impl FromRequestParts<Shared> for Audience {
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
         match parts.extensions.get::<Host>() {
             Some(Host::Domain(domain)) => Ok(Self(vec![domain.clone()])),
-            Some(Host::Local) => Ok(Self(state.domains.iter().cloned().collect())),
+            Some(Host::Local) => Ok(Self(state.config().domains.iter().cloned().collect())),
             None => Err(ApiError::internal("a page outside of the layer that checks hosts")),
         }
     }

@@ -73,7 +73,7 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
     let reader = SyncIoBridge::new(StreamReader::new(chunks));
     let state = Shared::clone(state);
     tokio::task::spawn_blocking(move || {
-        let limits = &state.limits;
+        let limits = &state.config().limits;
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
         let verified = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits)?;
         // Here rather than under the lock: the data of a large image takes its time.
@@ -87,8 +87,9 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
 /// the one inside the image; no other is ever asked for.
 fn admit(state: &State, holder: &Holder, verified: &VerifiedImage) -> Result<(), ApiError> {
     let name = &verified.inspected().manifest().name;
-    if !state.domains.own(name) {
-        let domains = state.domains.to_string();
+    let domains = &state.config().domains;
+    if !domains.own(name) {
+        let domains = domains.to_string();
         return Err(ApiError::NotServed { name: name.clone(), domains });
     }
     holder.may_name(name)

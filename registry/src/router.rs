@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::connection::ConnectionLimits;
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::{api, files, host, pages, trace};
+use crate::{api, client_address, files, host, pages, trace};
 
 /// The whole server, but for TLS.
 pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
@@ -30,6 +30,7 @@ pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
         .layer(from_fn(move |request, next| limit_url(url_bytes, request, next)))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))
         .layer(from_fn(trace::follow))
+        .layer(from_fn_with_state(Shared::clone(&state), client_address::determine))
         .with_state(state)
 }
 

@@ -1,7 +1,7 @@
 //! What goes round every request: its ID, its span in the log, and its one line there.
 //!
 //! ```text
-//! INFO request{id=5f1c0e2a9b7d4c36 peer=127.0.0.1:40312 host=example.com method=GET
+//! INFO request{id=5f1c0e2a9b7d4c36 peer=127.0.0.1:40312 client=192.0.2.1 host=example.com method=GET
 //!   path="/-/blobs/sha512-….aci" token=3a91c07b}: registry::trace: answered status=200 bytes=51200 ms=3
 //! ```
 //!
@@ -26,7 +26,7 @@ use hyper::body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::connection::Peer;
+use crate::client_address::{Arrival, ClientAddress};
 use crate::token::nonce;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,13 +85,15 @@ pub(crate) struct Fault(pub(crate) Refusal);
 /// Follows a request to the end of its response.
 pub(crate) async fn follow(request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let peer = request.extensions().get::<Arrival>().map(|arrival| arrival.peer);
+    let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
     let path = request.uri().path();
     // At the level of errors, so that the lines of errors have it whatever is logged.
     let span = tracing::error_span!(
         "request",
         id = %id.0,
         peer = peer.map(tracing::field::display),
+        client = client.map(tracing::field::display),
         host = Empty,
         method = %request.method(),
         // URLs are ASCII.

@@ -28,7 +28,6 @@ mod pace;
 mod places;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,13 +52,10 @@ pub(crate) use line::{Line, Lines};
 pub(crate) use pace::is_too_slow;
 pub(crate) use places::Places;
 
+use crate::client_address::Arrival;
 use crate::config::Timeouts;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
-
-/// Who is at the other end of a request's connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,14 +91,11 @@ impl Server {
     pub(crate) async fn serve_tls(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        arrival: Arrival,
         acceptor: TlsAcceptor,
         line: Arc<Line>,
     ) -> Ended {
-        // Small answers must not wait for the acknowledgement of earlier ones.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
-        }
+        at_once(&stream);
         let handshake = timeout(self.timeouts.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             shaken = handshake => match shaken {
@@ -117,15 +110,26 @@ impl Server {
             () = self.stopping.cancelled() => return Ended::Done,
         };
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.serve(stream, http2, peer, line).await
+        self.serve(stream, http2, arrival, line).await
+    }
+
+    /// Serves a connection without TLS.
+    pub(crate) async fn serve_plain(
+        &self,
+        stream: TcpStream,
+        arrival: Arrival,
+        line: Arc<Line>,
+    ) -> Ended {
+        at_once(&stream);
+        self.serve(stream, false, arrival, line).await
     }
 
     /// Serves what a connection says, by this protocol.
-    pub(crate) async fn serve(
+    async fn serve(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         http2: bool,
-        peer: SocketAddr,
+        arrival: Arrival,
         line: Arc<Line>,
     ) -> Ended {
         let io = TokioIo::new(stream);
@@ -136,7 +140,7 @@ impl Server {
         let service = service_fn(move |request: Request<Incoming>| {
             let visit = visited.begin(pace);
             let mut request = request.map(|body| Body::new(Arriving::new(body, pace)));
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(arrival);
             let answer = inner.call(request);
             async move {
                 let response = answer.await?;
@@ -208,5 +212,12 @@ impl Server {
     fn step(&self) -> Duration {
         let least = self.timeouts.silence.min(self.timeouts.headers).min(self.limits.grace);
         (least / 4).max(Duration::from_millis(10))
+    }
+}
+
+/// Small answers must not wait for the acknowledgement of earlier ones.
+fn at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
     }
 }

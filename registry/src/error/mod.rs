@@ -8,6 +8,7 @@ mod refusal;
 mod withdrawal;
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use aci::push::ErrorBody;
@@ -92,6 +93,8 @@ pub(crate) enum ApiError {
     HostMalformed(&'static str),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
+    #[error("requests without TLS are not taken from {0}")]
+    PlainHttp(IpAddr),
     /// Refused by the verification or the format, with its own words.
     #[error("{}", .0.message)]
     Refused(Box<Refusal>),
@@ -128,7 +131,9 @@ impl ApiError {
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } => StatusCode::FORBIDDEN,
+            Self::TokenAction(_) | Self::TokenPrefix { .. } | Self::PlainHttp(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)

@@ -249,6 +249,13 @@ impl ApiError {
                 "this registry's limit on URLs; no image name comes near it",
                 "check the URL",
             ),
+            Self::PlainHttp(peer) => parts(
+                "plain-http",
+                "HTTPS, or a request by way of a trusted proxy",
+                format!("HTTP from {peer}"),
+                "without TLS, a registry answers its own proxies, or this machine where it has none",
+                "ask for the same by https://; an administrator names proxies in `trusted-proxies`",
+            ),
             Self::MethodUnknown(method) => parts(
                 "method-not-allowed",
                 "a method this path has",

@@ -10,7 +10,7 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, ConnectionLimits, Place, Timeouts, Tls};
+use registry::{Action, Clock, Config, ConnectionLimits, Place, ProxyHeader, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -38,7 +38,10 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
     Config {
         data,
         database,
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        http: Vec::new(),
+        trusted_proxies: Vec::new(),
+        proxy_header: ProxyHeader::XForwardedFor,
         domains: vec!["example.com".parse().unwrap()].try_into().unwrap(),
         limits: Limits::default(),
         tls: Tls::OwnAuthority,
@@ -52,7 +55,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
 /// in the cluster of this process.
 pub(crate) async fn place(folder: &Path) -> Place {
     let database =
-        if crate::ON_POSTGRES { Some(crate::cluster::database(folder).await) } else { None };
+        if crate::ON_POSTGRES { Some(crate::cluster::database(folder).await.into()) } else { None };
     Place { data: folder.join("data"), database }
 }
 
@@ -110,7 +113,7 @@ impl Registry {
         let (ready, listens) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let ready = |at: &registry::Ready| ready.send(at.address).unwrap();
+            let ready = |at: &registry::Ready| ready.send(at.https[0]).unwrap();
             let stopped = async { drop(stopped.await) };
             registry::serve(config, ready, stopped).await.unwrap();
         });

@@ -37,6 +37,11 @@ pub(crate) fn begin() {
     });
 }
 
+/// All that was logged.
+pub(crate) fn text() -> String {
+    String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned()
+}
+
 #[tokio::test]
 async fn log_has_every_request_and_no_token() {
     let registry = Registry::start().await;
