@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod access;
 pub mod admin;
 mod api;
 mod blobs;
@@ -41,10 +42,11 @@ mod state;
 mod tls;
 mod token;
 
+pub use access::{Action, ActionError, Grant};
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use data::{DataDir, DataError, Place};
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;
-pub use token::{Action, Token, TokenError, TokenId};
+pub use token::{Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

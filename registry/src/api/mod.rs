@@ -1,13 +1,11 @@
 //! Pushing: Gantry's own API, and the appc push protocol.
 
 mod acpush;
-mod auth;
 mod create;
 mod reclaim;
 mod send;
 
 pub(crate) use acpush::Unnoted;
-pub(crate) use auth::Holder;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;

@@ -15,8 +15,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::Action;
 use crate::catalog::CatalogError;
-use crate::token::Action;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +29,15 @@ pub(crate) enum ApiError {
     TokenExpired(SystemTime),
     #[error("the token was revoked")]
     TokenRevoked,
-    #[error("the token does not allow to {0}")]
-    TokenAction(Action),
-    #[error("the token is for names under {prefix}, not for {name}")]
-    TokenPrefix { prefix: Name, name: Name },
+    #[error("what was given stopped being good meanwhile")]
+    CredentialsEnded,
+    #[error("the caller may not {0}")]
+    ActionMissing(Action),
+    #[error("the caller may do so under {}, not for {name}", listed(.prefixes))]
+    OtherNames { prefixes: Vec<Name>, name: Name },
     #[error("{name} is under no domain this registry serves")]
     NotServed { name: Name, domains: String },
-    #[error("no such upload is open for this token")]
+    #[error("no such upload is open for this caller")]
     UploadUnknown,
     #[error("the image has not arrived")]
     UploadIncomplete,
@@ -98,8 +100,9 @@ impl ApiError {
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
-            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } => StatusCode::FORBIDDEN,
+            | Self::TokenRevoked
+            | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
+            Self::ActionMissing(_) | Self::OtherNames { .. } => StatusCode::FORBIDDEN,
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)
@@ -121,6 +124,14 @@ impl ApiError {
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
+}
+
+/// Names, between commas.
+fn listed(names: &[Name]) -> String {
+    if names.is_empty() {
+        return "no name".to_owned();
+    }
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<CatalogError> for ApiError {
