@@ -112,7 +112,10 @@ async fn store_and_record(
         }
         // The files of a disk that lost them come back with the next push.
         tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
-    } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await? {
+    } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await?
+        // Since the question above, the same image may have come by another push.
+        && there != *inspected.image_id()
+    {
         return Err(version_exists(&verified, there));
     }
     let new = NewImage {
