@@ -16,7 +16,7 @@ use keys::{Keyring, Liveness, Policy, VerifiedImage};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tracing::Instrument;
 
-use crate::api::Holder;
+use crate::access::{Action, Caller};
 use crate::blobs::BlobKey;
 use crate::catalog::{Lease, NewImage, StoredImage};
 use crate::error::ApiError;
@@ -49,17 +49,17 @@ struct Spooled {
 /// Takes an image in, or says why not and keeps nothing of it.
 pub(crate) async fn take_in(
     state: &Shared,
-    holder: Holder,
+    caller: Caller,
     arrival: Arrival,
 ) -> Result<Pushed, ApiError> {
-    let place = state.pushes.take(holder.token()).await?;
+    let place = state.pushes.take(caller.id()).await?;
     let spooled = spool_and_verify(state, arrival).await?;
     drop(place);
-    admit(state, &holder, &spooled.verified)?;
+    admit(state, &caller, &spooled.verified)?;
     // A task of its own: a client that goes away now must not stop the image
     // between its files and its row.
     let state = Shared::clone(state);
-    let stored = async move { store_and_record(&state, &holder, spooled).await };
+    let stored = async move { store_and_record(&state, &caller, spooled).await };
     tokio::spawn(stored.in_current_span()).await?
 }
 
@@ -83,30 +83,30 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
     .await?
 }
 
-/// Whether this registry serves the name, and this token may bring it. The name is
+/// Whether this registry serves the name, and this caller may bring it. The name is
 /// the one inside the image; no other is ever asked for.
-fn admit(state: &State, holder: &Holder, verified: &VerifiedImage) -> Result<(), ApiError> {
+fn admit(state: &State, caller: &Caller, verified: &VerifiedImage) -> Result<(), ApiError> {
     let name = &verified.inspected().manifest().name;
     let domains = &state.config().domains;
     if !domains.own(name) {
         let domains = domains.to_string();
         return Err(ApiError::NotServed { name: name.clone(), domains });
     }
-    holder.may_name(name)
+    caller.may(Action::Push, name)
 }
 
 /// Stores the files under a lease, then records them: the database decides between pushes that come
 /// at once, of this node or others.
 async fn store_and_record(
     state: &Shared,
-    holder: &Holder,
+    caller: &Caller,
     spooled: Spooled,
 ) -> Result<Pushed, ApiError> {
     let Spooled { file, verified, signature, upload } = spooled;
     let inspected = verified.inspected();
     let manifest = inspected.manifest();
     // Sending may have taken long.
-    holder.may_still(state).await?;
+    caller.may_still(state).await?;
     let there = state.catalog.image(inspected.image_id()).await?;
     if let Some(there) = &there {
         if intact(state, there).await? {
@@ -115,7 +115,10 @@ async fn store_and_record(
         }
         // The files of a disk that lost them come back with the next push.
         tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
-    } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await? {
+    } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await?
+        // Since the question above, the same image may have come by another push.
+        && there != *inspected.image_id()
+    {
         return Err(version_exists(&verified, there));
     }
     let new = NewImage {
@@ -134,9 +137,7 @@ async fn store_and_record(
         staged.write_all(&signature)?;
         state.blobs.put(&blobs[0].0, file).await?;
         state.blobs.put(&blobs[1].0, staged).await?;
-        Ok::<_, ApiError>(
-            state.catalog.publish(&[new], holder.token(), &holder.actor(), &lease, now).await?,
-        )
+        Ok::<_, ApiError>(state.catalog.publish(&[new], caller, &lease, now).await?)
     };
     let created = match stored.await {
         Ok(created) => created.iter().all(|created| *created),
@@ -153,7 +154,7 @@ async fn store_and_record(
     let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
     tracing::info!(
         image = %stored.image_id, reference = %stored.reference(), signer = %stored.signer,
-        token = %holder.token(), created, "published"
+        caller = %caller.id(), created, "published"
     );
     Ok(pushed(&stored, created))
 }

@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod access;
 pub mod admin;
 mod api;
 mod audit;
@@ -50,6 +51,7 @@ mod token;
 mod trace;
 mod yank;
 
+pub use access::{Action, ActionError, Grant};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
 pub use config::{
@@ -61,5 +63,5 @@ pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
-pub use token::{Action, Token, TokenError, TokenId};
+pub use token::{Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! INFO request{id=5f1c0e2a9b7d4c36 peer=127.0.0.1:40312 client=192.0.2.1 host=example.com method=GET
-//!   path="/-/blobs/sha512-….aci" token=3a91c07b}: registry::trace: answered status=200 bytes=51200 ms=3
+//!   path="/-/blobs/sha512-….aci" caller=token:3a91c07b}: registry::trace: answered status=200 bytes=51200 ms=3
 //! ```
 //!
 //! Every line of log that a request causes stands in that span. Neither headers nor
@@ -98,7 +98,7 @@ pub(crate) async fn follow(request: Request, next: Next) -> Response {
         method = %request.method(),
         // URLs are ASCII.
         path = path.get(..LOGGED_PATH).unwrap_or(path),
-        token = Empty,
+        caller = Empty,
     );
     let mut report = Report { span, start: Instant::now(), status: None, bytes: 0 };
     let mut response = next.run(request).instrument(report.span.clone()).await;

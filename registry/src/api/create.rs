@@ -10,10 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 
-use super::auth::Holder;
+use crate::access::Pusher;
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::token::{Action, UploadId};
+use crate::token::UploadId;
 
 /// Bytes of a request: a signature, each of whose line breaks JSON writes as two
 /// characters, and the little around it.
@@ -45,10 +45,9 @@ impl FromRequest<Shared> for Wanted {
 
 pub(super) async fn create(
     State(state): State<Shared>,
-    holder: Holder,
+    Pusher(caller): Pusher,
     Wanted(wanted): Wanted,
 ) -> Result<Response, ApiError> {
-    holder.may(Action::Push)?;
     let limit = state.config().limits.file_bytes;
     if let Some(bytes) = wanted.file_bytes.filter(|bytes| *bytes > limit) {
         return Err(ApiError::FileTooLarge { limit, found: bytes });
@@ -59,7 +58,7 @@ pub(super) async fn create(
     let policy = Policy::new(now, Liveness::Now);
     keyring.check_signer(&signature, None, &policy, &state.config().limits)?;
     let id = UploadId::generate()?;
-    state.catalog.open_upload(&id, holder.token(), &signature, now).await?;
+    state.catalog.open_upload(&id, caller.id(), &signature, now).await?;
     let path = format!("/-/api/v1/uploads/{}", id.as_str());
     let upload = Upload { id: id.as_str().to_owned(), path: path.clone() };
     Ok((StatusCode::CREATED, [(header::LOCATION, path)], Json(upload)).into_response())

@@ -1,7 +1,6 @@
 //! Gantry's own API, and the appc push protocol.
 
 mod acpush;
-mod auth;
 mod body;
 mod create;
 mod images;
@@ -9,7 +8,6 @@ mod reclaim;
 mod send;
 
 pub(crate) use acpush::Unnoted;
-pub(crate) use auth::Holder;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;

@@ -7,12 +7,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::Holder;
+use crate::access::{Caller, Pusher};
 use crate::catalog::StoredUpload;
 use crate::error::ApiError;
 use crate::ingest::{self, Arrival};
 use crate::state::Shared;
-use crate::token::{Action, UploadId};
+use crate::token::UploadId;
 
 impl FromRequestParts<Shared> for UploadId {
     type Rejection = ApiError;
@@ -28,7 +28,7 @@ impl FromRequestParts<Shared> for UploadId {
 /// An upload, and whose it is.
 pub(super) struct Open {
     pub(super) id: UploadId,
-    pub(super) holder: Holder,
+    pub(super) caller: Caller,
     pub(super) upload: StoredUpload,
 }
 
@@ -36,11 +36,10 @@ impl FromRequestParts<Shared> for Open {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let holder = Holder::from_request_parts(parts, state).await?;
+        let Pusher(caller) = Pusher::from_request_parts(parts, state).await?;
         let id = UploadId::from_request_parts(parts, state).await?;
-        holder.may(Action::Push)?;
-        let upload = state.catalog.upload(&id, holder.token(), state.clock.now()).await?;
-        Ok(Self { upload: upload.ok_or(ApiError::UploadUnknown)?, id, holder })
+        let upload = state.catalog.upload(&id, caller.id(), state.clock.now()).await?;
+        Ok(Self { upload: upload.ok_or(ApiError::UploadUnknown)?, id, caller })
     }
 }
 
@@ -55,10 +54,10 @@ impl Open {
         if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
             return Err(ApiError::FileTooLarge { limit, found });
         }
-        let Self { id, holder, upload } = self;
+        let Self { id, caller, upload } = self;
         let body = request.into_body();
         let arrival = Arrival { upload: id, signature: upload.signature, body };
-        ingest::take_in(state, holder, arrival).await
+        ingest::take_in(state, caller, arrival).await
     }
 }
 

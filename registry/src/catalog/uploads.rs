@@ -6,13 +6,14 @@ use aci::{ImageId, Refusal};
 
 use super::database::{Write as _, on};
 use super::{Catalog, CatalogError, seconds};
-use crate::token::{TokenId, UploadId};
+use crate::access::CallerId;
+use crate::token::UploadId;
 
 /// How long an upload may wait for its image.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// How many uploads of one token are remembered; of more, those that published go first, then the
+/// How many uploads of one caller are remembered; of more, those that published go first, then the
 /// oldest.
-const PER_TOKEN: i64 = 256;
+const PER_CALLER: i64 = 256;
 
 /// An upload that waits for its image, or had it.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ impl Catalog {
     pub(crate) async fn open_upload(
         &self,
         id: &UploadId,
-        token: &TokenId,
+        caller: &CallerId,
         signature: &[u8],
         now: SystemTime,
     ) -> Result<(), CatalogError> {
@@ -65,20 +66,20 @@ impl Catalog {
                    .await?;
                // A client that opens uploads and never sends an image would fill the disk.
                sqlx::query(
-                   "DELETE FROM uploads WHERE token_id = $1 AND sequence NOT IN (
-                 SELECT sequence FROM uploads WHERE token_id = $1
+                   "DELETE FROM uploads WHERE caller = $1 AND sequence NOT IN (
+                 SELECT sequence FROM uploads WHERE caller = $1
                  ORDER BY published IS NULL DESC, created_at DESC, sequence DESC LIMIT $2)",
                )
-               .bind(token.as_str())
-               .bind(PER_TOKEN - 1)
+               .bind(caller.as_str())
+               .bind(PER_CALLER - 1)
                .execute(&mut *transaction)
                .await?;
                sqlx::query(
-                   "INSERT INTO uploads (upload_id, token_id, signature, created_at)
+                   "INSERT INTO uploads (upload_id, caller, signature, created_at)
                     VALUES ($1, $2, $3, $4)",
                )
                .bind(id.as_str())
-               .bind(token.as_str())
+               .bind(caller.as_str())
                .bind(signature)
                .bind(seconds(now))
                .execute(&mut *transaction)
@@ -88,20 +89,20 @@ impl Catalog {
         Ok(())
     }
 
-    /// The upload of this ID, where this token opened it and it is not too old. It
+    /// The upload of this ID, where this caller opened it and it is not too old. It
     /// stays until then, so that a client which never saw the answer can ask again.
     pub(crate) async fn upload(
         &self,
         id: &UploadId,
-        token: &TokenId,
+        caller: &CallerId,
         now: SystemTime,
     ) -> Result<Option<StoredUpload>, CatalogError> {
         let row: Option<UploadRow> = on!(self, pool => sqlx::query_as(
             "SELECT signature, published, refused FROM uploads
-             WHERE upload_id = $1 AND token_id = $2 AND created_at >= $3",
+             WHERE upload_id = $1 AND caller = $2 AND created_at >= $3",
         )
         .bind(id.as_str())
-        .bind(token.as_str())
+        .bind(caller.as_str())
         .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
         .fetch_optional(pool).await)?;
         row.map(StoredUpload::try_from).transpose()

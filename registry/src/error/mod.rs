@@ -17,9 +17,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::Action;
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
-use crate::token::Action;
 use crate::trace::Fault;
 
 /// Why a request was not answered with what it asked for.
@@ -33,13 +33,15 @@ pub(crate) enum ApiError {
     TokenExpired(SystemTime),
     #[error("the token was revoked")]
     TokenRevoked,
-    #[error("the token does not allow to {0}")]
-    TokenAction(Action),
-    #[error("the token is for names under {prefix}, not for {name}")]
-    TokenPrefix { prefix: Name, name: Name },
+    #[error("what was given stopped being good meanwhile")]
+    CredentialsEnded,
+    #[error("the caller may not {0}")]
+    ActionMissing(Action),
+    #[error("the caller may do so under {}, not for {name}", listed(.prefixes))]
+    OtherNames { prefixes: Vec<Name>, name: Name },
     #[error("{name} is under no domain this registry serves")]
     NotServed { name: Name, domains: String },
-    #[error("no such upload is open for this token")]
+    #[error("no such upload is open for this caller")]
     UploadUnknown,
     #[error("the image has not arrived")]
     UploadIncomplete,
@@ -130,8 +132,9 @@ impl ApiError {
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
-            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } | Self::PlainHttp(_) => {
+            | Self::TokenRevoked
+            | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
+            Self::ActionMissing(_) | Self::OtherNames { .. } | Self::PlainHttp(_) => {
                 StatusCode::FORBIDDEN
             }
             Self::UploadUnknown
@@ -163,6 +166,14 @@ impl ApiError {
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
+}
+
+/// Names, between commas.
+fn listed(names: &[Name]) -> String {
+    if names.is_empty() {
+        return "no name".to_owned();
+    }
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<CatalogError> for ApiError {

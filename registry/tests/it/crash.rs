@@ -213,8 +213,11 @@ async fn crash_at_any_point_leaves_the_image_whole_or_absent() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path()).await;
     let new = NewToken {
-        prefix: "example.com".parse().unwrap(),
-        actions: vec![registry::Action::Push],
+        name: String::new(),
+        grant: registry::Grant::new(
+            vec!["example.com".parse().unwrap()],
+            vec![registry::Action::Push],
+        ),
         lifetime: None,
     };
     let (token, _) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();

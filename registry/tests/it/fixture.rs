@@ -10,7 +10,7 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, ConnectionLimits, Place, ProxyHeader, Timeouts, Tls};
+use registry::{Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -194,7 +194,8 @@ impl Registry {
         actions: Vec<Action>,
         lifetime: Option<Duration>,
     ) -> (String, registry::TokenId) {
-        let new = NewToken { prefix: prefix.parse().unwrap(), actions, lifetime };
+        let grant = Grant::new(vec![prefix.parse().unwrap()], actions);
+        let new = NewToken { name: String::new(), grant, lifetime };
         let place = self.place().await;
         let (token, info) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
         (token.reveal().to_owned(), info.id)

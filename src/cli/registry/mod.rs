@@ -9,10 +9,11 @@ mod token;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use aci::Name;
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use registry::{Database, DatabaseUrl, Place};
+use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
 use super::{Context, Failure, Kind};
 
@@ -74,6 +75,28 @@ impl PlaceArgs {
         let database = self.database.clone().map(|url| Database { url, password_file });
         Place { data: self.data.data.clone(), database }
     }
+}
+
+/// What somebody may do.
+#[derive(clap::Args)]
+struct GrantArgs {
+    /// For this name and all below it; may be given several times
+    #[arg(long = "prefix", value_name = "NAME", required = true)]
+    prefixes: Vec<Name>,
+    /// What is allowed there: push, read, delete, yank or admin; may be given several times
+    #[arg(long = "allow", value_name = "ACTION", required = true)]
+    actions: Vec<Action>,
+}
+
+impl GrantArgs {
+    fn grant(self) -> Grant {
+        Grant::new(self.prefixes, self.actions)
+    }
+}
+
+/// Several in one word.
+fn listed<T: ToString>(all: &[T]) -> String {
+    all.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A time for people: `2026-11-03 12:30 UTC`.
