@@ -193,7 +193,7 @@ impl Catalog {
                         if new.heals { AuditAction::Heal } else { AuditAction::Publish };
                     let (name, image) = (Some(&manifest.name), Some(&pushed));
                     let detail = Some(reference().to_string());
-                    let actor = &caller.actor();
+                    let actor = caller.actor();
                     append!(transaction, &Event { actor, action, name, image, detail }, now);
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.

@@ -8,6 +8,7 @@ const ON_POSTGRES: bool = false;
 mod cluster;
 mod fixture;
 mod wire;
+mod withdraw;
 
 mod acpush;
 mod crash;

@@ -36,6 +36,8 @@ mod tls;
 mod tokens;
 #[path = "../it/wire.rs"]
 mod wire;
+#[path = "../it/withdraw.rs"]
+mod withdraw;
 
 /// None is left out.
 #[test]

@@ -1,5 +1,6 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod audit;
 mod config;
 mod keys;
 mod serve;
@@ -34,6 +35,7 @@ enum Command {
     Config(config::Args),
     Keys(keys::Args),
     Token(token::Args),
+    Audit(audit::Args),
 }
 
 impl Args {
@@ -43,6 +45,7 @@ impl Args {
             Command::Config(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
+            Command::Audit(args) => args.run(context),
         }
     }
 }
