@@ -6,6 +6,7 @@
 mod blobs;
 mod database;
 mod images;
+mod parts;
 mod publish;
 mod tokens;
 mod uploads;
@@ -18,9 +19,10 @@ pub(crate) use blobs::Lease;
 pub use database::{DatabaseUrl, DatabaseUrlError};
 use database::{Pool, on};
 pub(crate) use images::{NameSummary, StoredImage};
+pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
-pub(crate) use uploads::StoredUpload;
+pub(crate) use uploads::{NewUpload, StoredUpload};
 
 /// Why the catalogue could not answer.
 #[derive(Debug, thiserror::Error)]

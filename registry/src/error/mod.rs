@@ -5,6 +5,7 @@
 
 mod push;
 mod refusal;
+mod upload;
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -16,7 +17,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::catalog::CatalogError;
-use crate::token::Action;
+use crate::token::{Action, UploadId};
+
+pub(crate) use upload::UploadError;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,15 @@ pub(crate) enum ApiError {
     /// Refused by the format's limits, with its own words.
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
+    /// Refused by the push protocol's own rules.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error("none of the images was published")]
+    OneOfGroup {
+        upload: UploadId,
+        #[source]
+        error: Box<ApiError>,
+    },
     #[error("the registry is busy with files of this image")]
     Busy,
     #[error("the registry's disk is full")]
@@ -116,6 +128,8 @@ impl ApiError {
             }
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Upload(error) => error.status(),
+            Self::OneOfGroup { error, .. } => error.status(),
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
@@ -156,7 +170,11 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
-        let body = Json(ErrorBody { error: self.refusal() });
+        let upload = match &self {
+            Self::OneOfGroup { upload, .. } => Some(upload.as_str().to_owned()),
+            _ => None,
+        };
+        let body = Json(ErrorBody { error: self.refusal(), upload });
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -11,9 +11,9 @@ const SEE_PAGE: &str =
 const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
 
 /// Code, wanted, found, rule, next.
-type Parts = (&'static str, String, String, &'static str, String);
+pub(super) type Parts = (&'static str, String, String, &'static str, String);
 
-fn parts(
+pub(super) fn parts(
     code: &'static str,
     wanted: impl Into<String>,
     found: impl Into<String>,
@@ -27,6 +27,11 @@ impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
+            Self::OneOfGroup { error, .. } => {
+                let refusal = error.refusal();
+                return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
+            }
+            Self::Upload(error) => error.about(),
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
@@ -149,8 +154,8 @@ impl ApiError {
                 "upload-interrupted",
                 "all of it",
                 "an upload that ended early",
-                "nothing is kept of an image that did not arrive whole",
-                "push again",
+                "an image is published whole or not; what came of one whose size was announced is held for a day",
+                "push again: `gantry push` goes on where it broke off",
             ),
             _ => parts(
                 "upload-unknown",

@@ -14,6 +14,7 @@ mod files;
 mod log;
 mod pages;
 mod push;
+mod ranges;
 mod refusals;
 mod restart;
 mod tls;

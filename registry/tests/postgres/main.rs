@@ -22,6 +22,8 @@ mod log;
 mod pages;
 #[path = "../it/push.rs"]
 mod push;
+#[path = "../it/ranges.rs"]
+mod ranges;
 #[path = "../it/refusals.rs"]
 mod refusals;
 #[path = "../it/restart.rs"]
