@@ -11,6 +11,7 @@ mod fixture;
 mod acpush;
 mod crash;
 mod files;
+mod groups;
 mod log;
 mod pages;
 mod push;

@@ -16,6 +16,8 @@ mod crash;
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/groups.rs"]
+mod groups;
 #[path = "../it/log.rs"]
 mod log;
 #[path = "../it/pages.rs"]
