@@ -122,7 +122,9 @@ async fn fates(state: &State, spooled: &[Spooled]) -> Result<Vec<Fate>, Refused>
                 let taken = state.catalog.image_with(&manifest.name, &manifest.labels).await?;
                 let name = (manifest.name.to_string(), manifest.labels.canonical());
                 let other = named.insert(name, inspected.image_id().clone());
-                if let Some(there) = taken.or(other.filter(|other| other != inspected.image_id())) {
+                // The same image may have come since it was looked for.
+                let other = [taken, other].into_iter().flatten();
+                if let Some(there) = other.into_iter().find(|id| id != inspected.image_id()) {
                     return Err(Refused::at(at)(version_exists(verified, there)));
                 }
                 Fate::New
