@@ -10,6 +10,7 @@ mod fixture;
 
 mod acpush;
 mod crash;
+mod crash_ranges;
 mod files;
 mod groups;
 mod log;

@@ -12,6 +12,8 @@ mod acpush;
 mod cluster;
 #[path = "../it/crash.rs"]
 mod crash;
+#[path = "../it/crash_ranges.rs"]
+mod crash_ranges;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]
