@@ -21,6 +21,7 @@ pub(crate) struct Collected {
 
 /// Removes all of it.
 pub(crate) async fn collect(state: &State) -> Result<Collected, ApiError> {
+    state.catalog.expire_uploads(state.clock.now()).await?;
     let mut collected = Collected::default();
     loop {
         let condemned = state.catalog.condemn(state.clock.now(), BATCH).await?;

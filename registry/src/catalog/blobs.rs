@@ -25,6 +25,15 @@ impl Lease {
         Self { until, by: format!("{node}.{}", &upload.as_str()[..16]) }
     }
 
+    /// The lease of an upload's parts: no node's, since it outlives them.
+    pub(super) fn of_upload(upload: &UploadId, until: SystemTime) -> Self {
+        Self::new("upload", upload, until)
+    }
+
+    pub(super) fn by(&self) -> &str {
+        &self.by
+    }
+
     pub(super) fn until(&self) -> SystemTime {
         self.until
     }

@@ -8,6 +8,7 @@ mod blobs;
 mod database;
 mod delete;
 mod images;
+mod parts;
 mod publish;
 mod standing;
 mod tokens;
@@ -23,9 +24,10 @@ pub(crate) use blobs::Lease;
 pub use database::{Database, DatabaseUrl, DatabaseUrlError};
 use database::{Pool, on};
 pub(crate) use images::{NameSummary, StoredImage};
+pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
-pub(crate) use uploads::StoredUpload;
+pub(crate) use uploads::{NewUpload, StoredUpload};
 pub(crate) use yank::Yanked;
 
 /// Why the catalogue could not answer.

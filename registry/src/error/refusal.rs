@@ -27,6 +27,11 @@ impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
+            Self::OneOfGroup { error, .. } => {
+                let refusal = error.refusal();
+                return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
+            }
+            Self::Upload(error) => error.about(),
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
@@ -165,8 +170,8 @@ impl ApiError {
                 "upload-interrupted",
                 "all of it",
                 "an upload that ended early",
-                "nothing is kept of an image that did not arrive whole",
-                "push again",
+                "an image is published whole or not; what came of one whose size was announced is held for a day",
+                "push again: `gantry push` goes on where it broke off",
             ),
             Self::TooSlow => parts(
                 "upload-too-slow",

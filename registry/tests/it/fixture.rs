@@ -205,6 +205,7 @@ impl Registry {
         let body = CreateUpload {
             signature: String::from_utf8_lossy(signature).into_owned(),
             file_bytes: None,
+            file_digest: None,
         };
         self.client
             .post(self.url("/-/api/v1/uploads"))
@@ -273,7 +274,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// The refusal in an answer, every part of which says something.
 pub(crate) async fn refusal(response: Response) -> (u16, Refusal) {
     let status = response.status().as_u16();
-    let ErrorBody { error } = response.json().await.unwrap();
+    let ErrorBody { error, .. } = response.json().await.unwrap();
     for part in [&error.code, &error.message, &error.wanted, &error.found, &error.rule, &error.next]
     {
         assert!(!part.is_empty(), "{error:?}");

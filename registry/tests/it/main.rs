@@ -12,11 +12,14 @@ mod withdraw;
 
 mod acpush;
 mod crash;
+mod crash_ranges;
 mod files;
+mod groups;
 mod hosts;
 mod log;
 mod pages;
 mod push;
+mod ranges;
 mod refusals;
 mod restart;
 mod slow;

@@ -12,10 +12,14 @@ mod acpush;
 mod cluster;
 #[path = "../it/crash.rs"]
 mod crash;
+#[path = "../it/crash_ranges.rs"]
+mod crash_ranges;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/groups.rs"]
+mod groups;
 #[path = "../it/hosts.rs"]
 mod hosts;
 #[path = "../it/log.rs"]
@@ -24,6 +28,8 @@ mod log;
 mod pages;
 #[path = "../it/push.rs"]
 mod push;
+#[path = "../it/ranges.rs"]
+mod ranges;
 #[path = "../it/refusals.rs"]
 mod refusals;
 #[path = "../it/restart.rs"]
