@@ -10,6 +10,7 @@ use aci::{Limits, Name};
 use web::Domain;
 
 use crate::catalog::DatabaseUrl;
+use crate::keeping::Keeping;
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// How long what may take.
     pub timeouts: Timeouts,
+    /// How what is stored is kept.
+    pub keeping: Keeping,
     /// What time it is.
     pub clock: Clock,
 }

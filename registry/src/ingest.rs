@@ -19,7 +19,7 @@ use crate::api::Holder;
 use crate::blobs::BlobKey;
 use crate::catalog::{Lease, NewImage, StoredImage};
 use crate::error::ApiError;
-use crate::gc;
+use crate::keeping;
 use crate::state::{Shared, State};
 use crate::token::UploadId;
 
@@ -137,7 +137,7 @@ async fn store_and_record(
         Ok(created) => created.iter().all(|created| *created),
         Err(error) => {
             // They would go some time after the end of the lease; this is sooner.
-            if let Err(fault) = gc::give_up(state, &blobs, &lease).await {
+            if let Err(fault) = keeping::give_up(state, &blobs, &lease).await {
                 let fault: &dyn std::error::Error = &fault;
                 tracing::warn!(error = fault, "the files of a push that failed stay for a while");
             }

@@ -14,6 +14,7 @@
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     keeping: registry::Keeping::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -31,8 +32,8 @@ mod connection;
 mod data;
 mod error;
 mod files;
-mod gc;
 mod ingest;
+mod keeping;
 mod pages;
 mod router;
 mod select;
@@ -44,6 +45,7 @@ mod token;
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use data::{DataDir, DataError, Place};
+pub use keeping::{Collected, KeepError, Keeping};
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Action, Token, TokenError, TokenId};

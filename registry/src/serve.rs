@@ -21,7 +21,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Timeouts, Tls};
 use crate::connection::Silence;
 use crate::data::{DataDir, DataError};
-use crate::gc;
+use crate::keeping;
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
@@ -84,7 +84,7 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-    let Config { domains, limits, clock, timeouts, .. } = config;
+    let Config { domains, limits, keeping, clock, timeouts, .. } = config;
     let state = Arc::new(State::new(
         data,
         catalog.clone(),
@@ -92,6 +92,7 @@ pub async fn serve(
         node,
         domains,
         limits,
+        keeping,
         clock,
     ));
     sweep(&state, &folder).await?;
@@ -99,32 +100,28 @@ pub async fn serve(
     let authority =
         matches!(tls.config.tls, Tls::OwnAuthority).then(|| tls::authority_file(&state.data.tls()));
     ready(&Ready { address, authority });
+    let work = keeping::start(&state);
     let server = Server { router: router(state), timeouts: timeouts.clone() };
     let running = server.accept(listener, acceptor, tls, shutdown).await;
     if tokio::time::timeout(timeouts.drain, running.shutdown()).await.is_err() {
         tracing::warn!("requests that were still running were cut off");
     }
+    drop(work);
     catalog.close().await;
     Ok(())
 }
 
-/// Removes what a crash left: spooled files on file systems that cannot do without
-/// a name, and blobs whose row was never written.
+/// Removes what a crash left: spooled files on file systems that cannot do without a name. Blobs
+/// whose row was never written are nobody's from here on, and go soon.
 async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
     let spool = aci::stage::clean(&state.data.spool());
     spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
-    let removed = async {
+    let swept = async {
         blobs::adopt(&state.data.blobs(), folder, &state.catalog).await?;
         state.catalog.release_all(&state.node).await?;
-        gc::collect(state).await
+        Ok::<_, crate::error::ApiError>(state.catalog.leave_duties(&state.node).await?)
     };
-    match removed.await.map_err(|error| ServeError::Sweep(error.to_string()))? {
-        gc::Collected { blobs: 0, .. } => {}
-        gc::Collected { blobs, bytes } => {
-            tracing::info!(blobs, bytes, "removed files of pushes that were cut off");
-        }
-    }
-    Ok(())
+    swept.await.map_err(|error| ServeError::Sweep(error.to_string()))
 }
 
 /// Each connection, each download and each push needs a file descriptor; shells give

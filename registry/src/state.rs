@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::{Clock, Domains};
 use crate::data::DataDir;
 use crate::error::ApiError;
+use crate::keeping::Keeping;
 
 /// How many images are taken in at once; others wait. Each needs two threads.
 const PUSHES: usize = 32;
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) node: String,
     pub(crate) domains: Domains,
     pub(crate) limits: Limits,
+    pub(crate) keeping: Keeping,
     pub(crate) clock: Clock,
     /// A place for each image that is being read.
     pub(crate) pushes: Semaphore,
@@ -42,6 +44,7 @@ impl State {
         node: String,
         domains: Domains,
         limits: Limits,
+        keeping: Keeping,
         clock: Clock,
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl State {
             node,
             domains,
             limits,
+            keeping,
             clock,
             pushes: Semaphore::new(PUSHES),
             unnoted: Unnoted::default(),

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod database;
+mod duties;
 mod images;
 mod publish;
 mod tokens;
@@ -14,9 +15,10 @@ use std::time::{Duration, SystemTime};
 
 use aci::stage::{Hold, Lock};
 
-pub(crate) use blobs::Lease;
+pub(crate) use blobs::{Lease, Remover};
 pub use database::{DatabaseUrl, DatabaseUrlError};
 use database::{Pool, on};
+pub(crate) use duties::Duty;
 pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
@@ -220,7 +222,7 @@ mod tests {
             let upload = catalog.upload(&id, &token, time(1_000_000_001));
             assert_eq!(upload.await.unwrap().unwrap().signature, [0]);
             // Its files are known, and kept.
-            assert_eq!(catalog.condemn(time(2_000_000_000), 9).await.unwrap(), []);
+            assert_eq!(catalog.free_blobs(None, 9, time(2_000_000_000)).await.unwrap(), []);
             catalog.close().await;
         }
     }

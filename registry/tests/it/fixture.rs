@@ -10,7 +10,7 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, Place, Timeouts, Tls};
+use registry::{Action, Clock, Config, Keeping, Place, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -43,6 +43,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         limits: Limits::default(),
         tls: Tls::OwnAuthority,
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
+        keeping: Keeping::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

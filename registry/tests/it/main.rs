@@ -9,6 +9,7 @@ mod cluster;
 mod fixture;
 
 mod acpush;
+mod collect;
 mod crash;
 mod files;
 mod log;

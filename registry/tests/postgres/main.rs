@@ -10,6 +10,8 @@ const ON_POSTGRES: bool = true;
 mod acpush;
 #[path = "../it/cluster.rs"]
 mod cluster;
+#[path = "../it/collect.rs"]
+mod collect;
 #[path = "../it/crash.rs"]
 mod crash;
 #[path = "../it/files.rs"]

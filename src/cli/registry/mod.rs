@@ -1,5 +1,6 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod gc;
 mod keys;
 mod serve;
 mod token;
@@ -34,6 +35,7 @@ enum Command {
     Serve(serve::Args),
     Keys(keys::Args),
     Token(token::Args),
+    Gc(gc::Args),
 }
 
 impl Args {
@@ -42,6 +44,7 @@ impl Args {
             Command::Serve(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
+            Command::Gc(args) => args.run(context),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aci::Limits;
-use registry::{Clock, Config, Domain, Place, Ready, Timeouts, Tls};
+use registry::{Clock, Config, Domain, Keeping, Place, Ready, Timeouts, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -88,6 +88,7 @@ impl Args {
             limits,
             tls,
             timeouts,
+            keeping: Keeping::default(),
             clock: Clock::system(),
         })
     }

@@ -1,0 +1,59 @@
+//! What a running server does by itself.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::{KeepError, Keeper};
+use crate::state::Shared;
+use crate::token::TokenId;
+
+/// Begins it. It ends when what is given back is dropped, at any point: whatever was under way is
+/// done again by who does it next.
+pub(crate) fn start(state: &Shared) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(collecting(Keeper::node(state), state.keeping.collect_every));
+    tasks
+}
+
+async fn collecting(keeper: Keeper, every: Duration) {
+    loop {
+        match keeper.collect().await {
+            Ok(Some(collected)) if collected.blobs > 0 => {
+                let super::Collected { blobs, bytes } = collected;
+                tracing::info!(blobs, bytes, "removed files that no image refers to");
+            }
+            Ok(_) => {}
+            Err(error) => failed(&error, "files that no image refers to were not removed"),
+        }
+        tokio::time::sleep(about(every)).await;
+    }
+}
+
+fn failed(error: &KeepError, what: &'static str) {
+    tracing::error!(error = error as &dyn Error, "{what}");
+}
+
+/// That long, give or take a tenth: nodes that were started together need not work at the same time.
+fn about(every: Duration) -> Duration {
+    let drawn = TokenId::generate().ok();
+    let drawn =
+        drawn.and_then(|id| u32::from_str_radix(id.as_str(), 16).ok()).unwrap_or(u32::MAX / 2);
+    every.mul_f64(0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_about_what_was_asked_and_differ() {
+        let hour = Duration::from_secs(3600);
+        let pauses: Vec<Duration> = (0..20).map(|_| about(hour)).collect();
+        assert!(
+            pauses.iter().all(|pause| *pause >= hour.mul_f64(0.9) && *pause <= hour.mul_f64(1.1))
+        );
+        assert!(pauses.windows(2).any(|two| two[0] != two[1]));
+    }
+}
