@@ -131,7 +131,9 @@ async fn store_and_record(
         staged.write_all(&signature)?;
         state.blobs.put(&blobs[0].0, file).await?;
         state.blobs.put(&blobs[1].0, staged).await?;
-        Ok::<_, ApiError>(state.catalog.publish(&[new], holder.token(), &lease, now).await?)
+        Ok::<_, ApiError>(
+            state.catalog.publish(&[new], holder.token(), &holder.actor(), &lease, now).await?,
+        )
     };
     let created = match stored.await {
         Ok(created) => created.iter().all(|created| *created),

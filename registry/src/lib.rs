@@ -25,6 +25,7 @@
 
 pub mod admin;
 mod api;
+mod audit;
 mod blobs;
 mod catalog;
 mod config;
@@ -41,7 +42,9 @@ mod serve;
 mod state;
 mod tls;
 mod token;
+mod yank;
 
+pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use data::{DataDir, DataError, Place};

@@ -35,6 +35,10 @@ pub(crate) struct UploadId(String);
 pub enum Action {
     /// Publish images.
     Push,
+    /// Delete images.
+    Delete,
+    /// Hand in what the authors of images say of them.
+    Yank,
 }
 
 /// Why a text is no token, ID or action.
@@ -50,7 +54,7 @@ pub enum TokenError {
     #[error("this is no upload ID")]
     Upload,
     /// No action a token can allow.
-    #[error("{0:?} is nothing a token can allow: the only word is \"push\"")]
+    #[error("{0:?} is nothing a token can allow: the words are \"push\", \"delete\" and \"yank\"")]
     Action(String),
 }
 
@@ -145,6 +149,8 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Yank => "yank",
         }
     }
 }
@@ -155,6 +161,8 @@ impl FromStr for Action {
     fn from_str(text: &str) -> Result<Self, TokenError> {
         match text {
             "push" => Ok(Self::Push),
+            "delete" => Ok(Self::Delete),
+            "yank" => Ok(Self::Yank),
             _ => Err(TokenError::Action(text.to_owned())),
         }
     }

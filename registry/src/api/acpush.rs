@@ -19,16 +19,15 @@ use std::sync::{Mutex, PoisonError};
 
 use aci::{Name, Refusal, Refuse};
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use keys::{Liveness, Policy};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Holder;
+use super::body::{read, whole};
 use super::send::Open;
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -214,29 +213,6 @@ impl Unnoted {
         let at = all.iter().rposition(|(other, _)| other == id)?;
         all.remove(at).map(|(_, refusal)| refusal)
     }
-}
-
-/// A body of at most so many bytes.
-async fn whole(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
-    let mut all = Vec::new();
-    read(body, |chunk| {
-        all.extend_from_slice(chunk);
-        if all.len() as u64 > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
-    })
-    .await?;
-    Ok(all)
-}
-
-/// Reads a body to its end.
-async fn read(
-    body: Body,
-    mut each: impl FnMut(&[u8]) -> Result<(), ApiError>,
-) -> Result<(), ApiError> {
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        each(&chunk.map_err(|_| ApiError::Interrupted)?)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::audit::Actor;
 use crate::catalog::StoredToken;
 use crate::error::ApiError;
 use crate::state::{Shared, State};
@@ -43,6 +44,11 @@ impl Holder {
 
     pub(crate) fn token(&self) -> &TokenId {
         &self.stored.id
+    }
+
+    /// Who the audit log says it is.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { who: format!("token:{}", self.stored.id), address: None }
     }
 
     /// Whether the token allows this at all.

@@ -1,8 +1,10 @@
-//! Pushing: Gantry's own API, and the appc push protocol.
+//! Gantry's own API, and the appc push protocol.
 
 mod acpush;
 mod auth;
+mod body;
 mod create;
+mod images;
 mod reclaim;
 mod send;
 
@@ -11,7 +13,7 @@ pub(crate) use auth::Holder;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{post, put};
+use axum::routing::{delete, post, put};
 
 use crate::state::Shared;
 
@@ -21,6 +23,8 @@ pub(crate) fn router(state: &Shared) -> Router<Shared> {
     Router::new()
         .route("/-/api/v1/uploads", create)
         .route("/-/api/v1/uploads/{id}", put(send::send))
+        .route("/-/api/v1/images/{id}", delete(images::delete))
+        .route("/-/api/v1/images/{id}/yank", put(images::yank).get(images::said))
         .route("/-/acpush/{*name}", post(acpush::initiate))
         .route("/-/acpush/-/{id}/manifest", put(acpush::manifest))
         .route("/-/acpush/-/{id}/signature", put(acpush::signature))

@@ -3,13 +3,16 @@
 //! This is the only place of the server with SQL in it. A row goes in whole, in
 //! one transaction, after everything it speaks of is on disk.
 
+mod audit;
 mod blobs;
 mod database;
+mod delete;
 mod duties;
 mod images;
 mod publish;
 mod tokens;
 mod uploads;
+mod yank;
 
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +26,7 @@ pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::StoredUpload;
+pub(crate) use yank::Yanked;
 
 /// Why the catalogue could not answer.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use aci::{FileDigest, ImageId, Label, Labels, Reference};
 use keys::VerifiedImage;
 
+use super::audit::append;
 use super::database::{Write as _, on};
 use super::uploads::BROUGHT;
 use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
+use crate::audit::{Actor, AuditAction, Event};
 use crate::blobs::BlobKey;
 use crate::token::{TokenId, UploadId};
 
@@ -85,12 +87,13 @@ impl Catalog {
         &self,
         images: &[NewImage<'_>],
         token: &TokenId,
+        actor: &Actor,
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
         let mut attempts = 0;
         loop {
-            match self.try_publish(images, token, lease, now).await {
+            match self.try_publish(images, token, actor, lease, now).await {
                 // The same image came at the same moment, and PostgreSQL saw the one row before the
                 // other. The next attempt finds it.
                 Err(NotPublished::Taken { there, pushed, .. })
@@ -107,6 +110,7 @@ impl Catalog {
         &self,
         images: &[NewImage<'_>],
         token: &TokenId,
+        actor: &Actor,
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
@@ -180,7 +184,8 @@ impl Catalog {
                     let there = there.unwrap_or_else(|| pushed.clone());
                     return Err(NotPublished::Taken { reference: reference(), there, pushed });
                 }
-                created.push(recorded?.rows_affected() == 1);
+                let recorded = recorded?.rows_affected() == 1;
+                created.push(recorded);
                 // After the image, so that one which is deleted meanwhile was waited for.
                 let deleted: Option<(String,)> = sqlx::query_as(
                     "SELECT image_id FROM tombstones WHERE name = $1 AND labels_canonical = $2",
@@ -192,6 +197,13 @@ impl Catalog {
                 if let Some((there,)) = deleted {
                     let there = parsed("image ID", there)?;
                     return Err(NotPublished::Deleted { reference: reference(), there });
+                }
+                if recorded {
+                    let action =
+                        if new.heals { AuditAction::Heal } else { AuditAction::Publish };
+                    let (name, image) = (Some(&manifest.name), Some(&pushed));
+                    let detail = Some(reference().to_string());
+                    append!(transaction, &Event { actor, action, name, image, detail }, now);
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.
                 sqlx::query(BROUGHT)

@@ -5,6 +5,7 @@
 
 mod push;
 mod refusal;
+mod withdrawal;
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -65,6 +66,20 @@ pub(crate) enum ApiError {
     ImageAmbiguous { reference: Box<Reference>, candidates: Vec<String> },
     #[error("there is no image with the ID {0}")]
     BlobUnknown(ImageId),
+    #[error("the image {0} was deleted")]
+    BlobDeleted(ImageId),
+    #[error("{0} was deleted")]
+    ImageDeleted(Box<Reference>),
+    #[error("every image that {0} could mean was withdrawn by its author")]
+    ImageYanked(Box<Reference>),
+    #[error("the statement cannot be read: {0}")]
+    YankMalformed(String),
+    #[error("the statement is about another image: {found}")]
+    YankOfAnother { wanted: String, found: String },
+    #[error("there is a later statement about this image")]
+    YankStale,
+    #[error("its author has said nothing of the image {0}")]
+    YankUnknown(ImageId),
     #[error("no key may sign for {0}")]
     KeysUnknown(Name),
     #[error("this registry does not serve the host {host:?}")]
@@ -106,16 +121,22 @@ impl ApiError {
             | Self::ImageUnknown(_)
             | Self::ImageAmbiguous { .. }
             | Self::BlobUnknown(_)
+            | Self::YankUnknown(_)
             | Self::KeysUnknown(_) => StatusCode::NOT_FOUND,
+            Self::BlobDeleted(_) | Self::ImageDeleted(_) | Self::ImageYanked(_) => StatusCode::GONE,
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::VersionExists { .. } | Self::VersionDeleted { .. } | Self::UploadIncomplete => {
-                StatusCode::CONFLICT
-            }
+            Self::VersionExists { .. }
+            | Self::VersionDeleted { .. }
+            | Self::YankStale
+            | Self::UploadIncomplete => StatusCode::CONFLICT,
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotServed { .. }
+            | Self::Refused(_)
+            | Self::YankMalformed(_)
+            | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,

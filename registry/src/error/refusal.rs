@@ -6,14 +6,14 @@ use super::ApiError;
 use crate::pages::day;
 
 /// How a client finds what there is.
-const SEE_PAGE: &str =
+pub(super) const SEE_PAGE: &str =
     "open the name's page on this host in a browser: it lists every image with its labels";
 const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
 
 /// Code, wanted, found, rule, next.
-type Parts = (&'static str, String, String, &'static str, String);
+pub(super) type Parts = (&'static str, String, String, &'static str, String);
 
-fn parts(
+pub(super) fn parts(
     code: &'static str,
     wanted: impl Into<String>,
     found: impl Into<String>,
@@ -33,6 +33,13 @@ impl Refuse for ApiError {
             | Self::TokenRevoked
             | Self::TokenAction(_)
             | Self::TokenPrefix { .. } => self.about_token(),
+            Self::BlobDeleted(_)
+            | Self::ImageDeleted(_)
+            | Self::ImageYanked(_)
+            | Self::YankMalformed(_)
+            | Self::YankOfAnother { .. }
+            | Self::YankStale
+            | Self::YankUnknown(_) => self.about_withdrawal(),
             Self::NotServed { .. }
             | Self::UploadUnknown
             | Self::UploadIncomplete

@@ -20,6 +20,7 @@ fn images(all: &[&str]) -> Vec<StoredImage> {
             signature_bytes: 1,
             signer: "00".repeat(20).parse().unwrap(),
             pushed: SystemTime::UNIX_EPOCH,
+            yanked: false,
         }
     };
     all.iter().enumerate().map(image).collect()
