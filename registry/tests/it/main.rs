@@ -17,5 +17,6 @@ mod pages;
 mod push;
 mod refusals;
 mod restart;
+mod stress;
 mod tls;
 mod tokens;
