@@ -48,7 +48,10 @@ pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use data::{DataDir, DataError, Place};
-pub use keeping::{Collected, KeepError, Keeping};
+pub use keeping::{
+    Age, AgeError, Collected, Judged, KeepError, Keeping, KeepsNothing, Reason, Retention,
+    WrittenRetention,
+};
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Action, Token, TokenError, TokenId};

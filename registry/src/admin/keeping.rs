@@ -4,24 +4,27 @@ use std::time::Duration;
 
 use crate::config::Clock;
 use crate::data::Place;
-use crate::keeping::{Collected, KeepError, Keeper};
+use crate::keeping::{Collected, Judged, KeepError, Keeper, Retention};
 
 /// How often, and after which pauses, a command asks for work that another is doing.
 const ATTEMPTS: u32 = 90;
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Waits until nobody else is at it, for some time.
+async fn in_turn<T>(work: impl AsyncFn() -> Result<Option<T>, KeepError>) -> Result<T, KeepError> {
+    for _ in 0..ATTEMPTS {
+        if let Some(done) = work().await? {
+            return Ok(done);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(KeepError::Busy)
+}
+
 /// Removes what nothing refers to.
 pub async fn collect(place: &Place, clock: Clock) -> Result<Collected, KeepError> {
     let keeper = Keeper::command(place, clock).await?;
-    let mut attempts = 0;
-    let collected = loop {
-        match keeper.collect().await? {
-            Some(collected) => break collected,
-            None if attempts == ATTEMPTS => return Err(KeepError::Busy),
-            None => tokio::time::sleep(PAUSE).await,
-        }
-        attempts += 1;
-    };
+    let collected = in_turn(async || keeper.collect().await).await?;
     keeper.catalog.close().await;
     Ok(collected)
 }
@@ -32,4 +35,28 @@ pub async fn collectable(place: &Place, clock: Clock) -> Result<Collected, KeepE
     let collected = keeper.collectable().await?;
     keeper.catalog.close().await;
     Ok(collected)
+}
+
+/// Deletes what a rule does not keep, and gives it.
+pub async fn retain(
+    place: &Place,
+    rules: &[Retention],
+    clock: Clock,
+) -> Result<Vec<Judged>, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let deleted = in_turn(async || keeper.retain(rules).await).await?;
+    keeper.catalog.close().await;
+    Ok(deleted)
+}
+
+/// What rules say of every image they are for. Nothing is deleted.
+pub async fn judge(
+    place: &Place,
+    rules: &[Retention],
+    clock: Clock,
+) -> Result<Vec<Judged>, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let judged = keeper.judge(rules).await?;
+    keeper.catalog.close().await;
+    Ok(judged)
 }

@@ -3,8 +3,10 @@
 //! The same work is done by a running server in the background and by commands beside it: see
 //! [`Keeper`]. Nothing of it needs the server to stand still.
 
+mod age;
 mod collect;
 mod error;
+mod retention;
 mod task;
 
 use std::sync::Arc;
@@ -17,21 +19,29 @@ use crate::data::{DataDir, Place};
 use crate::state::State;
 use crate::token::TokenId;
 
+pub use age::{Age, AgeError};
 pub use collect::Collected;
 pub(crate) use collect::give_up;
 pub use error::KeepError;
+pub use retention::{Judged, KeepsNothing, Reason, Retention, Written as WrittenRetention};
 pub(crate) use task::start;
+
+/// How long the files of a deleted image stay, for who has just looked it up. What is being read then
+/// goes on.
+pub(crate) const FILES_STAY: Duration = Duration::from_secs(600);
 
 /// How a registry is kept.
 #[derive(Debug, Clone)]
 pub struct Keeping {
     /// How often what nobody needs is removed, give or take a tenth.
     pub collect_every: Duration,
+    /// Which images stay; what these say nothing of does.
+    pub retention: Vec<Retention>,
 }
 
 impl Default for Keeping {
     fn default() -> Self {
-        Self { collect_every: Duration::from_secs(3600) }
+        Self { collect_every: Duration::from_secs(3600), retention: Vec::new() }
     }
 }
 

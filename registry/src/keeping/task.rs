@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{KeepError, Keeper};
+use super::{KeepError, Keeper, Keeping};
 use crate::state::Shared;
 use crate::token::TokenId;
 
@@ -13,12 +13,15 @@ use crate::token::TokenId;
 /// done again by who does it next.
 pub(crate) fn start(state: &Shared) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(collecting(Keeper::node(state), state.keeping.collect_every));
+    tasks.spawn(collecting(Keeper::node(state), state.keeping.clone()));
     tasks
 }
 
-async fn collecting(keeper: Keeper, every: Duration) {
+async fn collecting(keeper: Keeper, keeping: Keeping) {
     loop {
+        if let Err(error) = keeper.retain(&keeping.retention).await {
+            failed(&error, "images that no rule keeps were not all deleted");
+        }
         match keeper.collect().await {
             Ok(Some(collected)) if collected.blobs > 0 => {
                 let super::Collected { blobs, bytes } = collected;
@@ -27,7 +30,7 @@ async fn collecting(keeper: Keeper, every: Duration) {
             Ok(_) => {}
             Err(error) => failed(&error, "files that no image refers to were not removed"),
         }
-        tokio::time::sleep(about(every)).await;
+        tokio::time::sleep(about(keeping.collect_every)).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod gc;
 mod keys;
+mod retain;
 mod serve;
 mod token;
 
@@ -36,6 +37,7 @@ enum Command {
     Keys(keys::Args),
     Token(token::Args),
     Gc(gc::Args),
+    Retain(retain::Args),
 }
 
 impl Args {
@@ -45,6 +47,7 @@ impl Args {
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
             Command::Gc(args) => args.run(context),
+            Command::Retain(args) => args.run(context),
         }
     }
 }
