@@ -49,8 +49,8 @@ pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
-    Age, AgeError, Collected, Judged, KeepError, Keeping, KeepsNothing, Reason, Retention,
-    WrittenRetention,
+    Age, AgeError, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason, Retention,
+    Scrubbed, WrittenRetention,
 };
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;

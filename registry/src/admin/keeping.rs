@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Clock;
 use crate::data::Place;
-use crate::keeping::{Collected, Judged, KeepError, Keeper, Retention};
+use crate::keeping::{Collected, Judged, KeepError, Keeper, Retention, Scrubbed};
 
 /// How often, and after which pauses, a command asks for work that another is doing.
 const ATTEMPTS: u32 = 90;
@@ -59,4 +59,13 @@ pub async fn judge(
     let judged = keeper.judge(rules).await?;
     keeper.catalog.close().await;
     Ok(judged)
+}
+
+/// Reads every file again, at most so many bytes a second.
+pub async fn scrub(place: &Place, rate: u64, clock: Clock) -> Result<Scrubbed, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let since = keeper.clock.now();
+    let scrubbed = in_turn(async || keeper.scrub(since, rate).await).await?;
+    keeper.catalog.close().await;
+    Ok(scrubbed)
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod blobs;
+mod checks;
 mod database;
 mod delete;
 mod duties;

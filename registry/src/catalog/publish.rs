@@ -137,7 +137,7 @@ impl Catalog {
                 let blobs = new.blobs();
                 for (key, _) in &blobs {
                     let held = sqlx::query(
-                        "UPDATE blobs SET leased_until = $1
+                        "UPDATE blobs SET leased_until = $1, damaged_at = NULL
                          WHERE blob_key = $2 AND condemned_at IS NULL",
                     )
                     .bind(seconds(lease.until()))

@@ -92,6 +92,8 @@ pub(crate) enum ApiError {
     TooLarge(Box<Refusal>),
     #[error("the registry is busy with files of this image")]
     Busy,
+    #[error("a file of this image is lost or damaged")]
+    FileLost,
     #[error("the registry's disk is full")]
     StorageFull(#[source] Box<dyn Error + Send + Sync>),
     #[error("the registry failed")]
@@ -137,7 +139,7 @@ impl ApiError {
             | Self::Refused(_)
             | Self::YankMalformed(_)
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::FileLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }

@@ -126,7 +126,10 @@ impl File {
     }
 
     async fn body(&self, blobs: &dyn BlobStore, first: u64, bytes: u64) -> Result<Body, ApiError> {
-        let reader = blobs.open(&self.key, first).await?;
+        let reader = blobs.open(&self.key, first).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ApiError::FileLost,
+            _ => error.into(),
+        })?;
         Ok(Body::from_stream(ReaderStream::with_capacity(reader.take(bytes), READ_BYTES)))
     }
 }

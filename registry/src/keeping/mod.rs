@@ -7,6 +7,7 @@ mod age;
 mod collect;
 mod error;
 mod retention;
+mod scrub;
 mod task;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use collect::Collected;
 pub(crate) use collect::give_up;
 pub use error::KeepError;
 pub use retention::{Judged, KeepsNothing, Reason, Retention, Written as WrittenRetention};
+pub use scrub::{Damaged, Scrubbed};
 pub(crate) use task::start;
 
 /// How long the files of a deleted image stay, for who has just looked it up. What is being read then
@@ -37,11 +39,20 @@ pub struct Keeping {
     pub collect_every: Duration,
     /// Which images stay; what these say nothing of does.
     pub retention: Vec<Retention>,
+    /// How often each file is read again and compared with its digest.
+    pub scrub_every: Duration,
+    /// How many bytes a second are read for that.
+    pub scrub_rate: u64,
 }
 
 impl Default for Keeping {
     fn default() -> Self {
-        Self { collect_every: Duration::from_secs(3600), retention: Vec::new() }
+        Self {
+            collect_every: Duration::from_secs(3600),
+            retention: Vec::new(),
+            scrub_every: Duration::from_secs(7 * 24 * 3600),
+            scrub_rate: 50_000_000,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a running server does by itself.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
@@ -9,11 +9,15 @@ use super::{KeepError, Keeper, Keeping};
 use crate::state::Shared;
 use crate::token::TokenId;
 
+/// How often it is asked whether a file is to be read again.
+const SCRUB_PAUSE: Duration = Duration::from_secs(600);
+
 /// Begins it. It ends when what is given back is dropped, at any point: whatever was under way is
 /// done again by who does it next.
 pub(crate) fn start(state: &Shared) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(collecting(Keeper::node(state), state.keeping.clone()));
+    tasks.spawn(scrubbing(Keeper::node(state), state.keeping.clone()));
     tasks
 }
 
@@ -31,6 +35,23 @@ async fn collecting(keeper: Keeper, keeping: Keeping) {
             Err(error) => failed(&error, "files that no image refers to were not removed"),
         }
         tokio::time::sleep(about(keeping.collect_every)).await;
+    }
+}
+
+async fn scrubbing(keeper: Keeper, keeping: Keeping) {
+    loop {
+        tokio::time::sleep(about(SCRUB_PAUSE.min(keeping.scrub_every))).await;
+        let now = keeper.clock.now();
+        let since = now.checked_sub(keeping.scrub_every).unwrap_or(SystemTime::UNIX_EPOCH);
+        match keeper.scrub(since, keeping.scrub_rate).await {
+            Ok(Some(scrubbed)) if scrubbed.blobs > 0 => {
+                let (blobs, bytes, damaged) =
+                    (scrubbed.blobs, scrubbed.bytes, scrubbed.damaged.len());
+                tracing::info!(blobs, bytes, damaged, "read files again");
+            }
+            Ok(_) => {}
+            Err(error) => failed(&error, "files were not read again"),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod pages;
 mod push;
 mod refusals;
 mod restart;
+mod scrub;
 mod stress;
 mod tls;
 mod tokens;

@@ -28,6 +28,8 @@ mod push;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/scrub.rs"]
+mod scrub;
 #[path = "../it/stress.rs"]
 mod stress;
 #[path = "../it/tls.rs"]

@@ -3,6 +3,7 @@
 mod gc;
 mod keys;
 mod retain;
+mod scrub;
 mod serve;
 mod token;
 
@@ -38,6 +39,7 @@ enum Command {
     Token(token::Args),
     Gc(gc::Args),
     Retain(retain::Args),
+    Scrub(scrub::Args),
 }
 
 impl Args {
@@ -48,6 +50,7 @@ impl Args {
             Command::Token(args) => args.run(context),
             Command::Gc(args) => args.run(context),
             Command::Retain(args) => args.run(context),
+            Command::Scrub(args) => args.run(context),
         }
     }
 }

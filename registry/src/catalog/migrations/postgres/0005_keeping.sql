@@ -12,7 +12,8 @@ CREATE TABLE settings (
     set_at BIGINT NOT NULL
 );
 
--- When a blob was last read and compared with its key; 0 for never.
+-- When a blob was last read and compared with its key, in microseconds, so that what was checked in this
+-- second is told from what is still to be checked; 0 for never.
 ALTER TABLE blobs ADD COLUMN checked_at BIGINT NOT NULL DEFAULT 0;
 -- Since when it is known to be lost or damaged. A push of the same image brings it back.
 ALTER TABLE blobs ADD COLUMN damaged_at BIGINT;
