@@ -9,16 +9,20 @@
 //! let config = registry::Config {
 //!     data: "/var/lib/gantry-registry".into(),
 //!     database: None,
-//!     listen: "127.0.0.1:8443".parse()?,
+//!     listen: vec!["127.0.0.1:8443".parse()?],
+//!     http: Vec::new(),
+//!     trusted_proxies: Vec::new(),
+//!     proxy_header: registry::ProxyHeader::XForwardedFor,
 //!     domains: vec!["example.com".parse()?].try_into()?,
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     connections: registry::ConnectionLimits::default(),
 //!     keeping: registry::Keeping::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
-//! registry::serve(config, |ready| println!("https://{}", ready.address), stop).await?;
+//! registry::serve(config, |ready| println!("{:?}", ready.https), stop).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -28,11 +32,13 @@ mod api;
 mod audit;
 mod blobs;
 mod catalog;
+mod client_address;
 mod config;
 mod connection;
 mod data;
 mod error;
 mod files;
+mod host;
 mod ingest;
 mod keeping;
 mod pages;
@@ -42,17 +48,23 @@ mod serve;
 mod state;
 mod tls;
 mod token;
+mod trace;
 mod yank;
 
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
-pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
-pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
+pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
+pub use config::{
+    AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains, LimitsSection,
+    Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span,
+    Timeouts, TimeoutsSection, Tls, TlsSection,
+};
+pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
     Age, AgeError, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason, Retention,
     Scrubbed, WrittenRetention,
 };
-pub use serve::{Ready, ServeError, serve};
+pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Action, Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

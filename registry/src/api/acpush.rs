@@ -94,9 +94,11 @@ pub(super) async fn initiate(
     holder.may(Action::Push)?;
     let Path(name) = name.map_err(|_| ApiError::PathUnknown)?;
     let name: Name = name.parse().map_err(|_| ApiError::PathUnknown)?;
-    let domain = state.domains.iter().find(|domain| domain.owns(&name)).ok_or_else(|| {
-        ApiError::NotServed { name: name.clone(), domains: state.domains.to_string() }
-    })?;
+    let domains = &state.config().domains;
+    let domain = domains
+        .iter()
+        .find(|domain| domain.owns(&name))
+        .ok_or_else(|| ApiError::NotServed { name: name.clone(), domains: domains.to_string() })?;
     let id = UploadId::generate()?;
     state.catalog.open_upload(&id, holder.token(), b"", state.clock.now()).await?;
     let url = |part: &str| format!("https://{domain}/-/acpush/-/{}/{part}", id.as_str());
@@ -118,7 +120,7 @@ pub(super) async fn manifest(
     open: Open,
     request: Request,
 ) -> Response {
-    let limit = state.limits.manifest_bytes.saturating_mul(8);
+    let limit = state.config().limits.manifest_bytes.saturating_mul(8);
     let mut found = 0;
     let read = read(request.into_body(), |chunk| {
         found += chunk.len() as u64;
@@ -134,9 +136,9 @@ pub(super) async fn signature(
     request: Request,
 ) -> Response {
     let read = async {
-        let signature = whole(request.into_body(), state.limits.signature_bytes).await?;
+        let signature = whole(request.into_body(), state.config().limits.signature_bytes).await?;
         let policy = Policy::new(state.clock.now(), Liveness::Now);
-        state.keyring().await?.check_signer(&signature, None, &policy, &state.limits)?;
+        state.keyring().await?.check_signer(&signature, None, &policy, &state.config().limits)?;
         Ok(state.catalog.sign_upload(&open.id, &signature).await?)
     };
     let read = read.await;

@@ -77,6 +77,7 @@ impl FromRequestParts<Shared> for Holder {
         // A token of another form cannot be known; which of the two is nobody's business.
         let token: Token = token.parse().map_err(|_| ApiError::TokenUnknown)?;
         let holder = Self::of(token.hash(), state).await?;
+        tracing::Span::current().record("token", tracing::field::display(holder.token()));
         let (stored, now) = (&holder.stored, state.clock.now());
         let stale = stored
             .last_used

@@ -23,7 +23,7 @@ pub(super) async fn read(
 ) -> Result<(), ApiError> {
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        each(&chunk.map_err(|_| ApiError::Interrupted)?)?;
+        each(&chunk.map_err(|error| ApiError::unread(&error))?)?;
     }
     Ok(())
 }

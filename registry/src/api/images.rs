@@ -75,7 +75,8 @@ pub(super) async fn yank(
     request: Request,
 ) -> Result<Json<YankTaken>, ApiError> {
     let image = image(&state, &holder, Action::Yank, id).await?;
-    let limit = state.limits.signature_bytes.saturating_mul(2) + 4 * aci::yank::MAX_BYTES as u64;
+    let limit =
+        state.config().limits.signature_bytes.saturating_mul(2) + 4 * aci::yank::MAX_BYTES as u64;
     let SignedYank { statement, signature } =
         whole(request.into_body(), limit).await.and_then(|bytes| {
             serde_json::from_slice(&bytes).map_err(|error| {
@@ -85,7 +86,8 @@ pub(super) async fn yank(
         })?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
     let keyring = state.keyring().await?;
-    let yank = VerifiedYank::check(statement, signature, &keyring, &policy, &state.limits)?;
+    let yank =
+        VerifiedYank::check(statement, signature, &keyring, &policy, &state.config().limits)?;
     let said = yank.said();
     if said.image_id != image.image_id || said.name != image.name {
         let wanted = format!("a statement about {} {}", image.name, image.image_id);

@@ -203,7 +203,8 @@ mod tests {
 
     async fn log(records: u64) -> (tempfile::TempDir, Catalog) {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&DatabaseUrl::file(&folder.path().join("db"))).await.unwrap();
+        let catalog =
+            Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
         for at in 0..records {
             let actor = Actor { who: format!("token:{at}"), address: "127.0.0.1".parse().ok() };
             let name = "example.com/a".parse().unwrap();

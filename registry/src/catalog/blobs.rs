@@ -196,7 +196,7 @@ mod tests {
         async fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let url = DatabaseUrl::file(&folder.path().join("db"));
-            let catalog = Catalog::open(&url).await.unwrap();
+            let catalog = Catalog::open(&url.into()).await.unwrap();
             Self { catalog, upload: UploadId::generate().unwrap(), _folder: folder }
         }
 

@@ -8,6 +8,7 @@ mod refusal;
 mod withdrawal;
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use aci::push::ErrorBody;
@@ -17,7 +18,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::catalog::CatalogError;
+use crate::connection::is_too_slow;
 use crate::token::Action;
+use crate::trace::Fault;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,10 @@ pub(crate) enum ApiError {
     ReferenceMalformed(#[from] ReferenceError),
     #[error("the upload stopped arriving before its end")]
     Interrupted,
+    #[error("the request arrived too slowly")]
+    TooSlow,
+    #[error("the URL is longer than this registry reads")]
+    UrlTooLong { limit: usize, found: usize },
     #[error("there is nothing at this path")]
     PathUnknown,
     #[error("this path is not for the method {0}")]
@@ -82,8 +89,12 @@ pub(crate) enum ApiError {
     YankUnknown(ImageId),
     #[error("no key may sign for {0}")]
     KeysUnknown(Name),
+    #[error("the request does not say for which host it is")]
+    HostMalformed(&'static str),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
+    #[error("requests without TLS are not taken from {0}")]
+    PlainHttp(IpAddr),
     /// Refused by the verification or the format, with its own words.
     #[error("{}", .0.message)]
     Refused(Box<Refusal>),
@@ -101,6 +112,11 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// Why a request's body could not be read to its end.
+    pub(crate) fn unread(error: &(dyn Error + 'static)) -> Self {
+        if is_too_slow(error) { Self::TooSlow } else { Self::Interrupted }
+    }
+
     /// A fault that is not the client's.
     pub(crate) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
@@ -109,14 +125,17 @@ impl ApiError {
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::RequestMalformed { .. } | Self::ReferenceMalformed(_) | Self::Interrupted => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::RequestMalformed { .. }
+            | Self::ReferenceMalformed(_)
+            | Self::HostMalformed(_)
+            | Self::Interrupted => StatusCode::BAD_REQUEST,
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } => StatusCode::FORBIDDEN,
+            Self::TokenAction(_) | Self::TokenPrefix { .. } | Self::PlainHttp(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)
@@ -134,6 +153,8 @@ impl ApiError {
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. }
             | Self::Refused(_)
@@ -179,8 +200,13 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
-        let body = Json(ErrorBody { error: self.refusal() });
+        let refusal = self.refusal();
+        let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
+        let body = Json(ErrorBody { error: refusal });
         let mut response = (self.status(), body).into_response();
+        if let Some(fault) = fault {
+            response.extensions_mut().insert(fault);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status() == StatusCode::UNAUTHORIZED {

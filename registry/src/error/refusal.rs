@@ -47,7 +47,8 @@ impl Refuse for ApiError {
             | Self::VersionDeleted { .. }
             | Self::FileTooLarge { .. }
             | Self::BodyTooLarge { .. }
-            | Self::Interrupted => self.about_push(),
+            | Self::Interrupted
+            | Self::TooSlow => self.about_push(),
             _ => self.about_request(),
         };
         let message = self.to_string();
@@ -159,6 +160,13 @@ impl ApiError {
                 "nothing is kept of an image that did not arrive whole",
                 "push again",
             ),
+            Self::TooSlow => parts(
+                "upload-too-slow",
+                "a request that arrives at this registry's least rate, or recovers soon",
+                "one that stayed below it for too long",
+                "who sends slowly holds a place that others wait for",
+                "push again over a better connection",
+            ),
             _ => parts(
                 "upload-unknown",
                 "the ID of an upload this token opened in the last 24 hours",
@@ -220,12 +228,33 @@ impl ApiError {
                 "a registry serves the keys its administrator added",
                 "`gantry registry keys add --prefix PREFIX FILE` adds one",
             ),
+            Self::HostMalformed(found) => parts(
+                "host-malformed",
+                "one host: in the URL, or in one Host header",
+                *found,
+                "RFC 9112, 3.2, and RFC 9113, 8.3.1",
+                "use a client that speaks HTTP as they say",
+            ),
             Self::Misdirected { host, domains } => parts(
                 "host-not-served",
                 domains.clone(),
                 host.clone(),
-                "pages are given out for the registry's own domains and for localhost (RFC 9110, 15.5.20)",
+                "a registry answers for its own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
+            ),
+            Self::UrlTooLong { limit, found } => parts(
+                "url-too-long",
+                format!("a URL of at most {limit} bytes"),
+                format!("{found} bytes"),
+                "this registry's limit on URLs; no image name comes near it",
+                "check the URL",
+            ),
+            Self::PlainHttp(peer) => parts(
+                "plain-http",
+                "HTTPS, or a request by way of a trusted proxy",
+                format!("HTTP from {peer}"),
+                "without TLS, a registry answers its own proxies, or this machine where it has none",
+                "ask for the same by https://; an administrator names proxies in `trusted-proxies`",
             ),
             Self::MethodUnknown(method) => parts(
                 "method-not-allowed",

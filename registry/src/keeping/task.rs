@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
-use super::{KeepError, Keeper, Keeping};
+use super::{KeepError, Keeper};
+use crate::config::Live;
 use crate::state::Shared;
 use crate::token::TokenId;
 
@@ -16,13 +17,14 @@ const SCRUB_PAUSE: Duration = Duration::from_secs(600);
 /// done again by who does it next.
 pub(crate) fn start(state: &Shared) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(collecting(Keeper::node(state), state.keeping.clone()));
-    tasks.spawn(scrubbing(Keeper::node(state), state.keeping.clone()));
+    tasks.spawn(collecting(Keeper::node(state), state.live.clone()));
+    tasks.spawn(scrubbing(Keeper::node(state), state.live.clone()));
     tasks
 }
 
-async fn collecting(keeper: Keeper, keeping: Keeping) {
+async fn collecting(keeper: Keeper, live: Live) {
     loop {
+        let keeping = live.now().keeping.clone();
         if let Err(error) = keeper.retain(&keeping.retention).await {
             failed(&error, "images that no rule keeps were not all deleted");
         }
@@ -38,8 +40,9 @@ async fn collecting(keeper: Keeper, keeping: Keeping) {
     }
 }
 
-async fn scrubbing(keeper: Keeper, keeping: Keeping) {
+async fn scrubbing(keeper: Keeper, live: Live) {
     loop {
+        let keeping = live.now().keeping.clone();
         tokio::time::sleep(about(SCRUB_PAUSE.min(keeping.scrub_every))).await;
         let now = keeper.clock.now();
         let since = now.checked_sub(keeping.scrub_every).unwrap_or(SystemTime::UNIX_EPOCH);

@@ -12,10 +12,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use web::{Discovery, Domain, ImageEntry, NamePage};
 
-use super::audience::Audience;
 use super::{PageError, asks_for_discovery, day, html, name_entry};
 use crate::catalog::{NameSummary, StoredImage};
 use crate::error::ApiError;
+use crate::host::Audience;
 use crate::select::rank;
 use crate::state::{Shared, State as Registry};
 

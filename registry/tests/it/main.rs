@@ -7,17 +7,20 @@ const ON_POSTGRES: bool = false;
 
 mod cluster;
 mod fixture;
+mod wire;
 
 mod acpush;
 mod collect;
 mod crash;
 mod files;
+mod hosts;
 mod log;
 mod pages;
 mod push;
 mod refusals;
 mod restart;
 mod scrub;
+mod slow;
 mod stress;
 mod tls;
 mod tokens;

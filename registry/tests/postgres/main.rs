@@ -18,6 +18,8 @@ mod crash;
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/hosts.rs"]
+mod hosts;
 #[path = "../it/log.rs"]
 mod log;
 #[path = "../it/pages.rs"]
@@ -30,12 +32,16 @@ mod refusals;
 mod restart;
 #[path = "../it/scrub.rs"]
 mod scrub;
+#[path = "../it/slow.rs"]
+mod slow;
 #[path = "../it/stress.rs"]
 mod stress;
 #[path = "../it/tls.rs"]
 mod tls;
 #[path = "../it/tokens.rs"]
 mod tokens;
+#[path = "../it/wire.rs"]
+mod wire;
 
 /// None is left out.
 #[test]

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place()?;
+        let place = self.place.place();
         let collected = match self.dry_run {
             true => wait(admin::collectable(&place, Clock::system()))?,
             false => wait(admin::collect(&place, Clock::system()))?,

@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place()?;
+        let place = self.place.place();
         let rule: Retention = WrittenRetention {
             prefix: self.prefix,
             keep_newest: self.keep_newest,

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place()?;
+        let place = self.place.place();
         let scrubbed = wait(admin::scrub(&place, self.rate.get(), Clock::system()))?;
         let (blobs, bytes) = (scrubbed.blobs, scrubbed.bytes);
         context.note(format_args!("{blobs} files were read, {bytes} bytes"));

@@ -66,7 +66,7 @@ impl Create {
             actions: self.actions,
             lifetime: self.expires.duration(),
         };
-        let place = self.place.place()?;
+        let place = self.place.place();
         let (token, info) = wait(admin::create_token(&place, new, now()))?;
         let until =
             info.expires.map_or_else(|| "for ever".to_owned(), |t| format!("until {}", moment(t)));
@@ -92,7 +92,7 @@ struct List {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place()?;
+        let place = self.place.place();
         let tokens = wait(admin::tokens(&place))?;
         let now = now();
         if tokens.is_empty() {
@@ -149,7 +149,7 @@ struct Revoke {
 impl Revoke {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let id = self.id;
-        let place = self.place.place()?;
+        let place = self.place.place();
         if !wait(admin::revoke_token(&place, &id, now()))? {
             let refusal = Refusal {
                 code: "token-unknown".to_owned(),
