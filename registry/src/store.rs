@@ -13,8 +13,8 @@ use crate::access::Caller;
 use crate::blobs::BlobKey;
 use crate::catalog::{Lease, NewImage, StoredImage};
 use crate::error::ApiError;
-use crate::gc;
 use crate::ingest::Spooled;
+use crate::keeping;
 use crate::state::State;
 
 /// How long the files of an image may stand without its row. Between the two there are moments.
@@ -158,7 +158,7 @@ async fn publish(
     let stored = stored.await;
     if stored.is_err() {
         // They would go some time after the end of the lease; this is sooner.
-        if let Err(fault) = gc::give_up(state, &blobs, &lease).await {
+        if let Err(fault) = keeping::give_up(state, &blobs, &lease).await {
             let fault: &dyn std::error::Error = &fault;
             tracing::warn!(error = fault, "the files of a push that failed stay for a while");
         }

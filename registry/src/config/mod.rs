@@ -19,6 +19,7 @@ use web::Domain;
 
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
+use crate::keeping::Keeping;
 use crate::tls::TlsError;
 
 pub use amount::{AmountError, Size, Span};
@@ -54,6 +55,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What connections may cost.
     pub connections: ConnectionLimits,
+    /// How what is stored is kept.
+    pub keeping: Keeping,
     /// What time it is.
     pub clock: Clock,
 }

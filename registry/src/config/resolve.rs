@@ -8,6 +8,7 @@ use super::file::ConfigFile;
 use super::sections::{DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
+use crate::keeping::Keeping;
 
 use super::{Clock, Config, ProxyHeader, Size, Span, Timeouts, Tls};
 
@@ -141,6 +142,7 @@ impl ConfigFile {
             tls: tls.resolve()?,
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
+            keeping: Keeping::default(),
             clock,
         })
     }

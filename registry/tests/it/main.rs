@@ -11,6 +11,7 @@ mod wire;
 mod withdraw;
 
 mod acpush;
+mod collect;
 mod crash;
 mod crash_ranges;
 mod files;
@@ -22,6 +23,8 @@ mod push;
 mod ranges;
 mod refusals;
 mod restart;
+mod scrub;
 mod slow;
+mod stress;
 mod tls;
 mod tokens;

@@ -10,6 +10,8 @@ const ON_POSTGRES: bool = true;
 mod acpush;
 #[path = "../it/cluster.rs"]
 mod cluster;
+#[path = "../it/collect.rs"]
+mod collect;
 #[path = "../it/crash.rs"]
 mod crash;
 #[path = "../it/crash_ranges.rs"]
@@ -34,8 +36,12 @@ mod ranges;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/scrub.rs"]
+mod scrub;
 #[path = "../it/slow.rs"]
 mod slow;
+#[path = "../it/stress.rs"]
+mod stress;
 #[path = "../it/tls.rs"]
 mod tls;
 #[path = "../it/tokens.rs"]

@@ -2,7 +2,10 @@
 
 mod audit;
 mod config;
+mod gc;
 mod keys;
+mod retain;
+mod scrub;
 mod serve;
 mod settings;
 mod token;
@@ -36,6 +39,9 @@ enum Command {
     Keys(keys::Args),
     Token(token::Args),
     Audit(audit::Args),
+    Gc(gc::Args),
+    Retain(retain::Args),
+    Scrub(scrub::Args),
 }
 
 impl Args {
@@ -46,6 +52,9 @@ impl Args {
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
             Command::Audit(args) => args.run(context),
+            Command::Gc(args) => args.run(context),
+            Command::Retain(args) => args.run(context),
+            Command::Scrub(args) => args.run(context),
         }
     }
 }
