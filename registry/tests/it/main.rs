@@ -10,6 +10,7 @@ mod fixture;
 mod wire;
 
 mod acpush;
+mod backup;
 mod collect;
 mod crash;
 mod files;

@@ -1,8 +1,10 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod backup;
 mod config;
 mod gc;
 mod keys;
+mod restore;
 mod retain;
 mod scrub;
 mod serve;
@@ -39,6 +41,8 @@ enum Command {
     Gc(gc::Args),
     Retain(retain::Args),
     Scrub(scrub::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 impl Args {
@@ -51,6 +55,8 @@ impl Args {
             Command::Gc(args) => args.run(context),
             Command::Retain(args) => args.run(context),
             Command::Scrub(args) => args.run(context),
+            Command::Backup(args) => args.run(context),
+            Command::Restore(args) => args.run(context),
         }
     }
 }
