@@ -6,12 +6,14 @@ mod keeping;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use aci::{Limits, Name};
+use aci::Limits;
 use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
 
+use crate::access::Grant;
+use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
-use crate::token::{Action, Token, TokenId};
+use crate::token::{Token, TokenId};
 
 pub use keeping::{back_up, collect, collectable, judge, restore, retain, scrub};
 
@@ -41,10 +43,10 @@ pub enum AdminError {
 /// What a new token is to be.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// The names it is good for: at and under this one.
-    pub prefix: Name,
+    /// What it is called, in its maker's words.
+    pub name: String,
     /// What it allows.
-    pub actions: Vec<Action>,
+    pub grant: Grant,
     /// How long it is good; `None` for ever.
     pub lifetime: Option<Duration>,
 }
@@ -54,10 +56,10 @@ pub struct NewToken {
 pub struct TokenInfo {
     /// Its ID.
     pub id: TokenId,
-    /// The names it is good for: at and under this one.
-    pub prefix: Name,
+    /// What it is called, in its maker's words.
+    pub name: String,
     /// What it allows.
-    pub actions: Vec<Action>,
+    pub grant: Grant,
     /// When it was made.
     pub created: SystemTime,
     /// Until when it is good; `None` for ever.
@@ -81,8 +83,8 @@ pub struct AddedKey {
 
 impl From<StoredToken> for TokenInfo {
     fn from(token: StoredToken) -> Self {
-        let StoredToken { id, prefix, actions, created, expires, last_used, revoked } = token;
-        Self { id, prefix, actions, created, expires, last_used, revoked }
+        let StoredToken { id, name, grant, created, expires, last_used, revoked } = token;
+        Self { id, name, grant, created, expires, last_used, revoked }
     }
 }
 
@@ -92,14 +94,11 @@ pub async fn create_token(
     new: NewToken,
     now: SystemTime,
 ) -> Result<(Token, TokenInfo), AdminError> {
-    let NewToken { prefix, actions, lifetime } = new;
-    let expires = match lifetime {
-        Some(lifetime) => Some(now.checked_add(lifetime).ok_or(AdminError::Expiry)?),
-        None => None,
-    };
+    let NewToken { name, grant, lifetime } = new;
+    let expires = end(lifetime, now)?;
     let (token, id) = (Token::generate()?, TokenId::generate()?);
     let stored =
-        StoredToken { id, prefix, actions, created: now, expires, last_used: None, revoked: None };
+        StoredToken { id, name, grant, created: now, expires, last_used: None, revoked: None };
     let catalog = open(DataDir::open(&place.data)?, place).await?;
     catalog.add_token(&stored, &token.hash()).await?;
     catalog.close().await;
@@ -114,6 +113,36 @@ pub async fn tokens(place: &Place) -> Result<Vec<TokenInfo>, AdminError> {
     Ok(tokens.into_iter().map(TokenInfo::from).collect())
 }
 
+/// When what is good for so long from now on ends.
+fn end(lifetime: Option<Duration>, now: SystemTime) -> Result<Option<SystemTime>, AdminError> {
+    lifetime.map(|lifetime| now.checked_add(lifetime).ok_or(AdminError::Expiry)).transpose()
+}
+
+/// How a token's secret is changed.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// How long the secret it had stays good.
+    pub grace: Duration,
+    /// How long the token is good from now on (`None` for ever), where that changes.
+    pub lifetime: Option<Option<Duration>>,
+}
+
+/// Gives a token another secret; `None` where there is none of this ID that is not revoked.
+pub async fn rotate_token(
+    place: &Place,
+    id: &TokenId,
+    rotation: Rotation,
+    now: SystemTime,
+) -> Result<Option<(Token, TokenInfo)>, AdminError> {
+    let old_until = now.checked_add(rotation.grace).ok_or(AdminError::Expiry)?;
+    let expires = rotation.lifetime.map(|lifetime| end(lifetime, now)).transpose()?;
+    let token = Token::generate()?;
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let rotated = catalog.rotate_token(id, &token.hash(), old_until, expires, now).await?;
+    catalog.close().await;
+    Ok(rotated.map(|stored| (token, stored.into())))
+}
+
 /// Revokes a token from this moment; `false` where there is none, or it was revoked before.
 pub async fn revoke_token(
     place: &Place,
@@ -124,6 +153,22 @@ pub async fn revoke_token(
     let revoked = catalog.revoke_token(id, now).await?;
     catalog.close().await;
     Ok(revoked)
+}
+
+/// The last records of the audit log, in their order.
+pub async fn audit_records(place: &Place, most: u32) -> Result<Vec<AuditRecord>, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let records = catalog.last_audit_records(most).await?;
+    catalog.close().await;
+    Ok(records)
+}
+
+/// Checks the audit log, and that it holds the record with the hash that somebody has noted.
+pub async fn verify_audit(place: &Place, noted: Option<&str>) -> Result<AuditVerdict, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let verdict = catalog.verify_audit(noted).await?;
+    catalog.close().await;
+    Ok(verdict)
 }
 
 async fn open(data: DataDir, place: &Place) -> Result<Catalog, AdminError> {

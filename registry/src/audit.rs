@@ -30,6 +30,8 @@ pub enum AuditAction {
     Unyank,
     /// A token was made.
     TokenCreate,
+    /// A token was given another secret.
+    TokenRotate,
     /// A token was revoked.
     TokenRevoke,
 }
@@ -40,13 +42,14 @@ pub enum AuditAction {
 pub struct NoAuditAction(String);
 
 impl AuditAction {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Publish,
         Self::Heal,
         Self::Delete,
         Self::Yank,
         Self::Unyank,
         Self::TokenCreate,
+        Self::TokenRotate,
         Self::TokenRevoke,
     ];
 
@@ -59,6 +62,7 @@ impl AuditAction {
             Self::Yank => "yank",
             Self::Unyank => "unyank",
             Self::TokenCreate => "token-create",
+            Self::TokenRotate => "token-rotate",
             Self::TokenRevoke => "token-revoke",
         }
     }
@@ -98,7 +102,7 @@ impl Actor {
 /// Something that is being done.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
-    pub(crate) actor: &'a Actor,
+    pub(crate) actor: Actor,
     pub(crate) action: AuditAction,
     pub(crate) name: Option<&'a Name>,
     pub(crate) image: Option<&'a ImageId>,

@@ -3,10 +3,11 @@
 //! ```text
 //! sha512-8f1c…e0.aci                  an image, by the digest of its file
 //! sha512-8f1c…e0.03a7…9b.aci.asc      a signature over it, by the beginning of its own digest
+//! part-5d20…71.0-1048576.6be1…02      a part of an image that is arriving, by its upload
 //! ```
 //!
 //! A key says what the bytes are, so nothing is ever put in the place of something else, and it does
-//! not matter who puts a blob, how often, or at the same time as whom. What a blob is for is the
+//! not matter who puts a blob, how often, or at the same time as whom; a part's key is nobody else's. What a blob is for is the
 //! catalogue's to know (`catalog/blobs.rs`).
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aci::FileDigest;
+use aci::push::ByteRange;
 use aci::stage::StagedFile;
 use axum::body::Bytes;
 use futures_util::FutureExt;
@@ -24,6 +26,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::try_unfold;
 use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
+
+use crate::token::UploadId;
 
 mod folder;
 #[cfg(test)]
@@ -43,6 +47,8 @@ pub(crate) const MODE: u32 = 0o644;
 /// Hex digits of a signature's digest in its key. They tell signatures over one file apart; that a
 /// signature is one is told by verifying it.
 const SIGNATURE_DIGITS: usize = 32;
+/// Hex digits of an upload's ID in the key of a part. The rest of it stays its owner's secret.
+const PART_DIGITS: usize = 32;
 
 /// What a blob is found by.
 ///
@@ -66,6 +72,13 @@ impl BlobKey {
     /// The key of a signature over an image file.
     pub(crate) fn signature(file: &FileDigest, signature: &FileDigest) -> Self {
         Self(format!("{file}.{}.aci.asc", &signature.digits()[..SIGNATURE_DIGITS]))
+    }
+
+    /// A key for a part of an image, from its first byte up to the end. Each attempt to send it has a
+    /// key of its own, so that what becomes of one is nothing to another.
+    pub(crate) fn part(upload: &UploadId, range: ByteRange, attempt: &UploadId) -> Self {
+        let (upload, attempt) = (&upload.as_str()[..PART_DIGITS], &attempt.as_str()[..PART_DIGITS]);
+        Self(format!("part-{upload}.{}-{}.{attempt}", range.first(), range.end()))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -175,7 +188,11 @@ mod tests {
     #[test]
     fn blob_key_is_a_file_name_and_reads_back() {
         let digest = FileDigest::of([0xab; 64]);
-        for key in [BlobKey::image(&digest), BlobKey::signature(&digest, &digest)] {
+        let (upload, attempt) =
+            ("1f".repeat(32).parse().unwrap(), "02".repeat(32).parse().unwrap());
+        let part = BlobKey::part(&upload, ByteRange::new(0, u64::MAX >> 1).unwrap(), &attempt);
+        assert!(!part.as_str().contains(upload.as_str()), "{part}");
+        for key in [BlobKey::image(&digest), BlobKey::signature(&digest, &digest), part] {
             assert_eq!(key.as_str().parse::<BlobKey>().unwrap(), key);
             assert_eq!(key.is_of(&digest), Some(true));
             assert_eq!(key.is_of(&FileDigest::of([0xac; 64])), Some(false));

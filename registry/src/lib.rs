@@ -27,12 +27,14 @@
 //! # }
 //! ```
 
+mod access;
 pub mod admin;
 mod api;
 mod audit;
 mod blobs;
 mod catalog;
 mod client_address;
+mod commit;
 mod config;
 mod connection;
 mod data;
@@ -42,15 +44,18 @@ mod host;
 mod ingest;
 mod keeping;
 mod pages;
+mod parts;
 mod router;
 mod select;
 mod serve;
 mod state;
+mod store;
 mod tls;
 mod token;
 mod trace;
 mod yank;
 
+pub use access::{Action, ActionError, Grant};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
@@ -66,5 +71,5 @@ pub use keeping::{
 };
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
-pub use token::{Action, Token, TokenError, TokenId};
+pub use token::{Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

@@ -4,7 +4,8 @@
 //! but an image without an `os` or `arch` label runs anywhere and serves for a
 //! request that names them, where no image of that version has them exactly. Without
 //! a version, or with `latest`, the newest version is meant that any image serves in:
-//! a newer one for other platforms alone does not count. What remains must be one image.
+//! a newer one for other platforms alone does not count, nor one that its author has
+//! withdrawn. What remains must be one image.
 
 use aci::{Label, Labels, Reference};
 use semver::{BuildMetadata, Version};
@@ -18,6 +19,8 @@ pub(crate) enum Selection<'a> {
     Found(&'a StoredImage),
     /// None matches.
     Absent,
+    /// Those that match were all withdrawn, and it is the newest that was asked for.
+    Withdrawn,
     /// Several match, and nothing asked for tells them apart.
     Ambiguous(Vec<&'a StoredImage>),
 }
@@ -34,7 +37,10 @@ pub(crate) fn select<'a>(images: &'a [StoredImage], reference: &Reference) -> Se
         return single(exact(serving(images.iter(), wanted), wanted), wanted);
     }
     let wanted = wanted.without("version");
-    let all = serving(images.iter(), &wanted);
+    let all = serving(images.iter().filter(|image| !image.yanked), &wanted);
+    if all.is_empty() && !serving(images.iter(), &wanted).is_empty() {
+        return Selection::Withdrawn;
+    }
     // An author who labels a version "latest" says which one it is.
     let labelled = all.iter().find(|image| image.labels.value("version") == Some("latest"));
     let Some(newest) = labelled.or_else(|| all.iter().max_by_key(|image| rank(image))) else {

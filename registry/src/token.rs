@@ -17,7 +17,7 @@ const PREFIX: &str = "gantry_";
 pub struct Token(String);
 
 /// What the server keeps of a token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenHash(String);
 
 /// A token's ID: 8 hex digits. No secret.
@@ -29,19 +29,7 @@ pub struct TokenId(String);
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct UploadId(String);
 
-/// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Publish images.
-    Push,
-    /// Delete images.
-    Delete,
-    /// Hand in what the authors of images say of them.
-    Yank,
-}
-
-/// Why a text is no token, ID or action.
+/// Why a text is no token or ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not the form of a token.
@@ -53,9 +41,6 @@ pub enum TokenError {
     /// Not the form of an upload ID.
     #[error("this is no upload ID")]
     Upload,
-    /// No action a token can allow.
-    #[error("{0:?} is nothing a token can allow: the words are \"push\", \"delete\" and \"yank\"")]
-    Action(String),
 }
 
 impl Token {
@@ -136,41 +121,17 @@ impl UploadId {
     }
 }
 
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadId({}…)", &self.0[..8])
+    }
+}
+
 impl FromStr for UploadId {
     type Err = TokenError;
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
         if is_hex(text, 64) { Ok(Self(text.to_owned())) } else { Err(TokenError::Upload) }
-    }
-}
-
-impl Action {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-            Self::Delete => "delete",
-            Self::Yank => "yank",
-        }
-    }
-}
-
-impl FromStr for Action {
-    type Err = TokenError;
-
-    fn from_str(text: &str) -> Result<Self, TokenError> {
-        match text {
-            "push" => Ok(Self::Push),
-            "delete" => Ok(Self::Delete),
-            "yank" => Ok(Self::Yank),
-            _ => Err(TokenError::Action(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! INFO request{id=5f1c0e2a9b7d4c36 peer=127.0.0.1:40312 client=192.0.2.1 host=example.com method=GET
-//!   path="/-/blobs/sha512-….aci" token=3a91c07b}: registry::trace: answered status=200 bytes=51200 ms=3
+//!   path="/-/blobs/sha512-….aci" caller=token:3a91c07b}: registry::trace: answered status=200 bytes=51200 ms=3
 //! ```
 //!
 //! Every line of log that a request causes stands in that span. Neither headers nor
@@ -98,7 +98,7 @@ pub(crate) async fn follow(request: Request, next: Next) -> Response {
         method = %request.method(),
         // URLs are ASCII.
         path = path.get(..LOGGED_PATH).unwrap_or(path),
-        token = Empty,
+        caller = Empty,
     );
     let mut report = Report { span, start: Instant::now(), status: None, bytes: 0 };
     let mut response = next.run(request).instrument(report.span.clone()).await;
@@ -120,7 +120,7 @@ fn tell(response: Response, refusal: Refusal, id: &RequestId) -> Response {
     let found = format!("{}; the request's ID there is {}", refusal.found, id.0);
     let error = Refusal { found, ..refusal };
     let (parts, _) = response.into_parts();
-    let body = Json(ErrorBody { error }).into_response().into_body();
+    let body = Json(ErrorBody { error, upload: None }).into_response().into_body();
     Response::from_parts(parts, body)
 }
 

@@ -9,13 +9,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 
-use super::auth::Holder;
 use super::body::whole;
+use crate::access::{Action, Caller};
 use crate::catalog::{StoredImage, Yanked};
 use crate::error::ApiError;
 use crate::keeping::FILES_STAY;
 use crate::state::{Shared, State as Registry};
-use crate::token::Action;
 use crate::yank::VerifiedYank;
 
 /// The image ID of the path.
@@ -35,14 +34,14 @@ impl FromRequestParts<Shared> for Id {
 /// The image, where there is one and the caller may do this to it.
 async fn image(
     state: &Registry,
-    holder: &Holder,
+    caller: &Caller,
     action: Action,
     id: ImageId,
 ) -> Result<StoredImage, ApiError> {
-    holder.may(action)?;
+    caller.may_somewhere(action)?;
     match state.catalog.image(&id).await? {
         Some(image) => {
-            holder.may_name(&image.name)?;
+            caller.may(action, &image.name)?;
             Ok(image)
         }
         None if state.catalog.is_deleted(&id).await? => Err(ApiError::BlobDeleted(id)),
@@ -53,12 +52,12 @@ async fn image(
 /// `DELETE …`: it is not found any more, by any path.
 pub(super) async fn delete(
     State(state): State<Shared>,
-    holder: Holder,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
-    let image = image(&state, &holder, Action::Delete, id).await?;
+    let image = image(&state, &caller, Action::Delete, id).await?;
     let now = state.clock.now();
-    let (id, actor) = (&image.image_id, holder.actor());
+    let (id, actor) = (&image.image_id, caller.actor());
     if state.catalog.delete(id, &actor, now, now + FILES_STAY).await?.is_none() {
         // Somebody else was faster.
         return Err(ApiError::BlobDeleted(image.image_id));
@@ -70,11 +69,11 @@ pub(super) async fn delete(
 /// `PUT …/yank`: what the author says, and the signature over exactly that.
 pub(super) async fn yank(
     State(state): State<Shared>,
-    holder: Holder,
+    caller: Caller,
     Id(id): Id,
     request: Request,
 ) -> Result<Json<YankTaken>, ApiError> {
-    let image = image(&state, &holder, Action::Yank, id).await?;
+    let image = image(&state, &caller, Action::Yank, id).await?;
     let limit =
         state.config().limits.signature_bytes.saturating_mul(2) + 4 * aci::yank::MAX_BYTES as u64;
     let SignedYank { statement, signature } =
@@ -94,7 +93,7 @@ pub(super) async fn yank(
         let found = format!("one about {} {}", said.name, said.image_id);
         return Err(ApiError::YankOfAnother { wanted, found });
     }
-    let new = match state.catalog.yank(&yank, &holder.actor(), state.clock.now()).await? {
+    let new = match state.catalog.yank(&yank, &caller.actor(), state.clock.now()).await? {
         Yanked::Taken => true,
         Yanked::Known => false,
         Yanked::Stale => return Err(ApiError::YankStale),

@@ -210,7 +210,7 @@ mod tests {
             let name = "example.com/a".parse().unwrap();
             let detail = Some("\n\"".to_owned());
             let (action, name, image) = (AuditAction::Publish, Some(&name), None);
-            let event = Event { actor: &actor, action, name, image, detail };
+            let event = Event { actor, action, name, image, detail };
             append_one(&catalog, &event, NOW + Duration::from_secs(at)).await.unwrap();
         }
         (folder, catalog)

@@ -2,8 +2,8 @@
 //!
 //! A blob's row is written before the blob, and removed after it: so what the store holds is known
 //! here, whatever dies when. A push leases its blobs until it has recorded its image, which refers to
-//! them. A collector removes what is neither leased nor referred to while it holds the row's lock;
-//! who wants the same blob meanwhile waits until that is done.
+//! them. A collector removes what is neither leased nor referred to, and what is condemned, while it
+//! holds the row's lock; who wants the same blob meanwhile waits until that is done.
 
 use std::time::SystemTime;
 
@@ -26,6 +26,15 @@ impl Lease {
         Self { until, by: format!("{node}.{}", &upload.as_str()[..16]) }
     }
 
+    /// The lease of an upload's parts: no node's, since it outlives them.
+    pub(super) fn of_upload(upload: &UploadId, until: SystemTime) -> Self {
+        Self::new("upload", upload, until)
+    }
+
+    pub(super) fn by(&self) -> &str {
+        &self.by
+    }
+
     pub(super) fn until(&self) -> SystemTime {
         self.until
     }
@@ -34,6 +43,8 @@ impl Lease {
 /// Who removes a blob.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Remover<'a> {
+    /// Anybody: it is condemned.
+    Anybody,
     /// The push that leased it, and of which nothing came.
     Push(&'a Lease),
     /// The collector of this name, while it has that duty: of blobs that nobody leases.
@@ -73,7 +84,7 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Blobs after this one that nothing leases or refers to, in their order, with their sizes.
+    /// Blobs after this one that are condemned, or that nothing leases or refers to, in their order, with their sizes.
     pub(crate) async fn free_blobs(
         &self,
         after: Option<&BlobKey>,
@@ -82,7 +93,8 @@ impl Catalog {
     ) -> Result<Vec<(BlobKey, u64)>, CatalogError> {
         let rows: Vec<(String, i64)> = on!(self, pool => {
             sqlx::query_as(
-                "SELECT blob_key, bytes FROM blobs WHERE leased_until <= $1 AND blob_key > $2
+                "SELECT blob_key, bytes FROM blobs
+                 WHERE (leased_until <= $1 OR condemned_at IS NOT NULL) AND blob_key > $2
                  AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = blob_key)
                  AND NOT EXISTS (SELECT 1 FROM images WHERE signature_blob = blob_key)
                  ORDER BY blob_key LIMIT $3",
@@ -109,6 +121,7 @@ impl Catalog {
         removal: impl Future<Output = Result<(), E>>,
     ) -> Result<bool, E> {
         let (upload, holder) = match by {
+            Remover::Anybody => (None, None),
             Remover::Push(lease) => (Some(&*lease.by), None),
             Remover::Collector(holder) => (None, Some(holder)),
         };
@@ -156,7 +169,8 @@ impl Catalog {
 
 /// Locks the row of a blob that may go. What follows the dot in ASCII is the slash.
 const LOCK_FREE: &str = "UPDATE blobs SET leased_until = 0 WHERE blob_key = $2
-     AND (($3 IS NOT NULL AND leased_by = $3) OR ($4 IS NOT NULL AND leased_until <= $1))
+     AND (condemned_at IS NOT NULL OR ($3 IS NOT NULL AND leased_by = $3)
+         OR ($4 IS NOT NULL AND leased_until <= $1))
      AND ($4 IS NULL OR EXISTS (
          SELECT 1 FROM leases WHERE name = $5 AND holder = $4 AND held_until > $1))
      AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = $2)

@@ -58,7 +58,7 @@ impl Catalog {
             .await?;
             let (action, name) = (AuditAction::Delete, Some(&image.name));
             let detail = Some(image.reference().to_string());
-            let event = Event { actor, action, name, image: Some(id), detail };
+            let event = Event { actor: actor.clone(), action, name, image: Some(id), detail };
             append!(transaction, &event, now);
             transaction.commit().await?;
         });

@@ -11,7 +11,9 @@ mod delete;
 mod dump;
 mod duties;
 mod images;
+mod parts;
 mod publish;
+mod standing;
 mod tokens;
 mod uploads;
 mod yank;
@@ -27,9 +29,10 @@ use database::{Pool, on};
 pub use dump::DumpError;
 pub(crate) use duties::Duty;
 pub(crate) use images::{NameSummary, StoredImage};
+pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
-pub(crate) use uploads::StoredUpload;
+pub(crate) use uploads::{NewUpload, StoredUpload};
 pub(crate) use yank::Yanked;
 
 /// Why the catalogue could not answer.
@@ -150,7 +153,8 @@ fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::{Action, Token, TokenId, UploadId};
+    use crate::access::{Action, CallerId, Grant};
+    use crate::token::{Token, TokenId, UploadId};
 
     #[tokio::test]
     async fn full_database_is_told_from_a_broken_one() {
@@ -178,8 +182,8 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let token = StoredToken {
             id: TokenId::generate().unwrap(),
-            prefix: "example.com".parse().unwrap(),
-            actions: vec![Action::Push],
+            name: String::new(),
+            grant: Grant::new(vec!["example.com".parse().unwrap()], vec![Action::Push]),
             created: now,
             expires: None,
             last_used: None,
@@ -195,18 +199,19 @@ mod tests {
         .await
         .unwrap();
         let upload = || UploadId::generate().unwrap();
+        let caller = CallerId::of_token(&token.id);
         for _ in 0..3 {
-            let failed = catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap_err();
+            let failed = catalog.open_upload(&upload(), &caller, b"s", now).await.unwrap_err();
             assert!(matches!(failed, CatalogError::Sql(sqlx::Error::Database(_))), "{failed:?}");
         }
         sqlx::query("DROP TRIGGER full").execute(pool).await.unwrap();
-        catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap();
+        catalog.open_upload(&upload(), &caller, b"s", now).await.unwrap();
     }
 
     /// Every schema that ever was goes forward, and keeps what it holds.
     #[tokio::test]
     async fn older_tables_are_brought_up_to_date_with_what_they_hold() {
-        for version in 1..=2 {
+        for version in 1..=5 {
             let folder = tempfile::tempdir().unwrap();
             let url = Database::from(DatabaseUrl::file(&folder.path().join("db")));
             let Pool::Sqlite(pool) = url.connect().await.unwrap() else { unreachable!() };
@@ -214,17 +219,7 @@ mod tests {
             older.migrations.to_mut().retain(|migration| migration.version <= version);
             older.run(&pool).await.unwrap();
             let (a, b, c) = ("a".repeat(128), "b".repeat(128), "c".repeat(128));
-            for sql in [
-                format!(
-                    "INSERT INTO images (image_id, name, version, labels, labels_canonical,
-                         extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes,
-                         signature_digest, signature_bytes, signer, signing_key, signed_at,
-                         pushed_at, pushed_by)
-                     VALUES ('sha512-{a}', 'example.com/a', '1',
-                         '[{{\"name\":\"version\",\"value\":\"1\"}}]', 'version=1', '', x'7b7d', 'gzip',
-                         'sha512-{b}', 10, 20, 'sha512-{c}', 5, '{d}', '{d}', 1, 2, '00000001')",
-                    d = "D".repeat(40)
-                ),
+            let mut rows = vec![
                 "INSERT INTO tokens (token_id, token_hash, prefix, actions, created_at)
                  VALUES ('00000001', 'x', 'example.com', 'push', 1)"
                     .to_owned(),
@@ -233,7 +228,30 @@ mod tests {
                      VALUES ('{}', '00000001', x'00', 1000000000)",
                     "e".repeat(64)
                 ),
-            ] {
+            ];
+            let (mut columns, mut values) = ("", String::new());
+            if version >= 3 {
+                let signature = format!("{b}.{}.aci.asc", &c[..32]);
+                rows.push(format!(
+                    "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
+                     VALUES ('sha512-{b}.aci', 10, 0, ''), ('sha512-{signature}', 5, 0, '')"
+                ));
+                columns = ", image_blob, signature_blob";
+                values = format!(", 'sha512-{b}.aci', 'sha512-{signature}'");
+            }
+            rows.extend([
+                format!(
+                    "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+                         extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes,
+                         signature_digest, signature_bytes, signer, signing_key, signed_at,
+                         pushed_at, pushed_by{columns})
+                     VALUES ('sha512-{a}', 'example.com/a', '1',
+                         '[{{\"name\":\"version\",\"value\":\"1\"}}]', 'version=1', '', x'7b7d', 'gzip',
+                         'sha512-{b}', 10, 20, 'sha512-{c}', 5, '{d}', '{d}', 1, 2, '00000001'{values})",
+                    d = "D".repeat(40)
+                ),
+            ]);
+            for sql in rows {
                 sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
             }
             pool.close().await;
@@ -245,8 +263,17 @@ mod tests {
             assert_eq!(image.pushed, time(2));
             let token: TokenId = "00000001".parse().unwrap();
             let id = "e".repeat(64).parse().unwrap();
-            let upload = catalog.upload(&id, &token, time(1_000_000_001));
+            let caller = CallerId::of_token(&token);
+            let upload = catalog.upload(&id, &caller, time(1_000_000_001));
             assert_eq!(upload.await.unwrap().unwrap().signature, [0]);
+            // Its token is what it was.
+            let tokens = catalog.tokens().await.unwrap();
+            let before = vec!["example.com".parse().unwrap()];
+            assert_eq!(tokens[0].grant, Grant::new(before, vec![Action::Push]));
+            let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+            let pushed_by: (String,) =
+                sqlx::query_as("SELECT pushed_by FROM images").fetch_one(pool).await.unwrap();
+            assert_eq!(pushed_by.0, "token:00000001");
             // Its files are known, and kept.
             assert_eq!(catalog.free_blobs(None, 9, time(2_000_000_000)).await.unwrap(), []);
             catalog.close().await;

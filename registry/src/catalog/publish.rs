@@ -8,11 +8,13 @@ use keys::VerifiedImage;
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::standing::Holds as _;
 use super::uploads::BROUGHT;
 use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
-use crate::audit::{Actor, AuditAction, Event};
+use crate::access::Caller;
+use crate::audit::{AuditAction, Event};
 use crate::blobs::BlobKey;
-use crate::token::{TokenId, UploadId};
+use crate::token::UploadId;
 
 /// How often the same images are tried again where they come at the same moment.
 const ATTEMPTS: u32 = 5;
@@ -56,8 +58,8 @@ pub(crate) enum NotPublished {
         reference: Reference,
         there: ImageId,
     },
-    /// The token is no longer good.
-    Token,
+    /// Who brings it is no longer who may.
+    Caller,
     /// The lease of the files ran out before this, and they may be gone.
     Lease,
     Catalog(CatalogError),
@@ -81,19 +83,18 @@ fn extra_labels(labels: &Labels) -> String {
 }
 
 impl Catalog {
-    /// Makes images visible, all or none, where each has a name and labels of its own and the token
-    /// is still good. Says of each whether it was not there before.
+    /// Makes images visible, all or none, where each has a name and labels of its own and the caller
+    /// still is one. Says of each whether it was not there before.
     pub(crate) async fn publish(
         &self,
         images: &[NewImage<'_>],
-        token: &TokenId,
-        actor: &Actor,
+        caller: &Caller,
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
         let mut attempts = 0;
         loop {
-            match self.try_publish(images, token, actor, lease, now).await {
+            match self.try_publish(images, caller, lease, now).await {
                 // The same image came at the same moment, and PostgreSQL saw the one row before the
                 // other. The next attempt finds it.
                 Err(NotPublished::Taken { there, pushed, .. })
@@ -109,26 +110,15 @@ impl Catalog {
     async fn try_publish(
         &self,
         images: &[NewImage<'_>],
-        token: &TokenId,
-        actor: &Actor,
+        caller: &Caller,
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
         let mut created = Vec::new();
         on!(self, pool => {
             let mut transaction = pool.write().await?;
-            // The row stays locked until the end: a token is revoked before this or after.
-            let good = sqlx::query(
-                "UPDATE tokens SET last_used_at = last_used_at WHERE token_id = $1
-                 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
-            )
-            .bind(token.as_str())
-            .bind(seconds(now))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            if good == 0 {
-                return Err(NotPublished::Token);
+            if !transaction.holds(caller.standing(), now).await? {
+                return Err(NotPublished::Caller);
             }
             for new in images {
                 let inspected = new.verified.inspected();
@@ -169,7 +159,7 @@ impl Catalog {
                     .bind(signature.signing_key().to_string())
                     .bind(seconds(signature.created()))
                     .bind(seconds(now))
-                    .bind(token.as_str())
+                    .bind(caller.id().as_str())
                     .bind(i64::from(new.heals))
                     .execute(&mut *transaction)
                     .await;
@@ -203,6 +193,7 @@ impl Catalog {
                         if new.heals { AuditAction::Heal } else { AuditAction::Publish };
                     let (name, image) = (Some(&manifest.name), Some(&pushed));
                     let detail = Some(reference().to_string());
+                    let actor = caller.actor();
                     append!(transaction, &Event { actor, action, name, image, detail }, now);
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.

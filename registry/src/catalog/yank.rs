@@ -1,12 +1,14 @@
 //! What authors say of their images afterwards.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
-use aci::ImageId;
+use aci::yank::Yank;
+use aci::{ImageId, Name};
 
 use super::audit::append;
 use super::database::{Write as _, on};
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, parsed};
 use crate::audit::{Actor, AuditAction, Event};
 use crate::yank::VerifiedYank;
 
@@ -81,10 +83,33 @@ impl Catalog {
             let action = if said.yanked { AuditAction::Yank } else { AuditAction::Unyank };
             let (name, image) = (Some(&said.name), Some(&said.image_id));
             let detail = Some(said.reason.clone()).filter(|reason| !reason.is_empty());
+            let actor = actor.clone();
             append!(transaction, &Event { actor, action, name, image, detail }, now);
             transaction.commit().await?;
         });
         Ok(Yanked::Taken)
+    }
+
+    /// Why the withdrawn images of a name were.
+    pub(crate) async fn yank_reasons(
+        &self,
+        name: &Name,
+    ) -> Result<HashMap<ImageId, String>, CatalogError> {
+        let rows: Vec<(String, String)> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT images.image_id, statement FROM yanks
+                 JOIN images ON images.image_id = yanks.image_id
+                 WHERE images.name = $1 AND images.yanked = 1",
+            )
+            .bind(name.as_str())
+            .fetch_all(pool)
+            .await?
+        });
+        let reason = |(id, statement): (String, String)| match Yank::read(statement.as_bytes()) {
+            Ok(yank) => Ok((parsed("image ID", id)?, yank.reason)),
+            Err(_) => Err(CatalogError::Corrupt { wanted: "statement", value: statement }),
+        };
+        rows.into_iter().map(reason).collect()
     }
 
     /// The last statement about an image.

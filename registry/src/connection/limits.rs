@@ -22,8 +22,8 @@ pub struct ConnectionLimits {
     pub resets: usize,
     /// Images that are taken in at once; others wait. Each needs two threads.
     pub pushes: usize,
-    /// Images that are taken in at once for one token.
-    pub pushes_per_token: usize,
+    /// Images that are taken in at once for one caller.
+    pub pushes_per_caller: usize,
 }
 
 impl Default for ConnectionLimits {
@@ -37,7 +37,7 @@ impl Default for ConnectionLimits {
             streams: 100,
             resets: 20,
             pushes: 32,
-            pushes_per_token: 8,
+            pushes_per_caller: 8,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Places for pushes: so many in all, and so many of one token.
+//! Places for pushes: so many in all, and so many of one caller.
 //!
 //! Without the second limit, one client that sends slowly on many connections keeps
 //! everybody else from pushing.
@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ConnectionLimits;
+use crate::access::CallerId;
 use crate::error::ApiError;
-use crate::token::TokenId;
 
 /// The places there are.
 pub(crate) struct Places {
     all: Arc<Semaphore>,
     most: usize,
     each: usize,
-    tokens: Mutex<HashMap<TokenId, Weak<Semaphore>>>,
+    callers: Mutex<HashMap<CallerId, Weak<Semaphore>>>,
     waiting: AtomicUsize,
 }
 
@@ -34,17 +34,17 @@ impl Places {
         Self {
             all: Arc::new(Semaphore::new(most)),
             most,
-            each: limits.pushes_per_token.max(1),
-            tokens: Mutex::default(),
+            each: limits.pushes_per_caller.max(1),
+            callers: Mutex::default(),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Waits for a place. Those of one token wait for each other before they wait for
+    /// Waits for a place. Those of one caller wait for each other before they wait for
     /// the rest, so that many of them do not stand in the way of one of another's.
-    pub(crate) async fn take(&self, token: &TokenId) -> Result<Place, ApiError> {
+    pub(crate) async fn take(&self, caller: &CallerId) -> Result<Place, ApiError> {
         let _waiting = Waiting::new(&self.waiting);
-        let own = self.of(token).acquire_owned().await.map_err(ApiError::internal)?;
+        let own = self.of(caller).acquire_owned().await.map_err(ApiError::internal)?;
         let of_all = Arc::clone(&self.all).acquire_owned().await.map_err(ApiError::internal)?;
         Ok(Place { _own: own, _of_all: of_all })
     }
@@ -59,14 +59,14 @@ impl Places {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    fn of(&self, token: &TokenId) -> Arc<Semaphore> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(semaphore) = tokens.get(token).and_then(Weak::upgrade) {
+    fn of(&self, caller: &CallerId) -> Arc<Semaphore> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(semaphore) = callers.get(caller).and_then(Weak::upgrade) {
             return semaphore;
         }
-        tokens.retain(|_, semaphore| semaphore.strong_count() > 0);
+        callers.retain(|_, semaphore| semaphore.strong_count() > 0);
         let semaphore = Arc::new(Semaphore::new(self.each));
-        tokens.insert(token.clone(), Arc::downgrade(&semaphore));
+        callers.insert(caller.clone(), Arc::downgrade(&semaphore));
         semaphore
     }
 }
@@ -92,17 +92,17 @@ mod tests {
 
     use super::*;
 
-    async fn soon(places: &Places, token: &TokenId) -> Option<Place> {
-        let taken = tokio::time::timeout(Duration::from_millis(50), places.take(token)).await;
+    async fn soon(places: &Places, caller: &CallerId) -> Option<Place> {
+        let taken = tokio::time::timeout(Duration::from_millis(50), places.take(caller)).await;
         taken.ok().map(Result::unwrap)
     }
 
     #[tokio::test]
     async fn places_of_one_token_leave_some_for_others() {
-        let limits = ConnectionLimits { pushes: 3, pushes_per_token: 2, ..Default::default() };
+        let limits = ConnectionLimits { pushes: 3, pushes_per_caller: 2, ..Default::default() };
         let places = Places::new(&limits);
-        let (one, two): (TokenId, TokenId) =
-            ("00000001".parse().unwrap(), "00000002".parse().unwrap());
+        let (one, two) = ("00000001".parse().unwrap(), "00000002".parse().unwrap());
+        let (one, two) = (CallerId::of_token(&one), CallerId::of_token(&two));
         let first = soon(&places, &one).await.unwrap();
         let _second = soon(&places, &one).await.unwrap();
         assert!(soon(&places, &one).await.is_none());

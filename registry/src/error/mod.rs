@@ -5,6 +5,7 @@
 
 mod push;
 mod refusal;
+mod upload;
 mod withdrawal;
 
 use std::error::Error;
@@ -17,10 +18,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::Action;
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
-use crate::token::Action;
+use crate::token::UploadId;
 use crate::trace::Fault;
+
+pub(crate) use upload::UploadError;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +37,15 @@ pub(crate) enum ApiError {
     TokenExpired(SystemTime),
     #[error("the token was revoked")]
     TokenRevoked,
-    #[error("the token does not allow to {0}")]
-    TokenAction(Action),
-    #[error("the token is for names under {prefix}, not for {name}")]
-    TokenPrefix { prefix: Name, name: Name },
+    #[error("what was given stopped being good meanwhile")]
+    CredentialsEnded,
+    #[error("the caller may not {0}")]
+    ActionMissing(Action),
+    #[error("the caller may do so under {}, not for {name}", listed(.prefixes))]
+    OtherNames { prefixes: Vec<Name>, name: Name },
     #[error("{name} is under no domain this registry serves")]
     NotServed { name: Name, domains: String },
-    #[error("no such upload is open for this token")]
+    #[error("no such upload is open for this caller")]
     UploadUnknown,
     #[error("the image has not arrived")]
     UploadIncomplete,
@@ -101,6 +107,15 @@ pub(crate) enum ApiError {
     /// Refused by the format's limits, with its own words.
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
+    /// Refused by the push protocol's own rules.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error("none of the images was published")]
+    OneOfGroup {
+        upload: UploadId,
+        #[source]
+        error: Box<ApiError>,
+    },
     #[error("the registry is busy with files of this image")]
     Busy,
     #[error("a file of this image is lost or damaged")]
@@ -132,8 +147,9 @@ impl ApiError {
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
-            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } | Self::PlainHttp(_) => {
+            | Self::TokenRevoked
+            | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
+            Self::ActionMissing(_) | Self::OtherNames { .. } | Self::PlainHttp(_) => {
                 StatusCode::FORBIDDEN
             }
             Self::UploadUnknown
@@ -160,11 +176,21 @@ impl ApiError {
             | Self::Refused(_)
             | Self::YankMalformed(_)
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Upload(error) => error.status(),
+            Self::OneOfGroup { error, .. } => error.status(),
             Self::Busy | Self::FileLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
+}
+
+/// Names, between commas.
+fn listed(names: &[Name]) -> String {
+    if names.is_empty() {
+        return "no name".to_owned();
+    }
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<CatalogError> for ApiError {
@@ -200,9 +226,13 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
+        let upload = match &self {
+            Self::OneOfGroup { upload, .. } => Some(upload.as_str().to_owned()),
+            _ => None,
+        };
         let refusal = self.refusal();
         let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
-        let body = Json(ErrorBody { error: refusal });
+        let body = Json(ErrorBody { error: refusal, upload });
         let mut response = (self.status(), body).into_response();
         if let Some(fault) = fault {
             response.extensions_mut().insert(fault);

@@ -16,7 +16,7 @@ impl From<NotPublished> for ApiError {
             NotPublished::Deleted { reference, there } => {
                 Self::VersionDeleted { reference: Box::new(reference), there }
             }
-            NotPublished::Token => Self::TokenRevoked,
+            NotPublished::Caller => Self::CredentialsEnded,
             NotPublished::Lease => Self::Busy,
             NotPublished::Catalog(error) => error.into(),
         }

@@ -2,7 +2,7 @@
 
 use aci::{Refusal, Refuse};
 
-use super::ApiError;
+use super::{ApiError, listed};
 use crate::pages::day;
 
 /// How a client finds what there is.
@@ -27,12 +27,18 @@ impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
+            Self::OneOfGroup { error, .. } => {
+                let refusal = error.refusal();
+                return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
+            }
+            Self::Upload(error) => error.about(),
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
-            | Self::TokenAction(_)
-            | Self::TokenPrefix { .. } => self.about_token(),
+            | Self::CredentialsEnded
+            | Self::ActionMissing(_)
+            | Self::OtherNames { .. } => self.about_caller(),
             Self::BlobDeleted(_)
             | Self::ImageDeleted(_)
             | Self::ImageYanked(_)
@@ -57,7 +63,7 @@ impl Refuse for ApiError {
 }
 
 impl ApiError {
-    fn about_token(&self) -> Parts {
+    fn about_caller(&self) -> Parts {
         match self {
             Self::TokenUnknown => parts(
                 "token-unknown",
@@ -80,19 +86,26 @@ impl ApiError {
                 "a revoked token never works again",
                 NEW_TOKEN,
             ),
-            Self::TokenAction(action) => parts(
-                "token-action",
-                format!("a token that allows to {action}"),
-                "a token without it",
-                "a token allows what it was made for and no more",
-                NEW_TOKEN,
+            Self::CredentialsEnded => parts(
+                "credentials-ended",
+                "a token, a user or a job that is known until the end of the request",
+                "one that expired, was revoked or was changed in between",
+                "what is given is asked for once more when something is changed",
+                "ask again, with what is good now",
             ),
-            Self::TokenPrefix { prefix, name } => parts(
-                "token-prefix",
-                format!("a name at or under {prefix}"),
-                format!("{name}, the name in the image's manifest"),
-                "a token is good for the names under its prefix, by whole path segments",
-                format!("push with a token for {name}, or give the image a name under {prefix}"),
+            Self::ActionMissing(action) => parts(
+                "action-not-allowed",
+                format!("a caller who may {action}"),
+                "one who may not",
+                "a token, a user or a job may do what it was made for and no more",
+                "ask the registry's administrator: `--allow` says what is allowed when one is made",
+            ),
+            Self::OtherNames { prefixes, name } => parts(
+                "name-not-allowed",
+                format!("a name at or under {}", listed(prefixes)),
+                name.to_string(),
+                "what is allowed is so for the names under a prefix, by whole path segments",
+                format!("ask with a token for {name}; or, of an image, give it another name"),
             ),
             _ => parts(
                 "token-missing",
@@ -157,8 +170,8 @@ impl ApiError {
                 "upload-interrupted",
                 "all of it",
                 "an upload that ended early",
-                "nothing is kept of an image that did not arrive whole",
-                "push again",
+                "an image is published whole or not; what came of one whose size was announced is held for a day",
+                "push again: `gantry push` goes on where it broke off",
             ),
             Self::TooSlow => parts(
                 "upload-too-slow",
@@ -169,9 +182,9 @@ impl ApiError {
             ),
             _ => parts(
                 "upload-unknown",
-                "the ID of an upload this token opened in the last 24 hours",
-                "an ID that is not, or of another token",
-                "an upload belongs to the token that opened it",
+                "the ID of an upload this caller opened in the last 24 hours",
+                "an ID that is not, or of another caller",
+                "an upload belongs to who opened it",
                 "push again from the start: `gantry push` opens a new upload",
             ),
         }

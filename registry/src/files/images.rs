@@ -42,6 +42,7 @@ pub(crate) async fn serve(
     let images = state.catalog.images(reference.name(), version).await?;
     let image = match select(&images, &reference) {
         Selection::Found(image) => image,
+        Selection::Withdrawn => return Err(ApiError::ImageYanked(Box::new(reference))),
         Selection::Absent => {
             let deleted = state.catalog.tombstone(reference.name(), labels).await?.is_some();
             let reference = Box::new(reference);

@@ -59,6 +59,10 @@ impl File {
         add("gantry-image-id", id.as_str());
         // A client that asked for the newest can ask for the rest of the same image.
         add("content-location", &here);
+        // What its author says of it since, signed.
+        if image.yanked {
+            add("gantry-yanked", &format!("/-/api/v1/images/{id}/yank"));
+        }
         if let Some(version) = image.labels.value("version") {
             add("gantry-version", version);
         }

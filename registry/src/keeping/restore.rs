@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::KeepError;
 use super::backup::CATALOGUE;
 use super::copy::{self, Copied};
-use crate::blobs::{BlobStore as _, Folder};
+use crate::blobs::Folder;
 use crate::catalog::Catalog;
 use crate::config::Clock;
 use crate::data::{DataDir, Place};

@@ -9,18 +9,19 @@ fn images(all: &[&str]) -> Vec<StoredImage> {
     let image = |(at, labels): (usize, &&str)| {
         let texts = labels.split(',').filter(|text| !text.is_empty());
         let labels: Vec<Label> = texts.map(|text| text.parse().unwrap()).collect();
+        let labels: Labels = labels.try_into().unwrap();
         StoredImage {
             sequence: at as i64,
             image_id: ImageId::of([at as u8; 64]),
             name: "example.com/a".parse().unwrap(),
-            labels: labels.try_into().unwrap(),
+            yanked: labels.value("yanked").is_some(),
+            labels,
             file_digest: FileDigest::of([at as u8; 64]),
             file_bytes: 1,
             signature_digest: FileDigest::of([at as u8; 64]),
             signature_bytes: 1,
             signer: "00".repeat(20).parse().unwrap(),
             pushed: SystemTime::UNIX_EPOCH,
-            yanked: false,
         }
     };
     all.iter().enumerate().map(image).collect()
@@ -32,6 +33,7 @@ fn chosen(all: &[&str], reference: &str) -> String {
     match select(&images, &reference.parse().unwrap()) {
         Selection::Found(image) => image.labels.to_string(),
         Selection::Absent => "-".to_owned(),
+        Selection::Withdrawn => "withdrawn".to_owned(),
         Selection::Ambiguous(several) => "?".repeat(several.len()),
     }
 }
@@ -158,4 +160,15 @@ fn select_prefers_the_image_with_fewest_labels_nobody_asked_for() {
     assert_eq!(chosen(&all, "example.com/a:1"), all[1]);
     assert_eq!(chosen(&all, "example.com/a:1,channel=beta"), all[0]);
     assert_eq!(chosen(&["version=1,channel=a", "version=1,channel=b"], "example.com/a:1"), "??");
+}
+
+#[test]
+fn select_latest_passes_over_what_was_withdrawn() {
+    let all =
+        ["version=1.0.0", "version=3.0.0,yanked=y", "version=2.0.0", "version=latest,yanked=y"];
+    assert_eq!(chosen(&all, "example.com/a"), all[2]);
+    assert_eq!(chosen(&all, "example.com/a:latest,os=linux,arch=amd64"), all[2]);
+    assert_eq!(chosen(&all, "example.com/a:3.0.0"), all[1], "by its version it is still meant");
+    assert_eq!(chosen(&all[1..2], "example.com/a"), "withdrawn");
+    assert_eq!(chosen(&all[1..2], "example.com/a,channel=x"), "-");
 }

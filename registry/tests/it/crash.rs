@@ -39,14 +39,14 @@ async fn crash_server() {
 }
 
 /// A server in a process that can be killed.
-struct Victim {
+pub(crate) struct Victim {
     process: Child,
-    client: Client,
-    url: String,
+    pub(crate) client: Client,
+    pub(crate) url: String,
 }
 
 impl Victim {
-    async fn start(place: &Place) -> Self {
+    pub(crate) async fn start(place: &Place) -> Self {
         let data = &place.data;
         let file = data.with_extension("address");
         let _ = std::fs::remove_file(&file);
@@ -68,7 +68,7 @@ impl Victim {
         Self { process, client, url: format!("https://example.com:{}", address.port()) }
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
@@ -85,7 +85,7 @@ impl Victim {
         self.client.put(format!("{}{path}", self.url)).bearer_auth(token).body(body)
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Vec<u8>) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Vec<u8>) {
         let response = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
         (response.status(), response.bytes().await.unwrap().to_vec())
     }
@@ -217,8 +217,11 @@ async fn crash_at_any_point_leaves_the_image_whole_or_absent() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path()).await;
     let new = NewToken {
-        prefix: "example.com".parse().unwrap(),
-        actions: vec![registry::Action::Push],
+        name: String::new(),
+        grant: registry::Grant::new(
+            vec!["example.com".parse().unwrap()],
+            vec![registry::Action::Push],
+        ),
         lifetime: None,
     };
     let (token, _) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();

@@ -11,7 +11,7 @@ use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
 use registry::{
-    Action, Clock, Config, ConnectionLimits, Keeping, Place, ProxyHeader, Timeouts, Tls,
+    Action, Clock, Config, ConnectionLimits, Grant, Keeping, Place, ProxyHeader, Timeouts, Tls,
 };
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
@@ -197,7 +197,8 @@ impl Registry {
         actions: Vec<Action>,
         lifetime: Option<Duration>,
     ) -> (String, registry::TokenId) {
-        let new = NewToken { prefix: prefix.parse().unwrap(), actions, lifetime };
+        let grant = Grant::new(vec![prefix.parse().unwrap()], actions);
+        let new = NewToken { name: String::new(), grant, lifetime };
         let place = self.place().await;
         let (token, info) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
         (token.reveal().to_owned(), info.id)
@@ -207,6 +208,7 @@ impl Registry {
         let body = CreateUpload {
             signature: String::from_utf8_lossy(signature).into_owned(),
             file_bytes: None,
+            file_digest: None,
         };
         self.client
             .post(self.url("/-/api/v1/uploads"))
@@ -275,7 +277,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// The refusal in an answer, every part of which says something.
 pub(crate) async fn refusal(response: Response) -> (u16, Refusal) {
     let status = response.status().as_u16();
-    let ErrorBody { error } = response.json().await.unwrap();
+    let ErrorBody { error, .. } = response.json().await.unwrap();
     for part in [&error.code, &error.message, &error.wanted, &error.found, &error.rule, &error.next]
     {
         assert!(!part.is_empty(), "{error:?}");

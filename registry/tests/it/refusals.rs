@@ -76,7 +76,7 @@ async fn refused_with_a_token_that_does_not_allow_it() {
         registry.create(&idle, &signature).await,
         registry.send(&idle, &created.path, image.bytes.clone()).await,
     ] {
-        assert_eq!(refused(response).await, (403, "token-action".to_owned()));
+        assert_eq!(refused(response).await, (403, "action-not-allowed".to_owned()));
     }
     registry.assert_absent(&image).await;
 }
@@ -88,7 +88,7 @@ async fn refused_with_a_token_for_other_names() {
     for prefix in ["example.com/other", "example.com/team/hello/deeper", "example.com/te"] {
         let token = registry.token(prefix).await;
         let response = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
-        assert_eq!(refused(response).await, (403, "token-prefix".to_owned()), "{prefix}");
+        assert_eq!(refused(response).await, (403, "name-not-allowed".to_owned()), "{prefix}");
     }
     registry.assert_absent(&image).await;
 }

@@ -44,7 +44,7 @@ async fn slow_pushes_end_and_leave_places_to_others() {
     let registry = Registry::start_with(|config| {
         config.connections.grace = Duration::from_secs(3);
         config.connections.pushes = 3;
-        config.connections.pushes_per_token = 2;
+        config.connections.pushes_per_caller = 2;
     })
     .await;
     registry.add_key("example.com", team_key());

@@ -16,10 +16,14 @@ mod cluster;
 mod collect;
 #[path = "../it/crash.rs"]
 mod crash;
+#[path = "../it/crash_ranges.rs"]
+mod crash_ranges;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/groups.rs"]
+mod groups;
 #[path = "../it/hosts.rs"]
 mod hosts;
 #[path = "../it/log.rs"]
@@ -28,6 +32,8 @@ mod log;
 mod pages;
 #[path = "../it/push.rs"]
 mod push;
+#[path = "../it/ranges.rs"]
+mod ranges;
 #[path = "../it/refusals.rs"]
 mod refusals;
 #[path = "../it/restart.rs"]
@@ -44,6 +50,8 @@ mod tls;
 mod tokens;
 #[path = "../it/wire.rs"]
 mod wire;
+#[path = "../it/withdraw.rs"]
+mod withdraw;
 
 /// None is left out.
 #[test]

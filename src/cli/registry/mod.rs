@@ -1,5 +1,6 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod audit;
 mod backup;
 mod config;
 mod gc;
@@ -14,10 +15,11 @@ mod token;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use aci::Name;
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use registry::{Database, DatabaseUrl, Place};
+use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
 use super::{Context, Failure, Kind};
 
@@ -38,6 +40,7 @@ enum Command {
     Config(config::Args),
     Keys(keys::Args),
     Token(token::Args),
+    Audit(audit::Args),
     Gc(gc::Args),
     Retain(retain::Args),
     Scrub(scrub::Args),
@@ -52,6 +55,7 @@ impl Args {
             Command::Config(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
+            Command::Audit(args) => args.run(context),
             Command::Gc(args) => args.run(context),
             Command::Retain(args) => args.run(context),
             Command::Scrub(args) => args.run(context),
@@ -89,6 +93,28 @@ impl PlaceArgs {
         let database = self.database.clone().map(|url| Database { url, password_file });
         Place { data: self.data.data.clone(), database }
     }
+}
+
+/// What somebody may do.
+#[derive(clap::Args)]
+struct GrantArgs {
+    /// For this name and all below it; may be given several times
+    #[arg(long = "prefix", value_name = "NAME", required = true)]
+    prefixes: Vec<Name>,
+    /// What is allowed there: push, read, delete, yank or admin; may be given several times
+    #[arg(long = "allow", value_name = "ACTION", required = true)]
+    actions: Vec<Action>,
+}
+
+impl GrantArgs {
+    fn grant(self) -> Grant {
+        Grant::new(self.prefixes, self.actions)
+    }
+}
+
+/// Several in one word.
+fn listed<T: ToString>(all: &[T]) -> String {
+    all.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A time for people: `2026-11-03 12:30 UTC`.

@@ -30,8 +30,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let place = self.place.place();
-        let restored =
-            wait(admin::restore(&self.from, &place, self.allow_lost, Clock::system()))?;
+        let restored = wait(admin::restore(&self.from, &place, self.allow_lost, Clock::system()))?;
         let registry::Restored { blobs, bytes, lost } = &restored;
         for blob in lost {
             context.warn(format_args!("lost: {blob}"));
