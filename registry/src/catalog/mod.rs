@@ -229,6 +229,9 @@ mod tests {
                     "e".repeat(64)
                 ),
             ];
+            if version >= 4 {
+                rows.push("UPDATE uploads SET moved_at = created_at".to_owned());
+            }
             let (mut columns, mut values) = ("", String::new());
             if version >= 3 {
                 let signature = format!("{b}.{}.aci.asc", &c[..32]);
