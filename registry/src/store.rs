@@ -90,7 +90,8 @@ pub(crate) async fn store_and_record(
     for ((image, ..), fate) in verified.iter().zip(&fates) {
         let id = image.inspected().image_id();
         let stored = state.catalog.image(id).await?;
-        let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
+        // Somebody may have deleted it in the moment since.
+        let stored = stored.ok_or_else(|| deleted(image))?;
         let created = !matches!(fate, Fate::Here) && created.next().unwrap_or(false);
         if created {
             tracing::info!(
@@ -164,6 +165,14 @@ async fn publish(
         }
     }
     stored
+}
+
+fn deleted(image: &VerifiedImage) -> ApiError {
+    let inspected = image.inspected();
+    let manifest = inspected.manifest();
+    let reference = Reference::new(manifest.name.clone(), manifest.labels.clone());
+    let there = inspected.image_id().clone();
+    ApiError::VersionDeleted { reference: Box::new(reference), there }
 }
 
 /// Which of the images the database refused.
