@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
 
-pub use keeping::{collect, collectable, judge, retain, scrub};
+pub use keeping::{back_up, collect, collectable, judge, restore, retain, scrub};
 
 /// Why an administrator's command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -57,7 +57,7 @@ mod yank;
 
 pub use access::{Action, ActionError, Grant};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
-pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
+pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
     AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains, LimitsSection,
     Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span,
@@ -66,8 +66,8 @@ pub use config::{
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
-    Age, AgeError, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason, Retention,
-    Scrubbed, WrittenRetention,
+    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason,
+    Restored, Retention, Scrubbed, WrittenRetention,
 };
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;

@@ -20,7 +20,7 @@ use crate::catalog::{Added, Lease, NewPart, PartLimits, Remover, StoredPart};
 use crate::error::{ApiError, UploadError};
 use crate::ingest::reader;
 use crate::state::{Shared, State};
-use crate::store::{LEASE, lease_blobs};
+use crate::store::LEASE;
 use crate::token::UploadId;
 
 /// Bytes of a part at least, but for one that ends where the file does, or where another begins.
@@ -141,7 +141,7 @@ async fn keep(
     let key = BlobKey::part(upload, range.range(), &UploadId::generate()?);
     let lease = Lease::new(&state.node, upload, state.clock.now() + LEASE);
     let blobs = [(key, range.range().bytes())];
-    lease_blobs(state, &blobs, &lease).await?;
+    state.catalog.lease(&blobs, &lease).await?;
     let limits = limits(state);
     let added = async {
         state.blobs.put(&blobs[0].0, file).await?;
@@ -178,8 +178,9 @@ pub(crate) fn remove(state: &Shared, upload: &UploadId, parts: Vec<BlobKey>) {
     tokio::spawn(async move {
         for key in parts {
             let removal = async { Ok::<_, ApiError>(state.blobs.remove(&key).await?) };
-            let (by, now) = (Remover::Push(&lease), state.clock.now());
-            if let Err(error) = state.catalog.remove_blob(&key, by, now, removal).await {
+            let now = state.clock.now();
+            let removed = state.catalog.remove_blob(&key, Remover::Push(&lease), now, removal);
+            if let Err(error) = removed.await {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "parts of an upload that has ended stay for a while");
                 return;

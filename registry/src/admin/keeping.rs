@@ -1,10 +1,13 @@
 //! Work that keeps a registry, done by a command: beside a running server, unless it says otherwise.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::Clock;
-use crate::data::Place;
-use crate::keeping::{Collected, Judged, KeepError, Keeper, Retention, Scrubbed};
+use crate::data::{DataDir, Place};
+use crate::keeping::{
+    self, BackedUp, Collected, Judged, KeepError, Keeper, Restored, Retention, Scrubbed,
+};
 
 /// How often, and after which pauses, a command asks for work that another is doing.
 const ATTEMPTS: u32 = 90;
@@ -68,4 +71,29 @@ pub async fn scrub(place: &Place, rate: u64, clock: Clock) -> Result<Scrubbed, K
     let scrubbed = in_turn(async || keeper.scrub(since, rate).await).await?;
     keeper.catalog.close().await;
     Ok(scrubbed)
+}
+
+/// Makes a backup of a registry, or brings one up to date. With `prune`, what only earlier ones
+/// referred to goes.
+pub async fn back_up(
+    place: &Place,
+    to: &Path,
+    prune: bool,
+    clock: Clock,
+) -> Result<BackedUp, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let keys = DataDir::open_existing(&place.data)?.trusted_keys();
+    let done = keeper.back_up(&keys, to, prune).await?;
+    keeper.catalog.close().await;
+    Ok(done)
+}
+
+/// Restores a backup into an empty place. What is lost is an error, unless it is allowed.
+pub async fn restore(
+    from: &Path,
+    place: &Place,
+    allow_lost: bool,
+    clock: Clock,
+) -> Result<Restored, KeepError> {
+    keeping::restore(from, place, allow_lost, &clock).await
 }

@@ -37,6 +37,20 @@ impl Catalog {
         rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
     }
 
+    /// Every blob that images refer to, with its size.
+    pub(crate) async fn image_blobs(&self) -> Result<Vec<(BlobKey, u64)>, CatalogError> {
+        let rows: Vec<(String, i64)> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT blob_key, bytes FROM blobs
+                 WHERE blob_key IN (SELECT image_blob FROM images)
+                 OR blob_key IN (SELECT signature_blob FROM images) ORDER BY blob_key",
+            )
+            .fetch_all(pool)
+            .await?
+        });
+        rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
+    }
+
     /// Notes that a blob is what its key says.
     pub(crate) async fn blob_is_good(
         &self,

@@ -8,6 +8,7 @@ mod blobs;
 mod checks;
 mod database;
 mod delete;
+mod dump;
 mod duties;
 mod images;
 mod parts;
@@ -25,6 +26,7 @@ use aci::stage::{Hold, Lock};
 pub(crate) use blobs::{Lease, Remover};
 pub use database::{Database, DatabaseUrl, DatabaseUrlError};
 use database::{Pool, on};
+pub use dump::DumpError;
 pub(crate) use duties::Duty;
 pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
@@ -92,15 +94,23 @@ impl Catalog {
             ),
             None => None,
         };
-        let pool = database.connect().await?;
-        match &pool {
-            Pool::Sqlite(pool) => sqlx::migrate!("src/catalog/migrations/sqlite").run(pool).await?,
-            Pool::Postgres(pool) => {
-                sqlx::migrate!("src/catalog/migrations/postgres").run(pool).await?;
-            }
-        }
+        let catalog = Self { pool: database.connect().await? };
+        catalog.migrate(None).await?;
         drop(held);
-        Ok(Self { pool })
+        Ok(catalog)
+    }
+
+    /// Brings the tables up to date, or to this version of them.
+    async fn migrate(&self, version: Option<i64>) -> Result<(), CatalogError> {
+        let mut migrations = match &self.pool {
+            Pool::Sqlite(_) => sqlx::migrate!("src/catalog/migrations/sqlite"),
+            Pool::Postgres(_) => sqlx::migrate!("src/catalog/migrations/postgres"),
+        };
+        if let Some(version) = version {
+            migrations.migrations.to_mut().retain(|migration| migration.version <= version);
+        }
+        on!(self, pool => migrations.run(pool).await?);
+        Ok(())
     }
 
     /// Whether the database answers.

@@ -36,6 +36,7 @@ impl Keeper {
     }
 
     async fn collect_all(&self) -> Result<Option<Collected>, KeepError> {
+        self.catalog.expire_uploads(self.clock.now()).await?;
         let mut collected = Collected::default();
         let mut last: Option<BlobKey> = None;
         loop {

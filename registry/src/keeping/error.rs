@@ -1,8 +1,9 @@
 //! Why a registry could not be kept.
 
 use std::io;
+use std::path::PathBuf;
 
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, DumpError};
 use crate::data::DataError;
 use crate::error::ApiError;
 
@@ -18,6 +19,27 @@ pub enum KeepError {
     /// The blobs cannot be used.
     #[error("the blobs cannot be used")]
     Blobs(#[from] io::Error),
+    /// The catalogue was not written down, or not read from what was.
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    /// There is no backup there.
+    #[error("there is no backup in {path:?}: {source}")]
+    NoBackup {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Where something was to be made, something is.
+    #[error("{0:?} is not empty; a registry is restored into an empty folder, or none")]
+    NotEmpty(PathBuf),
+    /// A backup is not whole.
+    #[error(
+        "{} files are missing from the backup or damaged in it, the first is {}; nothing was restored",
+        .0.len(),
+        .0.first().map_or("", String::as_str)
+    )]
+    BackupDamaged(Vec<String>),
     /// Another node, or another command, is at it.
     #[error("another process is doing that on this registry just now; try again when it is done")]
     Busy,

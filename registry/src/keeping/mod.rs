@@ -4,8 +4,11 @@
 //! [`Keeper`]. Nothing of it needs the server to stand still.
 
 mod age;
+mod backup;
 mod collect;
+mod copy;
 mod error;
+mod restore;
 mod retention;
 mod scrub;
 mod task;
@@ -21,9 +24,12 @@ use crate::state::State;
 use crate::token::TokenId;
 
 pub use age::{Age, AgeError};
+pub use backup::BackedUp;
 pub use collect::Collected;
 pub(crate) use collect::give_up;
 pub use error::KeepError;
+pub use restore::Restored;
+pub(crate) use restore::restore;
 pub use retention::{Judged, KeepsNothing, Reason, Retention, Written as WrittenRetention};
 pub use scrub::{Damaged, Scrubbed};
 pub(crate) use task::start;

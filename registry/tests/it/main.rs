@@ -11,6 +11,7 @@ mod wire;
 mod withdraw;
 
 mod acpush;
+mod backup;
 mod collect;
 mod crash;
 mod crash_ranges;

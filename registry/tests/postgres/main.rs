@@ -8,6 +8,8 @@ const ON_POSTGRES: bool = true;
 
 #[path = "../it/acpush.rs"]
 mod acpush;
+#[path = "../it/backup.rs"]
+mod backup;
 #[path = "../it/cluster.rs"]
 mod cluster;
 #[path = "../it/collect.rs"]

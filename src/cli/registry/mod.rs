@@ -1,9 +1,11 @@
 //! `gantry registry`: run a registry, and look after it.
 
 mod audit;
+mod backup;
 mod config;
 mod gc;
 mod keys;
+mod restore;
 mod retain;
 mod scrub;
 mod serve;
@@ -42,6 +44,8 @@ enum Command {
     Gc(gc::Args),
     Retain(retain::Args),
     Scrub(scrub::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 impl Args {
@@ -55,6 +59,8 @@ impl Args {
             Command::Gc(args) => args.run(context),
             Command::Retain(args) => args.run(context),
             Command::Scrub(args) => args.run(context),
+            Command::Backup(args) => args.run(context),
+            Command::Restore(args) => args.run(context),
         }
     }
 }
