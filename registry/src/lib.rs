@@ -45,9 +45,10 @@ mod token;
 
 pub use catalog::CatalogError;
 pub use config::{
-    AmountError, Clock, Config, ConfigError, ConfigFile, Domains, LimitsSection, Network,
-    NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts,
-    TimeoutsSection, Tls, TlsSection,
+    Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config, ConfigError,
+    ConfigFile, DirectoryUrl, DirectoryUrlError, Domains, LimitsSection, Network, NetworkError,
+    NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts, TimeoutsSection, Tls,
+    TlsSection,
 };
 pub use data::{DataDir, DataError};
 pub use serve::{Ready, Reloader, ServeError, serve};

@@ -28,7 +28,7 @@ use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
-use super::sections::{LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+use super::sections::{AcmeSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
 
 /// Largest configuration file read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -41,6 +41,8 @@ pub struct ConfigFile {
     pub server: ServerSection,
     /// A certificate of your own.
     pub tls: TlsSection,
+    /// Certificates from an authority that speaks ACME.
+    pub acme: Option<AcmeSection>,
     /// How much of each thing an image may have.
     pub limits: LimitsSection,
     /// How long what may take.
@@ -105,10 +107,16 @@ impl ConfigFile {
     }
 
     /// What this says, and what `under` says where this says nothing.
+    ///
+    /// Where the certificate comes from is one thing: a certificate from one place never meets
+    /// a key from another.
     pub fn over(self, under: Self) -> Self {
+        let silent = self.tls.is_empty() && self.acme.is_none();
+        let (tls, acme) = if silent { (under.tls, under.acme) } else { (self.tls, self.acme) };
         Self {
             server: self.server.over(under.server),
-            tls: self.tls.over(under.tls),
+            tls,
+            acme,
             limits: self.limits.over(under.limits),
             timeouts: self.timeouts.over(under.timeouts),
         }

@@ -1,5 +1,6 @@
 //! What a registry is started with: from a file, the command line, and defaults.
 
+mod acme;
 mod amount;
 mod file;
 mod live;
@@ -19,13 +20,14 @@ use web::Domain;
 
 use crate::tls::TlsError;
 
+pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
 pub use amount::{AmountError, Size, Span};
 pub use file::{ConfigError, ConfigFile};
 pub(crate) use live::Live;
 pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
-pub use sections::{LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+pub use sections::{AcmeSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -53,6 +55,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The address that challenges of an authority come to without TLS.
+    pub(crate) fn challenge_listen(&self) -> Option<SocketAddr> {
+        match &self.tls {
+            Tls::Acme(Acme { challenge: Challenge::Http01 { listen }, .. }) => Some(*listen),
+            _ => None,
+        }
+    }
+
     /// Whether a server could start with it: reads the certificate it names, and changes nothing.
     pub fn check(&self) -> Result<(), TlsError> {
         crate::tls::check(&self.tls)
@@ -95,6 +105,8 @@ pub enum Tls {
         /// Its private key.
         key: PathBuf,
     },
+    /// From an authority that speaks ACME.
+    Acme(Acme),
 }
 
 /// The domains a registry answers for: at least one, each once, in the order given.

@@ -21,37 +21,58 @@ use tokio_util::sync::CancellationToken;
 use crate::client_address::Arrival;
 use crate::config::{Live, Timeouts};
 use crate::connection::Silence;
+use crate::tls;
 
 /// Connections at once; the next wait in the kernel's queue.
 const CONNECTIONS: usize = 4096;
 
+/// An address that is listened on, and for what.
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    pub(super) kind: DoorKind,
+}
+
+/// What is spoken at a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DoorKind {
+    Https,
+    /// Without TLS: for this machine, or for trusted proxies.
+    Http,
+    /// Without TLS, and for challenges of a certificate authority alone.
+    Challenges,
+}
+
 #[derive(Clone)]
 pub(super) struct Server {
     router: Router,
+    challenges: Router,
     live: Live,
     acceptor: TlsAcceptor,
     places: Arc<Semaphore>,
 }
 
 impl Server {
-    pub(super) fn new(router: Router, live: Live, acceptor: TlsAcceptor) -> Self {
-        Self { router, live, acceptor, places: Arc::new(Semaphore::new(CONNECTIONS)) }
+    pub(super) fn new(
+        router: Router,
+        challenges: Router,
+        live: Live,
+        acceptor: TlsAcceptor,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { router, challenges, live, acceptor, places }
     }
 
     /// Takes connections until `shutdown`; returns what is still running then.
     pub(super) async fn accept_all(
         &self,
-        https: &[TcpListener],
-        http: &[TcpListener],
+        doors: &[Door],
         shutdown: impl Future<Output = ()>,
     ) -> GracefulShutdown {
         let graceful = GracefulShutdown::new();
         let stop = CancellationToken::new();
-        let doors = https.iter().map(|listener| (listener, false));
-        let doors = doors.chain(http.iter().map(|listener| (listener, true)));
-        let all = join_all(doors.map(|(listener, plain)| {
-            stop.run_until_cancelled(self.accept(listener, plain, &graceful))
-        }));
+        let all = join_all(
+            doors.iter().map(|door| stop.run_until_cancelled(self.accept(door, &graceful))),
+        );
         tokio::join!(all, async {
             shutdown.await;
             stop.cancel();
@@ -59,15 +80,16 @@ impl Server {
         graceful
     }
 
-    async fn accept(&self, listener: &TcpListener, plain: bool, graceful: &GracefulShutdown) {
+    async fn accept(&self, door: &Door, graceful: &GracefulShutdown) {
         loop {
             let place = Arc::clone(&self.places).acquire_owned().await;
-            match (place, listener.accept().await) {
+            match (place, door.listener.accept().await) {
                 (Ok(place), Ok((stream, peer))) => {
                     let (server, watcher) = (self.clone(), graceful.watcher());
-                    let arrival = Arrival { peer: peer.ip(), plain };
+                    let kind = door.kind;
+                    let arrival = Arrival { peer: peer.ip(), plain: kind == DoorKind::Http };
                     tokio::spawn(async move {
-                        server.connection(stream, arrival, watcher, place).await
+                        server.connection(stream, arrival, kind, watcher, place).await
                     });
                 }
                 (_, error) => {
@@ -86,6 +108,7 @@ impl Server {
         &self,
         stream: TcpStream,
         arrival: Arrival,
+        kind: DoorKind,
         watcher: Watcher,
         _place: OwnedSemaphorePermit,
     ) {
@@ -94,8 +117,11 @@ impl Server {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         let timeouts = self.live.now().timeouts.clone();
-        if arrival.plain {
-            return self.http(stream, false, arrival, &timeouts, watcher).await;
+        let requests = Requests { arrival, timeouts: &timeouts, watcher, http2: false };
+        match kind {
+            DoorKind::Https => {}
+            DoorKind::Http => return requests.serve(stream, &self.router).await,
+            DoorKind::Challenges => return requests.serve(stream, &self.challenges).await,
         }
         let handshake =
             tokio::time::timeout(timeouts.handshake, self.acceptor.accept(stream)).await;
@@ -104,21 +130,33 @@ impl Server {
             Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => return tracing::debug!("a TLS handshake took too long"),
         };
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.http(stream, http2, arrival, &timeouts, watcher).await;
+        let protocol = stream.get_ref().1.alpn_protocol();
+        if protocol == Some(tls::CHALLENGE_PROTOCOL) {
+            // The handshake was all there is to it.
+            return;
+        }
+        let http2 = protocol == Some(b"h2");
+        Requests { http2, ..requests }.serve(stream, &self.router).await;
     }
+}
 
-    /// The requests of one connection.
-    async fn http(
-        &self,
+/// The requests of one connection, once it is known how they come.
+struct Requests<'a> {
+    arrival: Arrival,
+    timeouts: &'a Timeouts,
+    watcher: Watcher,
+    http2: bool,
+}
+
+impl Requests<'_> {
+    async fn serve(
+        self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        http2: bool,
-        arrival: Arrival,
-        timeouts: &Timeouts,
-        watcher: Watcher,
+        router: &Router,
     ) {
+        let Self { arrival, timeouts, watcher, http2 } = self;
         let io = TokioIo::new(Silence::new(stream, timeouts.silence));
-        let router = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(router.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(arrival);
             router.call(request)

@@ -16,7 +16,7 @@ use crate::data::{DataDir, DataError};
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, Certificates, TlsError};
-use accept::Server;
+use accept::{Door, DoorKind, Server};
 
 pub use reload::Reloader;
 
@@ -73,8 +73,8 @@ pub async fn serve(
         certificates.install(pair);
     }
     let catalog = Catalog::open(&data.database(), &data.database_lock()).await?;
-    let (https, http) = (listen(&config.listen).await?, listen(&config.http).await?);
-    let authority = (config.tls == Tls::OwnAuthority && !https.is_empty())
+    let doors = listen(&config).await?;
+    let authority = (config.tls == Tls::OwnAuthority && !config.listen.is_empty())
         .then(|| tls::authority_file(&folder));
     let clock = config.clock.clone();
     let (sender, live) = Live::new(config);
@@ -83,11 +83,14 @@ pub async fn serve(
     raise_file_limit();
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
     let reloader = Reloader { sender, folder: folder.clone() };
-    ready(&Ready { https: addresses(&https), http: addresses(&http), authority, reloader });
-    let server = Server::new(router(state), live.clone(), acceptor);
+    let (https, http) = (addresses(&doors, DoorKind::Https), addresses(&doors, DoorKind::Http));
+    ready(&Ready { https, http, authority, reloader });
+    let challenges = tls::challenge_router(Arc::clone(certificates.challenges()));
+    let server = Server::new(router(state), challenges, live.clone(), acceptor);
     let running = tokio::select! {
-        running = server.accept_all(&https, &http, shutdown) => running,
-        () = tls::keep(certificates, live.clone(), folder) => return Ok(()),
+        running = server.accept_all(&doors, shutdown) => running,
+        () = tls::keep(Arc::clone(&certificates), live.clone(), folder.clone()) => return Ok(()),
+        () = tls::order_certificates(certificates, live.clone(), folder) => return Ok(()),
     };
     if tokio::time::timeout(live.now().timeouts.drain, running.shutdown()).await.is_err() {
         tracing::warn!("requests that were still running were cut off");
@@ -96,18 +99,23 @@ pub async fn serve(
     Ok(())
 }
 
-async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServeError> {
-    let mut listeners = Vec::new();
-    for &address in addresses {
+async fn listen(config: &Config) -> Result<Vec<Door>, ServeError> {
+    let https = config.listen.iter().map(|&address| (address, DoorKind::Https));
+    let http = config.http.iter().map(|&address| (address, DoorKind::Http));
+    let challenges = config.challenge_listen().map(|address| (address, DoorKind::Challenges));
+    let mut doors = Vec::new();
+    for (address, kind) in https.chain(http).chain(challenges) {
         let bound = TcpListener::bind(address).await;
-        listeners.push(bound.map_err(|source| ServeError::Listen { address, source })?);
+        let listener = bound.map_err(|source| ServeError::Listen { address, source })?;
+        doors.push(Door { listener, kind });
     }
-    Ok(listeners)
+    Ok(doors)
 }
 
-/// The addresses, with the ports that were given.
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+/// The addresses of one kind, with the ports that were given.
+fn addresses(doors: &[Door], kind: DoorKind) -> Vec<SocketAddr> {
+    let doors = doors.iter().filter(|door| door.kind == kind);
+    doors.filter_map(|door| door.listener.local_addr().ok()).collect()
 }
 
 /// Removes what a crash left: spooled files on file systems that cannot do without

@@ -40,6 +40,7 @@ impl Reloader {
             ("data", new.data != old.data),
             ("listen", new.listen != old.listen),
             ("http", new.http != old.http),
+            ("challenge-listen", new.challenge_listen() != old.challenge_listen()),
         ] {
             if changed {
                 tracing::warn!(setting, "this setting has changed, and needs a restart");

@@ -29,7 +29,7 @@ pub(crate) async fn keep(certificates: Arc<Certificates>, mut live: Live, folder
         keeper.warn(config.clock.now());
         let pause = match &config.tls {
             Tls::Files { .. } => FILES,
-            Tls::OwnAuthority => OWN,
+            Tls::OwnAuthority | Tls::Acme(_) => OWN,
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

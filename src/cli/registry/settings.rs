@@ -62,6 +62,7 @@ impl SettingArgs {
                 proxy_header: None,
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
+            acme: None,
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },
             timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
         }
