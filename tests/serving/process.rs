@@ -28,6 +28,11 @@ pub(crate) struct Process {
 impl Process {
     /// Runs with this configuration, in which `DATA` stands for its data directory.
     pub(crate) fn start(sandbox: &Sandbox, config: &str) -> Self {
+        Self::start_with(sandbox, config, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_with(sandbox: &Sandbox, config: &str, variables: &[(&str, &Path)]) -> Self {
         let data = sandbox.path("data");
         let config = sandbox.write("registry.toml", with_data(config, &data));
         let log = sandbox.write("registry.log", "");
@@ -37,6 +42,7 @@ impl Process {
             .command(GANTRY)
             .args(["registry", "serve", "--config"])
             .arg(&config)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(lines)
             .spawn()
