@@ -84,8 +84,13 @@ async fn look(
     folder: &Path,
     failures: &mut u32,
 ) -> Duration {
-    let good = certificates.current().filter(|pair| pair.is_for(&config.domains));
-    let due = good.map(|pair| pair.due_in(config.clock.now())).unwrap_or_default();
+    // Not what is shown now: that can be from another place, where the configuration was
+    // another one before.
+    let kept = kept(config, acme, folder).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the certificate that was got before is of no use");
+        None
+    });
+    let due = kept.map(|pair| pair.due_in(config.clock.now())).unwrap_or_default();
     if !due.is_zero() {
         return due.min(LONGEST_PAUSE);
     }
