@@ -2,7 +2,6 @@
 //! front of it. The real program in a process of its own throughout, and real tools round it.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -138,8 +138,12 @@ impl Pair {
 
     /// When it is to be renewed: after two thirds of its time.
     fn due_in(&self, now: SystemTime) -> Duration {
-        let whole = self.expires.duration_since(self.begins).unwrap_or_default();
-        (self.begins + whole * 2 / 3).duration_since(now).unwrap_or_default()
+        (self.begins + self.lifetime() * 2 / 3).duration_since(now).unwrap_or_default()
+    }
+
+    /// For how long it was made.
+    fn lifetime(&self) -> Duration {
+        self.expires.duration_since(self.begins).unwrap_or_default()
     }
 
     /// How long it is still good.
