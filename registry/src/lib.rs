@@ -59,9 +59,10 @@ pub use access::{Action, ActionError, Grant};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
-    AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains, LimitsSection,
-    Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span,
-    Timeouts, TimeoutsSection, Tls, TlsSection,
+    Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config, ConfigError,
+    ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains, LimitsSection, Network,
+    NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts,
+    TimeoutsSection, Tls, TlsSection,
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};

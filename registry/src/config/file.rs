@@ -28,7 +28,9 @@ use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
-use super::sections::{DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+use super::sections::{
+    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 
 /// Largest configuration file read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -43,6 +45,8 @@ pub struct ConfigFile {
     pub database: DatabaseSection,
     /// A certificate of your own.
     pub tls: TlsSection,
+    /// Certificates from an authority that speaks ACME.
+    pub acme: Option<AcmeSection>,
     /// How much of each thing an image may have.
     pub limits: LimitsSection,
     /// How long what may take.
@@ -107,11 +111,17 @@ impl ConfigFile {
     }
 
     /// What this says, and what `under` says where this says nothing.
+    ///
+    /// Where the certificate comes from is one thing: a certificate from one place never meets
+    /// a key from another.
     pub fn over(self, under: Self) -> Self {
+        let silent = self.tls.is_empty() && self.acme.is_none();
+        let (tls, acme) = if silent { (under.tls, under.acme) } else { (self.tls, self.acme) };
         Self {
             server: self.server.over(under.server),
             database: self.database.over(under.database),
-            tls: self.tls.over(under.tls),
+            tls,
+            acme,
             limits: self.limits.over(under.limits),
             timeouts: self.timeouts.over(under.timeouts),
         }

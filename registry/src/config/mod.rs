@@ -1,5 +1,6 @@
 //! What a registry is started with: from a file, the command line, and defaults.
 
+mod acme;
 mod amount;
 mod file;
 mod live;
@@ -22,13 +23,16 @@ use crate::connection::ConnectionLimits;
 use crate::keeping::Keeping;
 use crate::tls::TlsError;
 
+pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
 pub use amount::{AmountError, Size, Span};
 pub use file::{ConfigError, ConfigFile};
 pub(crate) use live::Live;
 pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
-pub use sections::{DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+pub use sections::{
+    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -62,6 +66,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The address that challenges of an authority come to without TLS.
+    pub(crate) fn challenge_listen(&self) -> Option<SocketAddr> {
+        match &self.tls {
+            Tls::Acme(Acme { challenge: Challenge::Http01 { listen }, .. }) => Some(*listen),
+            _ => None,
+        }
+    }
+
     /// Whether a server could start with it: reads the certificate it names, and changes nothing.
     pub fn check(&self) -> Result<(), TlsError> {
         crate::tls::check(&self.tls)
@@ -104,6 +116,8 @@ pub enum Tls {
         /// Its private key.
         key: PathBuf,
     },
+    /// From an authority that speaks ACME.
+    Acme(Acme),
 }
 
 /// The domains a registry answers for: at least one, each once, in the order given.

@@ -73,6 +73,7 @@ impl SettingArgs {
                 password_file: self.database_password_file.clone(),
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
+            acme: None,
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },
             timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
         }
