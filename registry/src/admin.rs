@@ -1,5 +1,8 @@
-//! What an administrator does to a registry's data: tokens and keys. All of it works
+//! What an administrator does to a registry's data: tokens, users and keys. All of it works
 //! beside a running server, which sees it with the next request.
+
+mod policies;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -7,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use aci::Limits;
 use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
 
-use crate::access::Grant;
+use crate::access::{Grant, HashError};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
@@ -30,10 +33,16 @@ pub enum AdminError {
     /// No randomness for a new token.
     #[error("no random bytes for a token: {0}")]
     Random(#[from] std::io::Error),
+    /// A password that was not hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
     /// An expiry no clock can show.
     #[error("the token would expire after the end of time")]
     Expiry,
 }
+
+pub use policies::{policies, remove_policy, set_policy};
+pub use users::{UserInfo, add_user, change_password, remove_user, users};
 
 /// What a new token is to be.
 #[derive(Debug, Clone)]

@@ -42,7 +42,10 @@ mod state;
 mod tls;
 mod token;
 
-pub use access::{Action, ActionError, Grant};
+pub use access::{
+    Action, ActionError, Grant, HashError, OverwritePolicy, Password, PolicyEntry, PolicyError,
+    ReadPolicy, UserError, UserName,
+};
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use data::{DataDir, DataError, Place};

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::access::Access;
 use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Timeouts, Tls};
@@ -51,6 +52,9 @@ pub enum ServeError {
         /// Why not.
         source: std::io::Error,
     },
+    /// No randomness.
+    #[error("no random bytes: {0}")]
+    Random(#[source] std::io::Error),
     /// What a crash left behind could not be removed.
     #[error("what an earlier run left half done cannot be removed: {0}")]
     Sweep(String),
@@ -93,6 +97,7 @@ pub async fn serve(
         domains,
         limits,
         clock,
+        Access::new().map_err(ServeError::Random)?,
     ));
     sweep(&state, &folder).await?;
     raise_file_limit();

@@ -6,6 +6,7 @@ use aci::Limits;
 use keys::{Keyring, TrustStore};
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::api::Unnoted;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) domains: Domains,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
+    /// What deciding who asks needs.
+    pub(crate) access: Access,
     /// A place for each image that is being read.
     pub(crate) pushes: Semaphore,
     /// Why uploads were refused that the catalogue could not note.
@@ -43,6 +46,7 @@ impl State {
         domains: Domains,
         limits: Limits,
         clock: Clock,
+        access: Access,
     ) -> Self {
         Self {
             data,
@@ -52,6 +56,7 @@ impl State {
             domains,
             limits,
             clock,
+            access,
             pushes: Semaphore::new(PUSHES),
             unnoted: Unnoted::default(),
         }

@@ -129,7 +129,7 @@ impl FromStr for UploadId {
     }
 }
 
-fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     #[expect(clippy::disallowed_methods, reason = "the one place where this crate draws any")]
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::credentials::Credentials;
+use super::user::{Password, UserName};
 use super::{Action, Caller, Standing};
 use crate::error::ApiError;
 use crate::state::{Shared, State};
@@ -20,6 +21,7 @@ impl Caller {
         match credentials {
             Credentials::None => Ok(Self::nobody()),
             Credentials::Token(token) => Self::with_token(&token.hash(), state).await,
+            Credentials::User(user, password) => Self::with_password(user, password, state).await,
         }
     }
 
@@ -43,11 +45,36 @@ impl Caller {
         Ok(Self::token(stored.id, hash.clone(), stored.grant))
     }
 
+    /// It takes as long for a user that is not there as for a password that is wrong.
+    async fn with_password(
+        name: Option<UserName>,
+        password: Option<Password>,
+        state: &State,
+    ) -> Result<Self, ApiError> {
+        // Nobody's is so long; nothing is told by refusing it at once.
+        let password = password.ok_or(ApiError::UserUnknown)?;
+        let stored = match &name {
+            Some(name) => state.catalog.user(name).await?,
+            None => None,
+        };
+        let kept = stored.as_ref().map(|user| &user.password);
+        let passwords = &state.access.passwords;
+        let right = kept.is_some_and(|kept| passwords.remembers(&password, kept))
+            || passwords.compare(&password, kept).await?;
+        let user = stored.filter(|_| right).ok_or(ApiError::UserUnknown)?;
+        Ok(Self::user(user.name, user.revision, user.grant))
+    }
+
     /// Whether the credentials are good now, too: sending may have taken long.
     pub(crate) async fn may_still(&self, state: &State) -> Result<(), ApiError> {
         match self.standing() {
             Standing::Nobody => Ok(()),
             Standing::Token { hash, .. } => Self::with_token(hash, state).await.map(drop),
+            Standing::User { name, revision } => {
+                let user = state.catalog.user(name).await?;
+                let same = user.is_some_and(|user| user.revision == *revision);
+                if same { Ok(()) } else { Err(ApiError::CredentialsEnded) }
+            }
         }
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use aci::Name;
 
-use super::{Action, Grant};
+use super::{Action, Grant, UserName};
 use crate::config::Domains;
 use crate::error::ApiError;
-use crate::token::{TokenHash, TokenId};
+use crate::token::{TokenHash, TokenId, random};
 
 /// Who asks. Made from a request's credentials, which were good then.
 #[derive(Debug, Clone)]
@@ -28,6 +28,18 @@ pub(crate) enum Standing {
     Nobody,
     /// A token, and which of its secrets.
     Token { id: TokenId, hash: TokenHash },
+    /// A user's password, as it was set.
+    User { name: UserName, revision: Revision },
+}
+
+/// Which state of a row it was: each change draws another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Revision(pub(crate) i64);
+
+impl Revision {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self(i64::from_le_bytes(random()?)))
+    }
 }
 
 impl Caller {
@@ -43,6 +55,11 @@ impl Caller {
     pub(super) fn token(id: TokenId, hash: TokenHash, grant: Grant) -> Self {
         let named = CallerId(format!("token:{id}"));
         Self { standing: Standing::Token { id, hash }, id: named, grant }
+    }
+
+    pub(super) fn user(name: UserName, revision: Revision, grant: Grant) -> Self {
+        let named = CallerId(format!("user:{name}"));
+        Self { standing: Standing::User { name, revision }, id: named, grant }
     }
 
     /// Who it is.
@@ -67,7 +84,7 @@ impl Caller {
     /// Whether this caller may do this at all: for when the name is not known yet.
     pub(crate) fn may_somewhere(&self, action: Action) -> Result<(), ApiError> {
         match self.standing {
-            Standing::Nobody => Err(ApiError::TokenMissing),
+            Standing::Nobody => Err(ApiError::CredentialsMissing),
             _ if self.grant.allows(action) => Ok(()),
             _ => Err(ApiError::ActionMissing(action)),
         }

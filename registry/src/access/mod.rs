@@ -3,6 +3,7 @@
 //! ```text
 //! Authorization: Bearer gantry_5f0c…     → token:3a91c07b
 //! Authorization: Basic (any:gantry_5f0c…)→ token:3a91c07b
+//! Authorization: Basic (alice:…)          → user:alice
 //! no such header                         → nobody
 //! ```
 //!
@@ -13,7 +14,38 @@ mod authenticate;
 mod caller;
 mod credentials;
 mod grant;
+mod passwords;
+mod policy;
+mod sight;
+mod user;
+
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, CatalogError};
 
 pub(crate) use authenticate::Pusher;
-pub(crate) use caller::{Caller, CallerId, Standing};
+pub(crate) use caller::{Caller, CallerId, Revision, Standing};
 pub use grant::{Action, ActionError, Grant};
+use passwords::Passwords;
+pub use policy::{OverwritePolicy, PolicyEntry, PolicyError, ReadPolicy};
+use policy::{Policies, Snapshot};
+pub(crate) use sight::Sight;
+pub(crate) use user::PasswordHash;
+pub use user::{HashError, Password, UserError, UserName};
+
+/// What deciding who asks needs beside the catalogue.
+pub(crate) struct Access {
+    passwords: Passwords,
+    policies: Snapshot,
+}
+
+impl Access {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self { passwords: Passwords::new()?, policies: Snapshot::default() })
+    }
+
+    /// What prefixes say, as it was at most a second ago.
+    pub(crate) async fn policies(&self, catalog: &Catalog) -> Result<Arc<Policies>, CatalogError> {
+        self.policies.policies(catalog).await
+    }
+}

@@ -1,4 +1,5 @@
-//! What the registry knows, in SQL: images and their blobs, tokens, uploads under way.
+//! What the registry knows, in SQL: images and their blobs, who may do what, uploads
+//! under way.
 //!
 //! This is the only place of the server with SQL in it. A row goes in whole, in
 //! one transaction, after everything it speaks of is on disk.
@@ -6,10 +7,12 @@
 mod blobs;
 mod database;
 mod images;
+mod policies;
 mod publish;
 mod standing;
 mod tokens;
 mod uploads;
+mod users;
 
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +25,7 @@ pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::StoredUpload;
+pub(crate) use users::StoredUser;
 
 /// Why the catalogue could not answer.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use aci::push::ErrorBody;
 use aci::{ImageId, Name, Reference, ReferenceError, Refusal, Refuse as _};
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::access::Action;
@@ -21,8 +21,12 @@ use crate::catalog::CatalogError;
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("no token was given")]
-    TokenMissing,
+    #[error("no token, user or password was given")]
+    CredentialsMissing,
+    #[error("there is no such user, or the password is another one")]
+    UserUnknown,
+    #[error("too many passwords are being compared")]
+    TooManyLogins,
     #[error("the token is not known here")]
     TokenUnknown,
     #[error("the token has expired")]
@@ -91,13 +95,23 @@ impl ApiError {
         Self::Internal(error.into())
     }
 
+    /// Asks for credentials, where the lack of them is why.
+    pub(crate) fn challenge(&self, headers: &mut HeaderMap) {
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");
+            headers.append(header::WWW_AUTHENTICATE, basic);
+        }
+    }
+
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::RequestMalformed { .. } | Self::ReferenceMalformed(_) | Self::Interrupted => {
                 StatusCode::BAD_REQUEST
             }
-            Self::TokenMissing
+            Self::CredentialsMissing
+            | Self::UserUnknown
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
@@ -119,7 +133,7 @@ impl ApiError {
             }
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TooManyLogins => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -169,13 +183,8 @@ impl IntoResponse for ApiError {
         }
         let body = Json(ErrorBody { error: self.refusal() });
         let mut response = (self.status(), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status() == StatusCode::UNAUTHORIZED {
-            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");
-            headers.append(header::WWW_AUTHENTICATE, basic);
-        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.challenge(response.headers_mut());
         response
     }
 }

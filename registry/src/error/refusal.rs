@@ -27,7 +27,8 @@ impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
-            Self::TokenMissing
+            Self::CredentialsMissing
+            | Self::UserUnknown
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
@@ -73,6 +74,13 @@ impl ApiError {
                 "a revoked token never works again",
                 NEW_TOKEN,
             ),
+            Self::UserUnknown => parts(
+                "user-unknown",
+                "a user of this registry and the user's password, or a token as the password",
+                "another user or password",
+                "whether a user exists is not told to who does not know the password",
+                "check both; the registry's administrator sets a password: `gantry registry user passwd NAME`",
+            ),
             Self::CredentialsEnded => parts(
                 "credentials-ended",
                 "a token, a user or a job that is known until the end of the request",
@@ -95,10 +103,10 @@ impl ApiError {
                 format!("ask with a token for {name}; or, of an image, give it another name"),
             ),
             _ => parts(
-                "token-missing",
-                "the header `Authorization: Bearer TOKEN`, or the token as a password, once",
+                "credentials-missing",
+                "the header `Authorization: Bearer TOKEN`, or a user and a password, once",
                 "no such header, or one that cannot be read",
-                "only who holds a token may push",
+                "this is not for everybody",
                 format!(
                     "give the token with --token-file or GANTRY_TOKEN; without one, {NEW_TOKEN}"
                 ),
@@ -241,6 +249,13 @@ impl ApiError {
                 "the same files, which are being removed",
                 "what is being removed is kept again only once it is gone",
                 "push again in a minute",
+            ),
+            Self::TooManyLogins => parts(
+                "too-many-logins",
+                "a turn for comparing a password",
+                "more passwords to compare than this registry can in some seconds",
+                "a password is compared at a cost, and few at a time",
+                "try again in a minute; a token costs nothing to compare",
             ),
             Self::StorageFull(_) => parts(
                 "storage-full",

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::respond::{Caching, File};
 use super::split_extension;
+use crate::access::Sight;
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -31,10 +32,14 @@ impl FromRequestParts<Shared> for Wanted {
 
 pub(crate) async fn serve(
     State(state): State<Shared>,
+    sight: Sight,
     Wanted { id, extension }: Wanted,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let image = state.catalog.image(&id).await?.ok_or(ApiError::BlobUnknown(id))?;
-    File::of(&image, extension, Caching::Immutable).respond(&*state.blobs, &method, &headers).await
+    let image = state.catalog.image(&id).await?.filter(|image| sight.sees(&image.name));
+    let image = image.ok_or(ApiError::BlobUnknown(id))?;
+    let file = File::of(&image, extension, Caching::Immutable);
+    let response = file.respond(&*state.blobs, &method, &headers).await?;
+    Ok(sight.mark(Some(&image.name), response))
 }

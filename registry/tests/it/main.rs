@@ -8,6 +8,7 @@ const ON_POSTGRES: bool = false;
 mod cluster;
 mod fixture;
 
+mod access;
 mod acpush;
 mod crash;
 mod files;
@@ -18,3 +19,4 @@ mod refusals;
 mod restart;
 mod tls;
 mod tokens;
+mod users;

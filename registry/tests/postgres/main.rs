@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 const ON_POSTGRES: bool = true;
 
+#[path = "../it/access.rs"]
+mod access;
 #[path = "../it/acpush.rs"]
 mod acpush;
 #[path = "../it/cluster.rs"]
@@ -30,6 +32,8 @@ mod restart;
 mod tls;
 #[path = "../it/tokens.rs"]
 mod tokens;
+#[path = "../it/users.rs"]
+mod users;
 
 /// None is left out.
 #[test]

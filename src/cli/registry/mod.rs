@@ -1,8 +1,10 @@
 //! `gantry registry`: run a registry, and look after it.
 
 mod keys;
+mod policy;
 mod serve;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -34,7 +36,9 @@ pub(crate) struct Args {
 enum Command {
     Serve(serve::Args),
     Keys(keys::Args),
+    Policy(policy::Args),
     Token(token::Args),
+    User(user::Args),
 }
 
 impl Args {
@@ -42,7 +46,9 @@ impl Args {
         match self.command {
             Command::Serve(args) => args.run(context),
             Command::Keys(args) => args.run(context),
+            Command::Policy(args) => args.run(context),
             Command::Token(args) => args.run(context),
+            Command::User(args) => args.run(context),
         }
     }
 }
