@@ -2,6 +2,7 @@
 //! beside a running server, which sees it with the next request.
 
 mod policies;
+mod rules;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub enum AdminError {
 }
 
 pub use policies::{policies, remove_policy, set_policy};
+pub use rules::{add_rule, remove_rule, rules};
 pub use users::{UserInfo, add_user, change_password, remove_user, users};
 
 /// What a new token is to be.

@@ -28,6 +28,9 @@ pub struct Config {
     pub tls: Tls,
     /// How long what may take.
     pub timeouts: Timeouts,
+    /// Roots, in PEM, that issuers of jobs' ID tokens may have their certificates from, beside the
+    /// system's.
+    pub issuer_ca: Option<PathBuf>,
     /// What time it is.
     pub clock: Clock,
 }

@@ -14,6 +14,7 @@
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     issuer_ca: None,
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -43,8 +44,9 @@ mod tls;
 mod token;
 
 pub use access::{
-    Action, ActionError, Grant, HashError, OverwritePolicy, Password, PolicyEntry, PolicyError,
-    ReadPolicy, UserError, UserName,
+    AccessError, Action, ActionError, CaFileError, ClaimPattern, Grant, HashError, IssuerUrl,
+    OverwritePolicy, Password, PolicyEntry, PolicyError, ReadPolicy, Rule, RuleError, RuleId,
+    UserError, UserName,
 };
 pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use crate::access::Access;
+use crate::access::{Access, AccessError};
 use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Timeouts, Tls};
@@ -52,9 +52,9 @@ pub enum ServeError {
         /// Why not.
         source: std::io::Error,
     },
-    /// No randomness.
-    #[error("no random bytes: {0}")]
-    Random(#[source] std::io::Error),
+    /// Nobody could be told from anybody else.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// What a crash left behind could not be removed.
     #[error("what an earlier run left half done cannot be removed: {0}")]
     Sweep(String),
@@ -88,7 +88,7 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-    let Config { domains, limits, clock, timeouts, .. } = config;
+    let Config { domains, limits, clock, timeouts, issuer_ca, .. } = config;
     let state = Arc::new(State::new(
         data,
         catalog.clone(),
@@ -97,7 +97,7 @@ pub async fn serve(
         domains,
         limits,
         clock,
-        Access::new().map_err(ServeError::Random)?,
+        Access::new(issuer_ca.as_deref())?,
     ));
     sweep(&state, &folder).await?;
     raise_file_limit();

@@ -21,6 +21,7 @@ impl Caller {
         match credentials {
             Credentials::None => Ok(Self::nobody()),
             Credentials::Token(token) => Self::with_token(&token.hash(), state).await,
+            Credentials::Job(jwt) => Self::with_jwt(&jwt, state).await,
             Credentials::User(user, password) => Self::with_password(user, password, state).await,
         }
     }
@@ -75,6 +76,9 @@ impl Caller {
                 let same = user.is_some_and(|user| user.revision == *revision);
                 if same { Ok(()) } else { Err(ApiError::CredentialsEnded) }
             }
+            // The rules are asked for once more when something is changed.
+            Standing::Job { until, .. } if *until > state.clock.now() => Ok(()),
+            Standing::Job { .. } => Err(ApiError::CredentialsEnded),
         }
     }
 }

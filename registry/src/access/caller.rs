@@ -1,10 +1,11 @@
 //! The one type for who asks, and the one function for what they may do.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use aci::Name;
 
-use super::{Action, Grant, UserName};
+use super::{Action, Grant, RuleId, UserName};
 use crate::config::Domains;
 use crate::error::ApiError;
 use crate::token::{TokenHash, TokenId, random};
@@ -14,7 +15,8 @@ use crate::token::{TokenHash, TokenId, random};
 pub(crate) struct Caller {
     standing: Standing,
     id: CallerId,
-    grant: Grant,
+    /// Each stands for itself.
+    grants: Vec<Grant>,
 }
 
 /// Who it is, in words that stay the same from one request to the next, and in records.
@@ -30,6 +32,8 @@ pub(crate) enum Standing {
     Token { id: TokenId, hash: TokenHash },
     /// A user's password, as it was set.
     User { name: UserName, revision: Revision },
+    /// An ID token, and the rules it fits.
+    Job { rules: Vec<(RuleId, Revision)>, until: SystemTime },
 }
 
 /// Which state of a row it was: each change draws another one.
@@ -45,21 +49,27 @@ impl Revision {
 impl Caller {
     /// Whoever gave no credentials.
     pub(super) fn nobody() -> Self {
-        Self {
-            standing: Standing::Nobody,
-            id: CallerId("nobody".to_owned()),
-            grant: Grant::default(),
-        }
+        Self { standing: Standing::Nobody, id: CallerId("nobody".to_owned()), grants: Vec::new() }
     }
 
     pub(super) fn token(id: TokenId, hash: TokenHash, grant: Grant) -> Self {
         let named = CallerId(format!("token:{id}"));
-        Self { standing: Standing::Token { id, hash }, id: named, grant }
+        Self { standing: Standing::Token { id, hash }, id: named, grants: vec![grant] }
     }
 
     pub(super) fn user(name: UserName, revision: Revision, grant: Grant) -> Self {
         let named = CallerId(format!("user:{name}"));
-        Self { standing: Standing::User { name, revision }, id: named, grant }
+        Self { standing: Standing::User { name, revision }, id: named, grants: vec![grant] }
+    }
+
+    /// The rules by name, which is the order in which they are locked.
+    pub(super) fn job(
+        named: String,
+        rules: Vec<(RuleId, Revision)>,
+        until: SystemTime,
+        grants: Vec<Grant>,
+    ) -> Self {
+        Self { standing: Standing::Job { rules, until }, id: CallerId(named), grants }
     }
 
     /// Who it is.
@@ -74,10 +84,11 @@ impl Caller {
     /// Whether this caller may do this to what has this name.
     pub(crate) fn may(&self, action: Action, name: &Name) -> Result<(), ApiError> {
         self.may_somewhere(action)?;
-        if self.grant.covers(name) {
+        let allowing = || self.grants.iter().filter(|grant| grant.allows(action));
+        if allowing().any(|grant| grant.covers(name)) {
             return Ok(());
         }
-        let prefixes = self.grant.prefixes().to_vec();
+        let prefixes = allowing().flat_map(Grant::prefixes).cloned().collect();
         Err(ApiError::OtherNames { prefixes, name: name.clone() })
     }
 
@@ -85,7 +96,7 @@ impl Caller {
     pub(crate) fn may_somewhere(&self, action: Action) -> Result<(), ApiError> {
         match self.standing {
             Standing::Nobody => Err(ApiError::CredentialsMissing),
-            _ if self.grant.allows(action) => Ok(()),
+            _ if self.grants.iter().any(|grant| grant.allows(action)) => Ok(()),
             _ => Err(ApiError::ActionMissing(action)),
         }
     }

@@ -1,9 +1,11 @@
-//! What `Authorization` gives: a token, as a bearer's or as a password; or a user and a password.
+//! What `Authorization` gives: a token, as a bearer's or as a password; the same of an
+//! ID token; or a user and a password.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::oidc::is_jwt;
 use super::user::{Password, UserName};
 use crate::error::ApiError;
 use crate::token::Token;
@@ -15,6 +17,8 @@ pub(super) enum Credentials {
     None,
     /// A token.
     Token(Token),
+    /// An ID token of a job.
+    Job(String),
     /// A user's name and password. Either is left away where it cannot be anybody's.
     User(Option<UserName>, Option<Password>),
 }
@@ -39,6 +43,9 @@ impl Credentials {
         let given = given.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
             // A token of another form cannot be known; which of the two is nobody's business.
+            if is_jwt(given) {
+                return Ok(Self::Job(given.to_owned()));
+            }
             return given.parse().map(Self::Token).map_err(|_| ApiError::TokenUnknown);
         }
         if !scheme.eq_ignore_ascii_case("basic") {
@@ -47,6 +54,7 @@ impl Credentials {
         let (user, password) = pair(given).ok_or(ApiError::CredentialsMissing)?;
         Ok(match password.parse() {
             Ok(token) => Self::Token(token),
+            Err(_) if is_jwt(&password) => Self::Job(password),
             Err(_) => Self::User(user.parse().ok(), Password::given(&password)),
         })
     }

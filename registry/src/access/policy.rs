@@ -66,7 +66,6 @@ pub struct PolicyEntry {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) read: ReadPolicy,
-    #[expect(dead_code, reason = "asked where an image is published")]
     pub(crate) overwrite: OverwritePolicy,
 }
 

@@ -9,6 +9,7 @@ mod database;
 mod images;
 mod policies;
 mod publish;
+mod rules;
 mod standing;
 mod tokens;
 mod uploads;

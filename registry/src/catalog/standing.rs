@@ -14,6 +14,8 @@ const TOKEN: &str = "UPDATE tokens SET last_used_at = last_used_at WHERE token_i
 
 const USER: &str = "UPDATE users SET revision = revision WHERE user_name = $1 AND revision = $2";
 
+const RULE: &str = "UPDATE oidc_rules SET revision = revision WHERE rule_id = $1 AND revision = $2";
+
 /// Asked in the transaction that does what the caller wants.
 pub(super) trait Holds {
     /// Whether a caller is still one, until the end of the transaction.
@@ -31,6 +33,16 @@ macro_rules! holds {
                     }
                     Standing::User { name, revision } => {
                         sqlx::query(USER).bind(name.as_str()).bind(revision.0)
+                    }
+                    Standing::Job { until, .. } if *until <= now => return Ok(false),
+                    Standing::Job { rules, .. } => {
+                        for (id, revision) in rules {
+                            let query = sqlx::query(RULE).bind(id.as_str()).bind(revision.0);
+                            if query.execute(&mut *self).await?.rows_affected() == 0 {
+                                return Ok(false);
+                            }
+                        }
+                        return Ok(true);
                     }
                 };
                 Ok(query.execute(self).await?.rows_affected() == 1)

@@ -15,7 +15,7 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::access::Action;
+use crate::access::{Action, JobFault};
 use crate::catalog::CatalogError;
 
 /// Why a request was not answered with what it asked for.
@@ -25,6 +25,10 @@ pub(crate) enum ApiError {
     CredentialsMissing,
     #[error("there is no such user, or the password is another one")]
     UserUnknown,
+    #[error("the ID token was not taken: {0}")]
+    Job(#[from] JobFault),
+    #[error("the issuer of the ID token could not be asked for its keys")]
+    IssuerDown(#[source] Box<dyn Error + Send + Sync>),
     #[error("too many passwords are being compared")]
     TooManyLogins,
     #[error("the token is not known here")]
@@ -112,6 +116,7 @@ impl ApiError {
             }
             Self::CredentialsMissing
             | Self::UserUnknown
+            | Self::Job(_)
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
@@ -133,7 +138,9 @@ impl ApiError {
             }
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy | Self::TooManyLogins => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TooManyLogins | Self::IssuerDown(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }

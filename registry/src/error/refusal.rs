@@ -3,6 +3,7 @@
 use aci::{Refusal, Refuse};
 
 use super::{ApiError, listed};
+use crate::access::JobFault;
 use crate::pages::day;
 
 /// How a client finds what there is.
@@ -23,12 +24,27 @@ fn parts(
     (code, wanted.into(), found.into(), rule, next.into())
 }
 
+fn job_code(fault: &JobFault) -> &'static str {
+    match fault {
+        JobFault::Malformed => "job-malformed",
+        JobFault::Issuer => "job-issuer",
+        JobFault::Algorithm => "job-algorithm",
+        JobFault::Key => "job-key",
+        JobFault::Signature => "job-signature",
+        JobFault::Expired => "job-expired",
+        JobFault::Early => "job-early",
+        JobFault::Audience => "job-audience",
+        JobFault::Rule => "job-rule",
+    }
+}
+
 impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
             Self::CredentialsMissing
             | Self::UserUnknown
+            | Self::Job(_)
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
@@ -80,6 +96,14 @@ impl ApiError {
                 "another user or password",
                 "whether a user exists is not told to who does not know the password",
                 "check both; the registry's administrator sets a password: `gantry registry user passwd NAME`",
+            ),
+            Self::Job(fault) => parts(
+                job_code(fault),
+                "an ID token that a rule of this registry is for",
+                format!("one that is not taken: {fault}"),
+                "a job is who its issuer says, in a token made for this registry",
+                "check the audience and the claims that the CI system puts into the token; the \
+                 registry's administrator adds a rule: `gantry registry oidc add`",
             ),
             Self::CredentialsEnded => parts(
                 "credentials-ended",
@@ -249,6 +273,13 @@ impl ApiError {
                 "the same files, which are being removed",
                 "what is being removed is kept again only once it is gone",
                 "push again in a minute",
+            ),
+            Self::IssuerDown(_) => parts(
+                "issuer-down",
+                "the keys of the ID token's issuer",
+                "no answer that could be used; the registry's log has the details",
+                "an ID token is checked with the keys that its issuer publishes",
+                "try again in a minute; if it stays, tell the registry's administrator",
             ),
             Self::TooManyLogins => parts(
                 "too-many-logins",

@@ -43,6 +43,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         limits: Limits::default(),
         tls: Tls::OwnAuthority,
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
+        issuer_ca: None,
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

@@ -13,6 +13,7 @@ mod acpush;
 mod crash;
 mod files;
 mod log;
+mod oidc;
 mod pages;
 mod push;
 mod refusals;

@@ -20,6 +20,8 @@ mod files;
 mod fixture;
 #[path = "../it/log.rs"]
 mod log;
+#[path = "../it/oidc.rs"]
+mod oidc;
 #[path = "../it/pages.rs"]
 mod pages;
 #[path = "../it/push.rs"]

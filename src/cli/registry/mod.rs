@@ -1,6 +1,7 @@
 //! `gantry registry`: run a registry, and look after it.
 
 mod keys;
+mod oidc;
 mod policy;
 mod serve;
 mod token;
@@ -37,6 +38,7 @@ enum Command {
     Serve(serve::Args),
     Keys(keys::Args),
     Policy(policy::Args),
+    Oidc(oidc::Args),
     Token(token::Args),
     User(user::Args),
 }
@@ -47,6 +49,7 @@ impl Args {
             Command::Serve(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Policy(args) => args.run(context),
+            Command::Oidc(args) => args.run(context),
             Command::Token(args) => args.run(context),
             Command::User(args) => args.run(context),
         }

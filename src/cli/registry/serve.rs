@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Take image files of at most this many bytes
     #[arg(long, value_name = "BYTES")]
     max_image_bytes: Option<u64>,
+    /// Trust the roots in this PEM file, too, for the issuers of jobs' ID tokens
+    #[arg(long, value_name = "FILE")]
+    issuer_ca_file: Option<PathBuf>,
     /// Give running requests this long when told to stop
     #[arg(long, value_name = "TIME", default_value = "30s")]
     drain: Lifetime,
@@ -88,6 +91,7 @@ impl Args {
             limits,
             tls,
             timeouts,
+            issuer_ca: self.issuer_ca_file,
             clock: Clock::system(),
         })
     }
