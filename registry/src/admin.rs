@@ -12,6 +12,7 @@ use aci::Limits;
 use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
 
 use crate::access::{Grant, HashError};
+use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
@@ -144,7 +145,7 @@ pub async fn rotate_token(
     let expires = rotation.lifetime.map(|lifetime| end(lifetime, now)).transpose()?;
     let token = Token::generate()?;
     let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let rotated = catalog.rotate_token(id, &token.hash(), old_until, expires).await?;
+    let rotated = catalog.rotate_token(id, &token.hash(), old_until, expires, now).await?;
     catalog.close().await;
     Ok(rotated.map(|stored| (token, stored.into())))
 }
@@ -159,6 +160,22 @@ pub async fn revoke_token(
     let revoked = catalog.revoke_token(id, now).await?;
     catalog.close().await;
     Ok(revoked)
+}
+
+/// The last records of the audit log, in their order.
+pub async fn audit_records(place: &Place, most: u32) -> Result<Vec<AuditRecord>, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let records = catalog.last_audit_records(most).await?;
+    catalog.close().await;
+    Ok(records)
+}
+
+/// Checks the audit log, and that it holds the record with the hash that somebody has noted.
+pub async fn verify_audit(place: &Place, noted: Option<&str>) -> Result<AuditVerdict, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let verdict = catalog.verify_audit(noted).await?;
+    catalog.close().await;
+    Ok(verdict)
 }
 
 async fn open(data: DataDir, place: &Place) -> Result<Catalog, AdminError> {

@@ -14,10 +14,16 @@ use std::io;
 use std::pin::Pin;
 use std::str::FromStr;
 
+use std::sync::Arc;
+
 use aci::FileDigest;
 use aci::stage::StagedFile;
+use axum::body::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::try_unfold;
 use tokio::io::AsyncRead;
+use tokio_util::io::StreamReader;
 
 mod folder;
 #[cfg(test)]
@@ -27,6 +33,8 @@ mod old_layout;
 mod suite;
 
 pub(crate) use folder::Folder;
+#[cfg(test)]
+pub(crate) use memory::Memory;
 pub(crate) use old_layout::adopt;
 
 /// Served by anybody who can read the folder, such as a web server in front.
@@ -94,7 +102,16 @@ impl fmt::Display for BlobKey {
     }
 }
 
-/// The bytes of a blob.
+/// Larger and smaller reads were both measured slower.
+pub(crate) const READ_BYTES: usize = 256 << 10;
+
+/// A blob that is open. It stays what it is, whatever becomes of its key.
+pub(crate) trait Blob: Send + Sync {
+    /// So many bytes from this one on; fewer only where it ends.
+    fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Bytes>>;
+}
+
+/// The bytes of a blob, one after the other.
 pub(crate) type BlobReader = Pin<Box<dyn AsyncRead + Send>>;
 
 /// Where blobs are kept. All of it may be called by any number of nodes at once.
@@ -103,8 +120,22 @@ pub(crate) trait BlobStore: fmt::Debug + Send + Sync {
     /// that; before, nothing is to be seen. What the key held is replaced.
     fn put<'a>(&'a self, key: &'a BlobKey, content: StagedFile) -> BoxFuture<'a, io::Result<()>>;
 
-    /// The bytes from this one on; an error of the kind `NotFound` where there is no such blob.
-    fn open<'a>(&'a self, key: &'a BlobKey, first: u64) -> BoxFuture<'a, io::Result<BlobReader>>;
+    /// Opens a blob; an error of the kind `NotFound` where there is none.
+    fn blob<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<Arc<dyn Blob>>>;
+
+    /// The bytes from this one on, one after the other.
+    fn open<'a>(&'a self, key: &'a BlobKey, first: u64) -> BoxFuture<'a, io::Result<BlobReader>> {
+        async move {
+            let blob = self.blob(key).await?;
+            let chunks = try_unfold((blob, first), async |(blob, at)| {
+                let bytes = blob.read(at, READ_BYTES).await?;
+                let next = at + bytes.len() as u64;
+                Ok::<_, io::Error>((!bytes.is_empty()).then_some((bytes, (blob, next))))
+            });
+            Ok(Box::pin(StreamReader::new(Box::pin(chunks))) as BlobReader)
+        }
+        .boxed()
+    }
 
     /// How many bytes a blob has; `None` where there is none.
     fn bytes<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<Option<u64>>>;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use aci::stage::{self, Existing, Hold, Lock};
 
-use crate::catalog::DatabaseUrl;
+use crate::catalog::{Database, DatabaseUrl};
 use crate::token::TokenId;
 
 /// Where a registry's data is.
@@ -26,7 +26,7 @@ pub struct Place {
     /// The data directory.
     pub data: PathBuf,
     /// The catalogue's database; where none is given, `gantry.db` in the data directory.
-    pub database: Option<DatabaseUrl>,
+    pub database: Option<Database>,
 }
 
 /// A data directory.
@@ -80,8 +80,8 @@ impl DataDir {
     }
 
     /// The catalogue's database: the one that was given, or a file here.
-    pub(crate) fn database(&self, given: Option<&DatabaseUrl>) -> DatabaseUrl {
-        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.0.join("gantry.db")))
+    pub(crate) fn database(&self, given: Option<&Database>) -> Database {
+        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.0.join("gantry.db")).into())
     }
 
     /// What the node that runs on this directory is called: drawn once.

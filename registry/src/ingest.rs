@@ -14,6 +14,7 @@ use axum::body::Body;
 use futures_util::TryStreamExt;
 use keys::{Keyring, Liveness, Policy, VerifiedImage};
 use tokio_util::io::{StreamReader, SyncIoBridge};
+use tracing::Instrument;
 
 use crate::access::{Action, Caller};
 use crate::blobs::BlobKey;
@@ -51,14 +52,15 @@ pub(crate) async fn take_in(
     caller: Caller,
     arrival: Arrival,
 ) -> Result<Pushed, ApiError> {
-    let place = state.pushes.acquire().await.map_err(ApiError::internal)?;
+    let place = state.pushes.take(caller.id()).await?;
     let spooled = spool_and_verify(state, arrival).await?;
     drop(place);
     admit(state, &caller, &spooled.verified)?;
     // A task of its own: a client that goes away now must not stop the image
     // between its files and its row.
     let state = Shared::clone(state);
-    tokio::spawn(async move { store_and_record(&state, &caller, spooled).await }).await?
+    let stored = async move { store_and_record(&state, &caller, spooled).await };
+    tokio::spawn(stored.in_current_span()).await?
 }
 
 /// Reads the image to its end: into the spool, the inspection and the signature's digest.
@@ -66,12 +68,12 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
     let Arrival { upload, signature, body } = arrival;
     let keyring: Keyring = state.keyring().await?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
-    // A client that falls silent ends the stream: see `connection.rs`.
+    // A client that is too slow ends the stream: see `connection/mod.rs`.
     let chunks = body.into_data_stream().map_err(io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(chunks));
     let state = Shared::clone(state);
     tokio::task::spawn_blocking(move || {
-        let limits = &state.limits;
+        let limits = &state.config().limits;
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
         let verified = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits)?;
         // Here rather than under the lock: the data of a large image takes its time.
@@ -85,8 +87,9 @@ async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, A
 /// the one inside the image; no other is ever asked for.
 fn admit(state: &State, caller: &Caller, verified: &VerifiedImage) -> Result<(), ApiError> {
     let name = &verified.inspected().manifest().name;
-    if !state.domains.own(name) {
-        let domains = state.domains.to_string();
+    let domains = &state.config().domains;
+    if !domains.own(name) {
+        let domains = domains.to_string();
         return Err(ApiError::NotServed { name: name.clone(), domains });
     }
     caller.may(Action::Push, name)

@@ -9,16 +9,20 @@
 //! let config = registry::Config {
 //!     data: "/var/lib/gantry-registry".into(),
 //!     database: None,
-//!     listen: "127.0.0.1:8443".parse()?,
+//!     listen: vec!["127.0.0.1:8443".parse()?],
+//!     http: Vec::new(),
+//!     trusted_proxies: Vec::new(),
+//!     proxy_header: registry::ProxyHeader::XForwardedFor,
 //!     domains: vec!["example.com".parse()?].try_into()?,
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     connections: registry::ConnectionLimits::default(),
 //!     issuer_ca: None,
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
-//! registry::serve(config, |ready| println!("https://{}", ready.address), stop).await?;
+//! registry::serve(config, |ready| println!("{:?}", ready.https), stop).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -26,14 +30,17 @@
 mod access;
 pub mod admin;
 mod api;
+mod audit;
 mod blobs;
 mod catalog;
+mod client_address;
 mod config;
 mod connection;
 mod data;
 mod error;
 mod files;
 mod gc;
+mod host;
 mod ingest;
 mod pages;
 mod router;
@@ -42,16 +49,24 @@ mod serve;
 mod state;
 mod tls;
 mod token;
+mod trace;
+mod yank;
 
 pub use access::{
     AccessError, Action, ActionError, CaFileError, ClaimPattern, Grant, HashError, IssuerUrl,
     OverwritePolicy, Password, PolicyEntry, PolicyError, ReadPolicy, Rule, RuleError, RuleId,
     UserError, UserName,
 };
-pub use catalog::{CatalogError, DatabaseUrl, DatabaseUrlError};
-pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
+pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
+pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
+pub use config::{
+    AccessSection, AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains,
+    LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size,
+    Span, Timeouts, TimeoutsSection, Tls, TlsSection,
+};
+pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
-pub use serve::{Ready, ServeError, serve};
+pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

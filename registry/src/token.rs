@@ -21,7 +21,7 @@ pub struct Token(String);
 pub(crate) struct TokenHash(String);
 
 /// A token's ID: 8 hex digits. No secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct TokenId(String);
 
@@ -129,6 +129,11 @@ impl FromStr for UploadId {
     }
 }
 
+/// 32 hex digits that nobody can guess, for what is no secret but must not be foreseen.
+pub(crate) fn nonce() -> std::io::Result<String> {
+    Ok(hex(&random::<16>()?))
+}
+
 pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     #[expect(clippy::disallowed_methods, reason = "the one place where this crate draws any")]
@@ -138,7 +143,8 @@ pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn is_hex(text: &str, length: usize) -> bool {

@@ -137,7 +137,9 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return exit::usage(&error, Kind::Usage as u8, json),
     };
     let mut context = Context::new(gantry.global, is_acbuild);
-    if let Err(failure) = context.configure() {
+    // A registry has a configuration of its own: `--config` names that one.
+    let client = !matches!(gantry.command, Command::Registry(_));
+    if client && let Err(failure) = context.configure() {
         return exit::report(&context, Err(failure));
     }
     let result = match gantry.command {

@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use aci::Name;
+use serde::{Deserialize, Serialize};
 
 /// A domain a server answers for: the first segment of every image name it serves.
 ///
 /// - an AC Identifier of one segment, so lower case and without a port
 /// - only letters, digits, `-` and `.`: what can stand in a URL and a certificate
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Domain(Name);
 
 /// Why a text is no domain a registry can serve.
@@ -59,6 +61,20 @@ impl FromStr for Domain {
             return Err(DomainError::PartTooLong(text.to_owned()));
         }
         text.parse().map(Self).map_err(|_| form())
+    }
+}
+
+impl TryFrom<String> for Domain {
+    type Error = DomainError;
+
+    fn try_from(text: String) -> Result<Self, DomainError> {
+        text.parse()
+    }
+}
+
+impl From<Domain> for String {
+    fn from(domain: Domain) -> Self {
+        domain.to_string()
     }
 }
 

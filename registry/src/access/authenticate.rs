@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::credentials::Credentials;
 use super::user::{Password, UserName};
 use super::{Action, Caller, Standing};
+use crate::client_address::ClientAddress;
 use crate::error::ApiError;
 use crate::state::{Shared, State};
 use crate::token::TokenHash;
@@ -87,7 +88,10 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        Self::with(Credentials::of(&parts.headers)?, state).await
+        let caller = Self::with(Credentials::of(&parts.headers)?, state).await?;
+        tracing::Span::current().record("caller", caller.id().as_str());
+        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+        Ok(caller.from(address))
     }
 }
 

@@ -1,11 +1,13 @@
 //! The one type for who asks, and the one function for what they may do.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use aci::Name;
 
 use super::{Action, Grant, RuleId, UserName};
+use crate::audit::Actor;
 use crate::config::Domains;
 use crate::error::ApiError;
 use crate::token::{TokenHash, TokenId, random};
@@ -17,10 +19,11 @@ pub(crate) struct Caller {
     id: CallerId,
     /// Each stands for itself.
     grants: Vec<Grant>,
+    address: Option<IpAddr>,
 }
 
 /// Who it is, in words that stay the same from one request to the next, and in records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CallerId(String);
 
 /// What a caller's word rests on, so that it can be asked again whether it still holds.
@@ -49,17 +52,17 @@ impl Revision {
 impl Caller {
     /// Whoever gave no credentials.
     pub(super) fn nobody() -> Self {
-        Self { standing: Standing::Nobody, id: CallerId("nobody".to_owned()), grants: Vec::new() }
+        Self::new(Standing::Nobody, "nobody".to_owned(), Vec::new())
     }
 
     pub(super) fn token(id: TokenId, hash: TokenHash, grant: Grant) -> Self {
-        let named = CallerId(format!("token:{id}"));
-        Self { standing: Standing::Token { id, hash }, id: named, grants: vec![grant] }
+        let named = format!("token:{id}");
+        Self::new(Standing::Token { id, hash }, named, vec![grant])
     }
 
     pub(super) fn user(name: UserName, revision: Revision, grant: Grant) -> Self {
-        let named = CallerId(format!("user:{name}"));
-        Self { standing: Standing::User { name, revision }, id: named, grants: vec![grant] }
+        let named = format!("user:{name}");
+        Self::new(Standing::User { name, revision }, named, vec![grant])
     }
 
     /// The rules by name, which is the order in which they are locked.
@@ -69,7 +72,21 @@ impl Caller {
         until: SystemTime,
         grants: Vec<Grant>,
     ) -> Self {
-        Self { standing: Standing::Job { rules, until }, id: CallerId(named), grants }
+        Self::new(Standing::Job { rules, until }, named, grants)
+    }
+
+    fn new(standing: Standing, named: String, grants: Vec<Grant>) -> Self {
+        Self { standing, id: CallerId(named), grants, address: None }
+    }
+
+    /// The same, from this address.
+    pub(super) fn from(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Who the audit log says it is.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { who: self.id.0.clone(), address: self.address }
     }
 
     /// Who it is.

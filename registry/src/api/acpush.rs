@@ -19,15 +19,14 @@ use std::sync::{Mutex, PoisonError};
 
 use aci::{Name, Refusal, Refuse};
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use keys::{Liveness, Policy};
 use serde::{Deserialize, Serialize};
 
+use super::body::{read, whole};
 use super::send::Open;
 use crate::access::Pusher;
 use crate::error::ApiError;
@@ -94,9 +93,11 @@ pub(super) async fn initiate(
     let Pusher(caller) = pusher?;
     let Path(name) = name.map_err(|_| ApiError::PathUnknown)?;
     let name: Name = name.parse().map_err(|_| ApiError::PathUnknown)?;
-    let domain = state.domains.iter().find(|domain| domain.owns(&name)).ok_or_else(|| {
-        ApiError::NotServed { name: name.clone(), domains: state.domains.to_string() }
-    })?;
+    let domains = &state.config().domains;
+    let domain = domains
+        .iter()
+        .find(|domain| domain.owns(&name))
+        .ok_or_else(|| ApiError::NotServed { name: name.clone(), domains: domains.to_string() })?;
     let id = UploadId::generate()?;
     state.catalog.open_upload(&id, caller.id(), b"", state.clock.now()).await?;
     let url = |part: &str| format!("https://{domain}/-/acpush/-/{}/{part}", id.as_str());
@@ -118,7 +119,7 @@ pub(super) async fn manifest(
     open: Open,
     request: Request,
 ) -> Response {
-    let limit = state.limits.manifest_bytes.saturating_mul(8);
+    let limit = state.config().limits.manifest_bytes.saturating_mul(8);
     let mut found = 0;
     let read = read(request.into_body(), |chunk| {
         found += chunk.len() as u64;
@@ -134,9 +135,9 @@ pub(super) async fn signature(
     request: Request,
 ) -> Response {
     let read = async {
-        let signature = whole(request.into_body(), state.limits.signature_bytes).await?;
+        let signature = whole(request.into_body(), state.config().limits.signature_bytes).await?;
         let policy = Policy::new(state.clock.now(), Liveness::Now);
-        state.keyring().await?.check_signer(&signature, None, &policy, &state.limits)?;
+        state.keyring().await?.check_signer(&signature, None, &policy, &state.config().limits)?;
         Ok(state.catalog.sign_upload(&open.id, &signature).await?)
     };
     let read = read.await;
@@ -213,29 +214,6 @@ impl Unnoted {
         let at = all.iter().rposition(|(other, _)| other == id)?;
         all.remove(at).map(|(_, refusal)| refusal)
     }
-}
-
-/// A body of at most so many bytes.
-async fn whole(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
-    let mut all = Vec::new();
-    read(body, |chunk| {
-        all.extend_from_slice(chunk);
-        if all.len() as u64 > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
-    })
-    .await?;
-    Ok(all)
-}
-
-/// Reads a body to its end.
-async fn read(
-    body: Body,
-    mut each: impl FnMut(&[u8]) -> Result<(), ApiError>,
-) -> Result<(), ApiError> {
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        each(&chunk.map_err(|_| ApiError::Interrupted)?)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

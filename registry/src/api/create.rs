@@ -18,7 +18,7 @@ use crate::token::UploadId;
 /// Bytes of a request: a signature, each of whose line breaks JSON writes as two
 /// characters, and the little around it.
 pub(super) fn body_limit(state: &Shared) -> usize {
-    let bytes = state.limits.signature_bytes.saturating_mul(2).saturating_add(4096);
+    let bytes = state.config().limits.signature_bytes.saturating_mul(2).saturating_add(4096);
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
@@ -33,7 +33,7 @@ impl FromRequest<Shared> for Wanted {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                 ApiError::BodyTooLarge { limit: body_limit(state) as u64 }
             }
-            _ => ApiError::Interrupted,
+            error => ApiError::unread(&error),
         })?;
         let wanted = serde_json::from_slice(&bytes).map_err(|error| {
             let wanted = "a JSON object with `signature` and perhaps `fileBytes`";
@@ -48,7 +48,7 @@ pub(super) async fn create(
     Pusher(caller): Pusher,
     Wanted(wanted): Wanted,
 ) -> Result<Response, ApiError> {
-    let limit = state.limits.file_bytes;
+    let limit = state.config().limits.file_bytes;
     if let Some(bytes) = wanted.file_bytes.filter(|bytes| *bytes > limit) {
         return Err(ApiError::FileTooLarge { limit, found: bytes });
     }
@@ -56,7 +56,7 @@ pub(super) async fn create(
     let signature = wanted.signature.into_bytes();
     let keyring = state.keyring().await?;
     let policy = Policy::new(now, Liveness::Now);
-    keyring.check_signer(&signature, None, &policy, &state.limits)?;
+    keyring.check_signer(&signature, None, &policy, &state.config().limits)?;
     let id = UploadId::generate()?;
     state.catalog.open_upload(&id, caller.id(), &signature, now).await?;
     let path = format!("/-/api/v1/uploads/{}", id.as_str());

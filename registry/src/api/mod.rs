@@ -1,7 +1,9 @@
-//! Pushing: Gantry's own API, and the appc push protocol.
+//! Gantry's own API, and the appc push protocol.
 
 mod acpush;
+mod body;
 mod create;
+mod images;
 mod reclaim;
 mod send;
 
@@ -9,7 +11,7 @@ pub(crate) use acpush::Unnoted;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{post, put};
+use axum::routing::{delete, post, put};
 
 use crate::state::Shared;
 
@@ -19,6 +21,8 @@ pub(crate) fn router(state: &Shared) -> Router<Shared> {
     Router::new()
         .route("/-/api/v1/uploads", create)
         .route("/-/api/v1/uploads/{id}", put(send::send))
+        .route("/-/api/v1/images/{id}", delete(images::delete))
+        .route("/-/api/v1/images/{id}/yank", put(images::yank).get(images::said))
         .route("/-/acpush/{*name}", post(acpush::initiate))
         .route("/-/acpush/-/{id}/manifest", put(acpush::manifest))
         .route("/-/acpush/-/{id}/signature", put(acpush::signature))

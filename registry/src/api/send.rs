@@ -50,7 +50,7 @@ impl Open {
         state: &Shared,
         request: Request,
     ) -> Result<Pushed, ApiError> {
-        let limit = state.limits.file_bytes;
+        let limit = state.config().limits.file_bytes;
         if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
             return Err(ApiError::FileTooLarge { limit, found });
         }

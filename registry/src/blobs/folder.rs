@@ -1,19 +1,16 @@
 //! Blobs in a folder: `sha512/8f/8f1c…e0.aci`.
 
-use std::fs;
-use std::io::{self, SeekFrom};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aci::stage::{self, Existing, StagedFile};
+use axum::body::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::io::AsyncSeekExt;
 
-use super::{BlobKey, BlobReader, BlobStore};
-
-/// Larger and smaller reads were both measured slower.
-const READ_BYTES: usize = 256 << 10;
+use super::{Blob, BlobKey, BlobStore};
 
 /// A folder of blobs.
 #[derive(Debug, Clone)]
@@ -57,6 +54,29 @@ impl Folder {
     }
 }
 
+/// A blob's file.
+struct OpenFile(Arc<File>);
+
+impl Blob for OpenFile {
+    fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Bytes>> {
+        let file = Arc::clone(&self.0);
+        blocking(move || {
+            let mut buffer = Vec::with_capacity(most);
+            while buffer.len() < most {
+                let at = first + buffer.len() as u64;
+                let spare = rustix::buffer::spare_capacity(&mut buffer);
+                match rustix::io::pread(&*file, spare, at) {
+                    Ok(0) => break,
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            buffer.truncate(most);
+            Ok(buffer.into())
+        })
+    }
+}
+
 /// The names in a folder, in order; none where it is no folder.
 fn sorted(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
@@ -93,17 +113,9 @@ impl BlobStore for Folder {
         })
     }
 
-    fn open<'a>(&'a self, key: &'a BlobKey, first: u64) -> BoxFuture<'a, io::Result<BlobReader>> {
-        async move {
-            let mut file = tokio::fs::File::open(self.path(key)).await?;
-            // tokio cuts every read to its own maximum, 2 MiB unless told.
-            file.set_max_buf_size(READ_BYTES);
-            if first > 0 {
-                file.seek(SeekFrom::Start(first)).await?;
-            }
-            Ok(Box::pin(file) as BlobReader)
-        }
-        .boxed()
+    fn blob<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<Arc<dyn Blob>>> {
+        let path = self.path(key);
+        blocking(move || Ok(Arc::new(OpenFile(Arc::new(File::open(path)?))) as Arc<dyn Blob>))
     }
 
     fn bytes<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<Option<u64>>> {

@@ -7,13 +7,25 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
 use aci::stage::StagedFile;
+use axum::body::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{BlobKey, BlobReader, BlobStore};
+use super::{Blob, BlobKey, BlobStore};
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory(Mutex<BTreeMap<BlobKey, Arc<[u8]>>>);
+
+struct Held(Arc<[u8]>);
+
+impl Blob for Held {
+    fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Bytes>> {
+        let first = usize::try_from(first).unwrap().min(self.0.len());
+        let end = first.saturating_add(most).min(self.0.len());
+        let bytes = Bytes::copy_from_slice(&self.0[first..end]);
+        async move { Ok(bytes) }.boxed()
+    }
+}
 
 impl Memory {
     fn find(&self, key: &BlobKey) -> Option<Arc<[u8]>> {
@@ -33,12 +45,10 @@ impl BlobStore for Memory {
         .boxed()
     }
 
-    fn open<'a>(&'a self, key: &'a BlobKey, first: u64) -> BoxFuture<'a, io::Result<BlobReader>> {
+    fn blob<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<Arc<dyn Blob>>> {
         async move {
             let bytes = self.find(key).ok_or(io::ErrorKind::NotFound)?;
-            let mut reader = io::Cursor::new(bytes);
-            reader.set_position(first);
-            Ok(Box::pin(reader) as BlobReader)
+            Ok(Arc::new(Held(bytes)) as Arc<dyn Blob>)
         }
         .boxed()
     }

@@ -61,12 +61,19 @@ async fn keeps_and_forgets(tried: Tried) {
     assert_eq!(tried.read(&key(1), 9).await.unwrap(), b"longer one");
     assert_eq!(tried.read(&key(1), 19).await.unwrap(), b"", "from the end on");
     assert_eq!(tried.read(&key(1), 1000).await.unwrap(), b"", "from behind the end on");
+    let blob = tried.store.blob(&key(1)).await.unwrap();
+    for (first, most, wanted) in
+        [(0, 7, &b"another"[..]), (9, 6, b"longer"), (16, 9, b"one"), (19, 9, b""), (99, 9, b"")]
+    {
+        assert_eq!(blob.read(first, most).await.unwrap(), wanted);
+    }
     // Who reads is not disturbed by who removes.
     let mut open = tried.store.open(&key(1), 0).await.unwrap();
     tried.store.remove(&key(1)).await.unwrap();
     let mut bytes = Vec::new();
     open.read_to_end(&mut bytes).await.unwrap();
     assert_eq!(bytes, b"another, longer one");
+    assert_eq!(blob.read(9, 6).await.unwrap(), &b"longer"[..]);
     assert_eq!(tried.store.bytes(&key(1)).await.unwrap(), None);
     tried.store.remove(&key(1)).await.unwrap();
 }

@@ -9,10 +9,13 @@
 //! they differ, the difference stands beside it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
@@ -26,6 +29,9 @@ const SQLITE_CONNECTIONS: u32 = 8;
 /// A PostgreSQL server takes a hundred unless told otherwise, of all nodes together.
 const POSTGRES_CONNECTIONS: u32 = 16;
 
+/// Bytes of a password's file that are read.
+const PASSWORD_BYTES: u64 = 4 << 10;
+
 /// The database a catalogue is in.
 ///
 /// - A file is given by its whole path; it is made where it is missing.
@@ -38,6 +44,21 @@ pub struct DatabaseUrl(Kind);
 enum Kind {
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
+}
+
+/// A database, and how its password is had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Its address.
+    pub url: DatabaseUrl,
+    /// A file with the password, read when it is connected to.
+    pub password_file: Option<PathBuf>,
+}
+
+impl From<DatabaseUrl> for Database {
+    fn from(url: DatabaseUrl) -> Self {
+        Self { url, password_file: None }
+    }
 }
 
 /// Why a text is no database's address.
@@ -60,18 +81,19 @@ impl DatabaseUrl {
         Self(Kind::Sqlite(path.to_owned()))
     }
 
-    /// The same with this password, as it is kept in a file of its own.
-    #[must_use]
-    pub fn with_password(self, password: &str) -> Self {
+    /// The same with this password.
+    fn with_password(self, password: &str) -> Self {
         match self.0 {
             Kind::Postgres(options) => Self(Kind::Postgres(Box::new(options.password(password)))),
             file => Self(file),
         }
     }
+}
 
+impl Database {
     /// Where the tables of a file are locked while they are brought up to date.
     pub(super) fn lock(&self) -> Option<PathBuf> {
-        match &self.0 {
+        match &self.url.0 {
             Kind::Sqlite(path) => {
                 let mut lock = path.clone().into_os_string();
                 lock.push(".lock");
@@ -82,7 +104,15 @@ impl DatabaseUrl {
     }
 
     pub(super) async fn connect(&self) -> Result<Pool, CatalogError> {
-        Ok(match &self.0 {
+        let url = match &self.password_file {
+            Some(path) => {
+                let password = password(path)
+                    .map_err(|source| CatalogError::Password { path: path.clone(), source })?;
+                self.url.clone().with_password(&password)
+            }
+            None => self.url.clone(),
+        };
+        Ok(match &url.0 {
             Kind::Sqlite(path) => Pool::Sqlite(sqlite(path).await?),
             Kind::Postgres(options) => Pool::Postgres(
                 PgPoolOptions::new()
@@ -93,6 +123,13 @@ impl DatabaseUrl {
             ),
         })
     }
+}
+
+/// The text of a file, without the end of its line.
+fn password(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(PASSWORD_BYTES).read_to_string(&mut text)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 async fn sqlite(path: &Path) -> Result<SqlitePool, sqlx::Error> {
@@ -160,6 +197,27 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
+impl PartialEq for DatabaseUrl {
+    /// By what is shown of them: two that differ in their password are the same database.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for DatabaseUrl {}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -223,6 +281,10 @@ mod tests {
         assert_eq!(socket, "postgres://u@localhost:5432/gantry?host=/run/db");
         assert_eq!(socket.parse::<DatabaseUrl>().unwrap().to_string(), socket);
         let later: DatabaseUrl = "postgresql://u@db.example.com/gantry".parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "secret\r\n").unwrap();
+        assert_eq!(password(&file).unwrap(), "secret");
         for shown in [secret, format!("{:?}", later.with_password("secret"))] {
             assert!(!shown.contains("secret"), "{shown}");
         }

@@ -25,6 +25,8 @@ pub(crate) struct StoredImage {
     /// Fingerprint of the signer's primary key.
     pub(crate) signer: Fingerprint,
     pub(crate) pushed: SystemTime,
+    /// Whether its author has withdrawn it.
+    pub(crate) yanked: bool,
 }
 
 impl StoredImage {
@@ -62,6 +64,7 @@ struct ImageRow {
     signature_bytes: i64,
     signer: String,
     pushed_at: i64,
+    yanked: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -87,6 +90,7 @@ impl TryFrom<ImageRow> for StoredImage {
             signature_bytes: count(row.signature_bytes),
             signer: parsed("fingerprint", row.signer)?,
             pushed: time(row.pushed_at),
+            yanked: row.yanked != 0,
         })
     }
 }
@@ -112,7 +116,7 @@ impl Catalog {
     pub(crate) async fn image(&self, id: &ImageId) -> Result<Option<StoredImage>, CatalogError> {
         let row: Option<ImageRow> = on!(self, pool => sqlx::query_as(
             "SELECT sequence, image_id, name, labels, file_digest, file_bytes, signature_digest,
-                 signature_bytes, signer, pushed_at
+                 signature_bytes, signer, pushed_at, yanked
              FROM images WHERE image_id = $1",
         )
         .bind(id.as_str())
@@ -144,7 +148,7 @@ impl Catalog {
     ) -> Result<Vec<StoredImage>, CatalogError> {
         let rows: Vec<ImageRow> = on!(self, pool => sqlx::query_as(
             "SELECT sequence, image_id, name, labels, file_digest, file_bytes, signature_digest,
-                 signature_bytes, signer, pushed_at
+                 signature_bytes, signer, pushed_at, yanked
              FROM images WHERE name = $1 AND ($2 IS NULL OR version = $2) ORDER BY sequence DESC",
         )
         .bind(name.as_str())

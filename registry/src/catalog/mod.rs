@@ -4,8 +4,10 @@
 //! This is the only place of the server with SQL in it. A row goes in whole, in
 //! one transaction, after everything it speaks of is on disk.
 
+mod audit;
 mod blobs;
 mod database;
+mod delete;
 mod images;
 mod policies;
 mod publish;
@@ -14,19 +16,22 @@ mod standing;
 mod tokens;
 mod uploads;
 mod users;
+mod yank;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use aci::stage::{Hold, Lock};
 
 pub(crate) use blobs::Lease;
-pub use database::{DatabaseUrl, DatabaseUrlError};
+pub use database::{Database, DatabaseUrl, DatabaseUrlError};
 use database::{Pool, on};
 pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::StoredUpload;
 pub(crate) use users::StoredUser;
+pub(crate) use yank::Yanked;
 
 /// Why the catalogue could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,14 @@ pub enum CatalogError {
     /// The lock beside the database could not be taken.
     #[error("the catalogue could not be locked while its tables are brought up to date")]
     Lock(#[source] std::io::Error),
+    /// The database's password could not be read.
+    #[error("the database's password cannot be read from {path:?}: {source}")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A stored text is not what was written.
     #[error("the catalogue holds {value:?} where a {wanted} should be")]
     Corrupt {
@@ -67,7 +80,7 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Opens the database, and creates or updates its tables.
-    pub(crate) async fn open(database: &DatabaseUrl) -> Result<Self, CatalogError> {
+    pub(crate) async fn open(database: &Database) -> Result<Self, CatalogError> {
         // Two processes that open a new file at once would both create its tables. A server sees to
         // that itself.
         let held = match database.lock() {
@@ -136,7 +149,8 @@ mod tests {
     #[tokio::test]
     async fn full_database_is_told_from_a_broken_one() {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&DatabaseUrl::file(&folder.path().join("db"))).await.unwrap();
+        let catalog =
+            Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
         let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
         let mut connection = pool.acquire().await.unwrap();
         for sql in ["CREATE TABLE rows (bytes BLOB)", "PRAGMA max_page_count = 1"] {
@@ -152,7 +166,8 @@ mod tests {
     #[tokio::test]
     async fn transaction_that_sqlite_ended_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&DatabaseUrl::file(&folder.path().join("db"))).await.unwrap();
+        let catalog =
+            Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
         let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let token = StoredToken {
@@ -188,7 +203,7 @@ mod tests {
     async fn older_tables_are_brought_up_to_date_with_what_they_hold() {
         for version in 1..=5 {
             let folder = tempfile::tempdir().unwrap();
-            let url = DatabaseUrl::file(&folder.path().join("db"));
+            let url = Database::from(DatabaseUrl::file(&folder.path().join("db")));
             let Pool::Sqlite(pool) = url.connect().await.unwrap() else { unreachable!() };
             let mut older = sqlx::migrate!("src/catalog/migrations/sqlite");
             older.migrations.to_mut().retain(|migration| migration.version <= version);

@@ -6,11 +6,13 @@ use std::time::SystemTime;
 use aci::{FileDigest, ImageId, Label, Labels, Reference};
 use keys::VerifiedImage;
 
+use super::audit::append;
 use super::database::{Write as _, on};
 use super::standing::Holds as _;
 use super::uploads::BROUGHT;
 use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
 use crate::access::Caller;
+use crate::audit::{AuditAction, Event};
 use crate::blobs::BlobKey;
 use crate::token::UploadId;
 
@@ -172,7 +174,8 @@ impl Catalog {
                     let there = there.unwrap_or_else(|| pushed.clone());
                     return Err(NotPublished::Taken { reference: reference(), there, pushed });
                 }
-                created.push(recorded?.rows_affected() == 1);
+                let recorded = recorded?.rows_affected() == 1;
+                created.push(recorded);
                 // After the image, so that one which is deleted meanwhile was waited for.
                 let deleted: Option<(String,)> = sqlx::query_as(
                     "SELECT image_id FROM tombstones WHERE name = $1 AND labels_canonical = $2",
@@ -184,6 +187,14 @@ impl Catalog {
                 if let Some((there,)) = deleted {
                     let there = parsed("image ID", there)?;
                     return Err(NotPublished::Deleted { reference: reference(), there });
+                }
+                if recorded {
+                    let action =
+                        if new.heals { AuditAction::Heal } else { AuditAction::Publish };
+                    let (name, image) = (Some(&manifest.name), Some(&pushed));
+                    let detail = Some(reference().to_string());
+                    let actor = caller.actor();
+                    append!(transaction, &Event { actor, action, name, image, detail }, now);
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.
                 sqlx::query(BROUGHT)

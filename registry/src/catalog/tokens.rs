@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use aci::Name;
 
+use super::audit::append;
 use super::database::{Write as _, on};
 use super::{Catalog, CatalogError, parsed, seconds, time};
 use crate::access::Grant;
+use crate::audit::{Actor, AuditAction, Event};
 use crate::token::{TokenHash, TokenId};
 
 /// A token as the catalogue knows it: all but the token itself.
@@ -73,7 +75,9 @@ impl Catalog {
         hash: &TokenHash,
     ) -> Result<(), CatalogError> {
         let (prefixes, actions) = lists(&token.grant);
-        on!(self, pool => { sqlx::query(
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            sqlx::query(
             "INSERT INTO tokens (token_id, token_hash, token_name, prefixes, actions, created_at,
                  expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -85,7 +89,10 @@ impl Catalog {
         .bind(&*actions)
         .bind(seconds(token.created))
         .bind(token.expires.map(seconds))
-        .execute(pool).await?; });
+        .execute(&mut *transaction).await?;
+            append!(transaction, &done(AuditAction::TokenCreate, &token.id), token.created);
+            transaction.commit().await?;
+        });
         Ok(())
     }
 
@@ -139,6 +146,7 @@ impl Catalog {
         hash: &TokenHash,
         old_until: SystemTime,
         expires: Option<Option<SystemTime>>,
+        now: SystemTime,
     ) -> Result<Option<StoredToken>, CatalogError> {
         let row: Option<TokenRow> = on!(self, pool => {
             let mut transaction = pool.write().await?;
@@ -170,6 +178,9 @@ impl Catalog {
             .bind(id.as_str())
             .fetch_optional(&mut *transaction)
             .await?;
+            if row.is_some() {
+                append!(transaction, &done(AuditAction::TokenRotate, id), now);
+            }
             transaction.commit().await?;
             row
         });
@@ -182,12 +193,27 @@ impl Catalog {
         id: &TokenId,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
-        let revoked = on!(self, pool => sqlx::query(
-            "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
-        )
-        .bind(seconds(now))
-        .bind(id.as_str())
-        .execute(pool).await?.rows_affected());
-        Ok(revoked == 1)
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            let revoked = sqlx::query(
+                "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
+            )
+            .bind(seconds(now))
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if revoked == 0 {
+                return Ok(false);
+            }
+            append!(transaction, &done(AuditAction::TokenRevoke, id), now);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
+}
+
+/// What an administrator did to a token.
+fn done(action: AuditAction, id: &TokenId) -> Event<'static> {
+    Event { actor: Actor::admin(), action, name: None, image: None, detail: Some(id.to_string()) }
 }

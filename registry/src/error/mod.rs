@@ -5,8 +5,10 @@
 
 mod push;
 mod refusal;
+mod withdrawal;
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use aci::push::ErrorBody;
@@ -17,6 +19,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::{Action, JobFault};
 use crate::catalog::CatalogError;
+use crate::connection::is_too_slow;
+use crate::trace::Fault;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,10 @@ pub(crate) enum ApiError {
     ReferenceMalformed(#[from] ReferenceError),
     #[error("the upload stopped arriving before its end")]
     Interrupted,
+    #[error("the request arrived too slowly")]
+    TooSlow,
+    #[error("the URL is longer than this registry reads")]
+    UrlTooLong { limit: usize, found: usize },
     #[error("there is nothing at this path")]
     PathUnknown,
     #[error("this path is not for the method {0}")]
@@ -75,10 +83,28 @@ pub(crate) enum ApiError {
     ImageAmbiguous { reference: Box<Reference>, candidates: Vec<String> },
     #[error("there is no image with the ID {0}")]
     BlobUnknown(ImageId),
+    #[error("the image {0} was deleted")]
+    BlobDeleted(ImageId),
+    #[error("{0} was deleted")]
+    ImageDeleted(Box<Reference>),
+    #[error("every image that {0} could mean was withdrawn by its author")]
+    ImageYanked(Box<Reference>),
+    #[error("the statement cannot be read: {0}")]
+    YankMalformed(String),
+    #[error("the statement is about another image: {found}")]
+    YankOfAnother { wanted: String, found: String },
+    #[error("there is a later statement about this image")]
+    YankStale,
+    #[error("its author has said nothing of the image {0}")]
+    YankUnknown(ImageId),
     #[error("no key may sign for {0}")]
     KeysUnknown(Name),
+    #[error("the request does not say for which host it is")]
+    HostMalformed(&'static str),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
+    #[error("requests without TLS are not taken from {0}")]
+    PlainHttp(IpAddr),
     /// Refused by the verification or the format, with its own words.
     #[error("{}", .0.message)]
     Refused(Box<Refusal>),
@@ -94,6 +120,11 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// Why a request's body could not be read to its end.
+    pub(crate) fn unread(error: &(dyn Error + 'static)) -> Self {
+        if is_too_slow(error) { Self::TooSlow } else { Self::Interrupted }
+    }
+
     /// A fault that is not the client's.
     pub(crate) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
@@ -111,9 +142,10 @@ impl ApiError {
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::RequestMalformed { .. } | Self::ReferenceMalformed(_) | Self::Interrupted => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::RequestMalformed { .. }
+            | Self::ReferenceMalformed(_)
+            | Self::HostMalformed(_)
+            | Self::Interrupted => StatusCode::BAD_REQUEST,
             Self::CredentialsMissing
             | Self::UserUnknown
             | Self::Job(_)
@@ -121,23 +153,33 @@ impl ApiError {
             | Self::TokenExpired(_)
             | Self::TokenRevoked
             | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
-            Self::ActionMissing(_) | Self::OtherNames { .. } => StatusCode::FORBIDDEN,
+            Self::ActionMissing(_) | Self::OtherNames { .. } | Self::PlainHttp(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)
             | Self::ImageUnknown(_)
             | Self::ImageAmbiguous { .. }
             | Self::BlobUnknown(_)
+            | Self::YankUnknown(_)
             | Self::KeysUnknown(_) => StatusCode::NOT_FOUND,
+            Self::BlobDeleted(_) | Self::ImageDeleted(_) | Self::ImageYanked(_) => StatusCode::GONE,
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::VersionExists { .. } | Self::VersionDeleted { .. } | Self::UploadIncomplete => {
-                StatusCode::CONFLICT
-            }
+            Self::VersionExists { .. }
+            | Self::VersionDeleted { .. }
+            | Self::YankStale
+            | Self::UploadIncomplete => StatusCode::CONFLICT,
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotServed { .. }
+            | Self::Refused(_)
+            | Self::YankMalformed(_)
+            | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy | Self::TooManyLogins | Self::IssuerDown(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -188,8 +230,13 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
-        let body = Json(ErrorBody { error: self.refusal() });
+        let refusal = self.refusal();
+        let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
+        let body = Json(ErrorBody { error: refusal });
         let mut response = (self.status(), body).into_response();
+        if let Some(fault) = fault {
+            response.extensions_mut().insert(fault);
+        }
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.challenge(response.headers_mut());
         response

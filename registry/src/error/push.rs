@@ -26,8 +26,8 @@ impl From<NotPublished> for ApiError {
 impl From<ReceiveError> for ApiError {
     fn from(error: ReceiveError) -> Self {
         match error {
-            // The body ended early or fell silent: the client's end of the wire.
-            ReceiveError::Read(_) => Self::Interrupted,
+            // The body ended early or came too slowly: the client's end of the wire.
+            ReceiveError::Read(error) => Self::unread(&error),
             ReceiveError::Write(error) => error.into(),
             ReceiveError::Archive(ArchiveError::Io(error)) => error.into(),
             ReceiveError::Archive(error @ ArchiveError::Limit { .. }) => {

@@ -7,14 +7,14 @@ use crate::access::JobFault;
 use crate::pages::day;
 
 /// How a client finds what there is.
-const SEE_PAGE: &str =
+pub(super) const SEE_PAGE: &str =
     "open the name's page on this host in a browser: it lists every image with its labels";
 const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
 
 /// Code, wanted, found, rule, next.
-type Parts = (&'static str, String, String, &'static str, String);
+pub(super) type Parts = (&'static str, String, String, &'static str, String);
 
-fn parts(
+pub(super) fn parts(
     code: &'static str,
     wanted: impl Into<String>,
     found: impl Into<String>,
@@ -51,6 +51,13 @@ impl Refuse for ApiError {
             | Self::CredentialsEnded
             | Self::ActionMissing(_)
             | Self::OtherNames { .. } => self.about_caller(),
+            Self::BlobDeleted(_)
+            | Self::ImageDeleted(_)
+            | Self::ImageYanked(_)
+            | Self::YankMalformed(_)
+            | Self::YankOfAnother { .. }
+            | Self::YankStale
+            | Self::YankUnknown(_) => self.about_withdrawal(),
             Self::NotServed { .. }
             | Self::UploadUnknown
             | Self::UploadIncomplete
@@ -58,7 +65,8 @@ impl Refuse for ApiError {
             | Self::VersionDeleted { .. }
             | Self::FileTooLarge { .. }
             | Self::BodyTooLarge { .. }
-            | Self::Interrupted => self.about_push(),
+            | Self::Interrupted
+            | Self::TooSlow => self.about_push(),
             _ => self.about_request(),
         };
         let message = self.to_string();
@@ -192,6 +200,13 @@ impl ApiError {
                 "nothing is kept of an image that did not arrive whole",
                 "push again",
             ),
+            Self::TooSlow => parts(
+                "upload-too-slow",
+                "a request that arrives at this registry's least rate, or recovers soon",
+                "one that stayed below it for too long",
+                "who sends slowly holds a place that others wait for",
+                "push again over a better connection",
+            ),
             _ => parts(
                 "upload-unknown",
                 "the ID of an upload this caller opened in the last 24 hours",
@@ -253,12 +268,33 @@ impl ApiError {
                 "a registry serves the keys its administrator added",
                 "`gantry registry keys add --prefix PREFIX FILE` adds one",
             ),
+            Self::HostMalformed(found) => parts(
+                "host-malformed",
+                "one host: in the URL, or in one Host header",
+                *found,
+                "RFC 9112, 3.2, and RFC 9113, 8.3.1",
+                "use a client that speaks HTTP as they say",
+            ),
             Self::Misdirected { host, domains } => parts(
                 "host-not-served",
                 domains.clone(),
                 host.clone(),
-                "pages are given out for the registry's own domains and for localhost (RFC 9110, 15.5.20)",
+                "a registry answers for its own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
+            ),
+            Self::UrlTooLong { limit, found } => parts(
+                "url-too-long",
+                format!("a URL of at most {limit} bytes"),
+                format!("{found} bytes"),
+                "this registry's limit on URLs; no image name comes near it",
+                "check the URL",
+            ),
+            Self::PlainHttp(peer) => parts(
+                "plain-http",
+                "HTTPS, or a request by way of a trusted proxy",
+                format!("HTTP from {peer}"),
+                "without TLS, a registry answers its own proxies, or this machine where it has none",
+                "ask for the same by https://; an administrator names proxies in `trusted-proxies`",
             ),
             Self::MethodUnknown(method) => parts(
                 "method-not-allowed",

@@ -38,7 +38,11 @@ pub(crate) async fn serve(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let image = state.catalog.image(&id).await?.filter(|image| sight.sees(&image.name));
-    let image = image.ok_or(ApiError::BlobUnknown(id))?;
+    let Some(image) = image else {
+        // Whoever may not see what was there is not told that it was.
+        let deleted = state.catalog.deleted(&id).await?.is_some_and(|name| sight.sees(&name));
+        return Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::BlobUnknown(id) });
+    };
     let file = File::of(&image, extension, Caching::Immutable);
     let response = file.respond(&*state.blobs, &method, &headers).await?;
     Ok(sight.mark(Some(&image.name), response))

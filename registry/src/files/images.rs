@@ -45,7 +45,15 @@ pub(crate) async fn serve(
     let images = state.catalog.images(reference.name(), version).await?;
     let image = match select(&images, &reference) {
         Selection::Found(image) => image,
-        Selection::Absent => return Err(ApiError::ImageUnknown(Box::new(reference))),
+        Selection::Withdrawn => return Err(ApiError::ImageYanked(Box::new(reference))),
+        Selection::Absent => {
+            let deleted = state.catalog.tombstone(reference.name(), labels).await?.is_some();
+            let reference = Box::new(reference);
+            return Err(match deleted {
+                true => ApiError::ImageDeleted(reference),
+                false => ApiError::ImageUnknown(reference),
+            });
+        }
         Selection::Ambiguous(several) => {
             let candidates = several.iter().map(|image| image.reference().to_string()).collect();
             return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });

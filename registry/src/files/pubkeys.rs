@@ -28,7 +28,7 @@ pub(crate) async fn serve(
     State(state): State<Shared>,
     Prefix(prefix): Prefix,
 ) -> Result<Response, ApiError> {
-    if !state.domains.own(&prefix) {
+    if !state.config().domains.own(&prefix) {
         return Err(ApiError::KeysUnknown(prefix));
     }
     let keyring = state.keyring().await?;

@@ -5,18 +5,19 @@
 //! name that does not exist are told so.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use aci::Name;
+use aci::{ImageId, Name};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use web::{Discovery, Domain, ImageEntry, NamePage};
 
-use super::audience::Audience;
 use super::{PageError, asks_for_discovery, day, html, name_entry};
 use crate::access::Sight;
 use crate::catalog::{NameSummary, StoredImage};
 use crate::error::ApiError;
+use crate::host::Audience;
 use crate::select::rank;
 use crate::state::{Shared, State as Registry};
 
@@ -31,6 +32,8 @@ const LABEL_SETS: u32 = 64;
 struct Content {
     name: Name,
     images: Vec<StoredImage>,
+    /// Why those of them were withdrawn that were.
+    reasons: HashMap<ImageId, String>,
     children: Vec<NameSummary>,
 }
 
@@ -46,9 +49,12 @@ pub(super) async fn show(
     let content = match content(&state, &sight, &pages).await? {
         Some(content) => content,
         None => match pages.first() {
-            Some((_, name)) if asks_for_discovery(&uri) => {
-                Content { name: name.clone(), images: Vec::new(), children: Vec::new() }
-            }
+            Some((_, name)) if asks_for_discovery(&uri) => Content {
+                name: name.clone(),
+                images: Vec::new(),
+                reasons: HashMap::new(),
+                children: Vec::new(),
+            },
             Some((_, name)) => {
                 sight.admit(name)?;
                 return Err(ApiError::NameUnknown(name.clone()).into());
@@ -76,11 +82,13 @@ async fn content(
             continue;
         }
         children.retain(|child| child.name != *name);
-        let images = match sight.sees(name) {
-            true => state.catalog.images(name, None).await?,
-            false => Vec::new(),
+        let (images, reasons) = match sight.sees(name) {
+            true => {
+                (state.catalog.images(name, None).await?, state.catalog.yank_reasons(name).await?)
+            }
+            false => (Vec::new(), HashMap::new()),
         };
-        return Ok(Some(Content { name: name.clone(), images, children }));
+        return Ok(Some(Content { name: name.clone(), images, reasons, children }));
     }
     Ok(None)
 }
@@ -88,9 +96,11 @@ async fn content(
 fn page(mut content: Content, discovery: Discovery) -> NamePage {
     content.images.sort_by_cached_key(|image| Reverse(rank(image)));
     let left_out = content.images.len().saturating_sub(IMAGES);
+    let mut reasons = content.reasons;
     let entry = |image: StoredImage| ImageEntry {
         pushed: day(image.pushed),
         signer: image.signer.to_string(),
+        withdrawn: reasons.remove(&image.image_id),
         labels: image.labels,
         image_id: image.image_id,
         file_digest: image.file_digest,

@@ -19,7 +19,7 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{TlsError, read};
+use super::{Pair, TlsError, read};
 use crate::config::Domains;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -47,7 +47,7 @@ pub(super) fn ensure(
         && key.exists()
         && authority.vouches(&read(&certificate)?, &names, now)
         // A crash between the two files leaves an old certificate with a new key.
-        && super::server_config(&certificate, &key).is_ok();
+        && Pair::read(&certificate, &key).is_ok();
     if !good {
         authority.issue(&names, now, &certificate, &key)?;
     }
@@ -147,7 +147,7 @@ impl Authority {
     }
 }
 
-fn not_after(certificate: &X509Certificate<'_>) -> SystemTime {
+pub(super) fn not_after(certificate: &X509Certificate<'_>) -> SystemTime {
     let seconds = certificate.validity().not_after.timestamp();
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
@@ -214,7 +214,7 @@ mod tests {
         // A crash between the two files: a new key beside the old certificate.
         fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
         ensure(folder.path(), &domains, now).unwrap();
-        assert!(super::super::server_config(&certificate, &key).is_ok());
+        assert!(super::Pair::read(&certificate, &key).is_ok());
         // A certificate of another authority is not kept.
         let old = fs::read(&certificate).unwrap();
         fs::remove_file(authority_file(folder.path())).unwrap();

@@ -1,18 +1,24 @@
 //! The server's certificate: from files, or from an authority of the registry's own.
 
 mod authority;
+mod keeper;
+mod resolver;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::{Domains, Tls};
+use crate::config::{Config, Tls};
 
 pub(crate) use authority::authority_file;
+pub(crate) use keeper::keep;
+pub(crate) use resolver::Certificates;
 
 /// Why the server has no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +39,20 @@ pub enum TlsError {
         /// What it should hold.
         wanted: &'static str,
     },
-    /// The certificate and the key cannot be used.
-    #[error("the certificate cannot be used: {0}")]
+    /// The certificate and the key cannot be used together.
+    #[error("the certificate {certificate:?} cannot be used with its key: {source}")]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// What TLS is spoken with cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
+    /// Reading it was cut off.
+    #[error("reading the certificate was cut off: {0}")]
+    Stopped(tokio::task::JoinError),
     /// A certificate could not be made.
     #[error("a certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
@@ -46,38 +63,73 @@ pub enum TlsError {
     AuthorityExpired(PathBuf),
 }
 
-/// The TLS configuration as it is now: files are read, and certificates of the
-/// registry's own are made where they are missing, for other domains, or run out.
-pub(crate) fn load(
-    tls: &Tls,
-    folder: &Path,
-    domains: &Domains,
-    now: SystemTime,
-) -> Result<Arc<ServerConfig>, TlsError> {
+/// A certificate, and the key that is its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    key: Arc<CertifiedKey>,
+    expires: SystemTime,
+    /// Of the two files, to see when they change.
+    digest: [u8; 32],
+}
+
+/// Whether a certificate that is named can be used.
+pub(crate) fn check(tls: &Tls) -> Result<(), TlsError> {
     match tls {
-        Tls::Files { certificates, key } => server_config(certificates, key),
+        Tls::Files { certificates, key } => Pair::read(certificates, key).map(drop),
+        Tls::OwnAuthority => Ok(()),
+    }
+}
+
+/// The certificate as it is now: files are read, and certificates of the registry's own
+/// are made where they are missing, for other domains, or run out. `None` where TLS is not
+/// spoken.
+pub(crate) fn load(config: &Config, folder: &Path) -> Result<Option<Pair>, TlsError> {
+    if config.listen.is_empty() {
+        return Ok(None);
+    }
+    match &config.tls {
+        Tls::Files { certificates, key } => Pair::read(certificates, key).map(Some),
         Tls::OwnAuthority => {
-            let (certificates, key) = authority::ensure(folder, domains, now)?;
-            server_config(&certificates, &key)
+            let now = config.clock.now();
+            let (certificates, key) = authority::ensure(folder, &config.domains, now)?;
+            Pair::read(&certificates, &key).map(Some)
         }
     }
 }
 
-fn server_config(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(certificates)?)
-        .collect::<Result<_, _>>()
-        .ok()
-        .filter(|chain: &Vec<_>| !chain.is_empty())
-        .ok_or_else(|| TlsError::Pem { path: certificates.to_owned(), wanted: "certificate" })?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|_| TlsError::Pem { path: key.to_owned(), wanted: "private key" })?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+impl Pair {
+    fn read(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
+        Self::of(certificates, &read(certificates)?, key, &read(key)?)
+    }
+
+    /// A certificate and a key that fit.
+    fn of(path: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<Self, TlsError> {
+        let digest = digest(chain, private);
+        let pem = |path: &Path, wanted| TlsError::Pem { path: path.to_owned(), wanted };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|_| pem(path, "certificate"))?;
+        let leaf = chain.first().ok_or_else(|| pem(path, "certificate"))?;
+        let expires = X509Certificate::from_der(leaf)
+            .map(|(_, leaf)| authority::not_after(&leaf))
+            .map_err(|_| pem(path, "certificate"))?;
+        let private =
+            PrivateKeyDer::from_pem_slice(private).map_err(|_| pem(key, "private key"))?;
+        let provider = rustls::crypto::ring::default_provider();
+        let key = CertifiedKey::from_der(chain, private, &provider)
+            .map_err(|source| TlsError::Pair { certificate: path.to_owned(), source })?;
+        Ok(Self { key: Arc::new(key), expires, digest })
+    }
+
+    /// How long it is still good.
+    fn left(&self, now: SystemTime) -> Duration {
+        self.expires.duration_since(now).unwrap_or_default()
+    }
+}
+
+fn digest(certificates: &[u8], key: &[u8]) -> [u8; 32] {
+    let of = |bytes| Sha256::digest(bytes);
+    Sha256::digest([of(certificates), of(key)].concat()).into()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

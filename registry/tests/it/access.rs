@@ -74,6 +74,8 @@ enum Rule {
     Named(u16),
     /// This to readers; to others as if it were not there.
     Found(u16),
+    /// This to one; to others why not.
+    By(Role, u16),
     /// This to whoever may push something; to others why not.
     Pushed(u16),
 }
@@ -95,6 +97,13 @@ impl Rule {
                     status
                 } else {
                     404
+                }
+            }
+            Self::By(one, status) => {
+                if role == one {
+                    status
+                } else {
+                    refused
                 }
             }
             Self::Pushed(status) => {
@@ -242,6 +251,34 @@ fn table(scene: &Scene) -> Vec<Row> {
             vec![(put.clone(), format!("/-/api/v1/uploads/{upload}"), "x", Rule::Pushed(404))],
         ),
         (
+            "/-/api/v1/images/{id}",
+            vec![(
+                Method::DELETE,
+                format!("/-/api/v1/images/{absent}"),
+                "",
+                Rule::By(Deleter, 404),
+            )],
+        ),
+        (
+            "/-/api/v1/images/{id}/yank",
+            vec![
+                (
+                    put.clone(),
+                    format!("/-/api/v1/images/{hidden}/yank"),
+                    "{}",
+                    Rule::By(Yanker, 400),
+                ),
+                (
+                    put.clone(),
+                    format!("/-/api/v1/images/{absent}/yank"),
+                    "{}",
+                    Rule::By(Yanker, 404),
+                ),
+                get(&format!("/-/api/v1/images/{hidden}/yank"), Rule::All(404)),
+                get(&format!("/-/api/v1/images/{absent}/yank"), Rule::All(404)),
+            ],
+        ),
+        (
             "/-/acpush/{*name}",
             vec![(
                 post.clone(),
@@ -362,6 +399,39 @@ async fn access_tells_nobody_what_is_there() {
             }
         }
     }
+}
+
+/// Nor does who may delete or withdraw elsewhere learn of it, nor that it was there.
+#[tokio::test]
+async fn access_tells_who_may_do_things_elsewhere_nothing() {
+    let scene = Scene::start().await;
+    let actions = vec![Action::Delete, Action::Yank];
+    let (elsewhere, _) = scene.registry.token_that("example.com/open", actions, None).await;
+    let (here, _) = scene.registry.token_that("example.com", vec![Action::Delete], None).await;
+    let absent = format!("sha512-{}", "0".repeat(128));
+    let hidden = scene.hidden.id.to_string();
+    let ask = async |token: &str, method: Method, id: &str, tail: &str| {
+        let url = scene.registry.url(&format!("/-/api/v1/images/{id}{tail}"));
+        let request = scene.registry.client.request(method, url).bearer_auth(token).body("{}");
+        answer(request.send().await.unwrap(), id).await
+    };
+    for there in [true, false] {
+        let not_there = ask(&elsewhere, Method::DELETE, &absent, "").await;
+        assert_eq!(ask(&elsewhere, Method::DELETE, &hidden, "").await, not_there);
+        assert_eq!(not_there.0, 404);
+        let not_there = ask(&elsewhere, Method::PUT, &absent, "/yank").await;
+        assert_eq!(ask(&elsewhere, Method::PUT, &hidden, "/yank").await, not_there);
+        let blob = async |id: &str| {
+            let response = scene.registry.get(&format!("/-/blobs/{id}.aci")).await;
+            answer(response, id).await
+        };
+        assert_eq!(blob(&hidden).await, blob(&absent).await);
+        let wanted = if there { 204 } else { 410 };
+        assert_eq!(ask(&here, Method::DELETE, &hidden, "").await.0, wanted);
+    }
+    let request = scene.asks(Reader, Method::GET, &format!("/-/blobs/{hidden}.aci"));
+    let (_, code) = refused(request.send().await.unwrap()).await;
+    assert_ne!(code, "image-unknown", "readers are told that it was deleted");
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aci::push::Upload;
 use keys::Generated;
-use registry::Place;
 use registry::admin::{self, NewToken};
+use registry::{Database, DatabaseUrl, Place};
 use reqwest::{Client, StatusCode};
 
 use crate::fixture::*;
@@ -25,11 +25,12 @@ const DATABASE: &str = "GANTRY_TEST_CRASH_DATABASE";
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_server() {
     let Some(data) = std::env::var_os(DATA).map(PathBuf::from) else { return };
-    let database = std::env::var(DATABASE).ok().map(|url| url.parse().unwrap());
+    let database = std::env::var(DATABASE).ok();
+    let database = database.map(|url| Database::from(url.parse::<DatabaseUrl>().unwrap()));
     let time = Arc::new(Mutex::new(SystemTime::now()));
     let address = data.with_extension("address");
     let ready = |ready: &registry::Ready| {
-        let text = ready.address.to_string();
+        let text = ready.https[0].to_string();
         aci::stage::write(&address, text.as_bytes(), 0o644, aci::stage::Existing::Replace).unwrap();
     };
     registry::serve(config(Place { data, database }, &time), ready, std::future::pending())
@@ -52,7 +53,7 @@ impl Victim {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "crash::crash_server"]).env(DATA, data).stdout(Stdio::null());
         if let Some(database) = &place.database {
-            command.env(DATABASE, database.to_string());
+            command.env(DATABASE, database.url.to_string());
         }
         let process = command.spawn().unwrap();
         let start = Instant::now();

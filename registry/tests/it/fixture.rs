@@ -10,7 +10,7 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, Grant, Place, Timeouts, Tls};
+use registry::{Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -38,11 +38,15 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
     Config {
         data,
         database,
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        http: Vec::new(),
+        trusted_proxies: Vec::new(),
+        proxy_header: ProxyHeader::XForwardedFor,
         domains: vec!["example.com".parse().unwrap()].try_into().unwrap(),
         limits: Limits::default(),
         tls: Tls::OwnAuthority,
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
+        connections: ConnectionLimits::default(),
         issuer_ca: None,
         clock: Clock::new(move || *time.lock().unwrap()),
     }
@@ -52,7 +56,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
 /// in the cluster of this process.
 pub(crate) async fn place(folder: &Path) -> Place {
     let database =
-        if crate::ON_POSTGRES { Some(crate::cluster::database(folder).await) } else { None };
+        if crate::ON_POSTGRES { Some(crate::cluster::database(folder).await.into()) } else { None };
     Place { data: folder.join("data"), database }
 }
 
@@ -110,7 +114,7 @@ impl Registry {
         let (ready, listens) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let ready = |at: &registry::Ready| ready.send(at.address).unwrap();
+            let ready = |at: &registry::Ready| ready.send(at.https[0]).unwrap();
             let stopped = async { drop(stopped.await) };
             registry::serve(config, ready, stopped).await.unwrap();
         });
@@ -402,4 +406,18 @@ pub(crate) fn archive(reference: &str, entries: &[(&str, EntryKind)]) -> Image {
 fn entry(path: &str, kind: EntryKind) -> Entry {
     let mode = if kind == EntryKind::Directory { 0o755 } else { 0o644 };
     Entry { path: path.into(), kind, mode, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new() }
+}
+
+/// Bytes that do not pack.
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        noise.extend(state.to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
 }

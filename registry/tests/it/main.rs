@@ -7,17 +7,21 @@ const ON_POSTGRES: bool = false;
 
 mod cluster;
 mod fixture;
+mod wire;
+mod withdraw;
 
 mod access;
 mod acpush;
 mod crash;
 mod files;
+mod hosts;
 mod log;
 mod oidc;
 mod pages;
 mod push;
 mod refusals;
 mod restart;
+mod slow;
 mod tls;
 mod tokens;
 mod users;

@@ -403,17 +403,3 @@ async fn refused_clients_that_ask_first_need_not_send() {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 401");
 }
-
-/// Bytes that do not pack.
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut noise = Vec::with_capacity(bytes + 8);
-    while noise.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        noise.extend(state.to_le_bytes());
-    }
-    noise.truncate(bytes);
-    noise
-}

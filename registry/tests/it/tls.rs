@@ -1,6 +1,6 @@
 //! Certificates, protocols, and clients that say nothing.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use registry::Tls;
 use reqwest::{StatusCode, Version};
@@ -102,4 +102,46 @@ async fn silent_clients_are_let_go() {
         assert!(after >= Duration::from_millis(500), "{protocol:?} {words:?} {after:?}");
     }
     assert_eq!(registry.get("/-/healthz").await.status(), StatusCode::OK);
+}
+
+/// How often a certificate of this day was warned of, in the logs of all tests.
+fn warnings(day: &str) -> usize {
+    crate::log::text()
+        .lines()
+        .filter(|line| line.contains("runs out") && line.contains(day))
+        .count()
+}
+
+#[tokio::test]
+async fn tls_certificate_that_runs_out_is_warned_of_every_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["example.com".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2044, 3, 30);
+    std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    let at = |day| SystemTime::from(rcgen::date_time_ymd(2044, 3, day));
+    let registry = Registry::start_in(tempfile::tempdir().unwrap(), |config| {
+        std::fs::create_dir_all(config.data.join("tls")).unwrap();
+        std::fs::copy(&certificate, config.data.join("tls/ca.pem")).unwrap();
+        config.tls = Tls::Files { certificates: certificate.clone(), key };
+    })
+    .await;
+    let says = async |times| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while warnings("2044-03-30") < times {
+            assert!(Instant::now() < deadline, "{}", warnings("2044-03-30"));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(warnings("2044-03-30"), times);
+    };
+    says(0).await;
+    *registry.time.lock().unwrap() = at(20);
+    says(1).await;
+    // Once on each day: the next look is on the same one.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    says(1).await;
+    *registry.time.lock().unwrap() = at(21);
+    says(2).await;
 }

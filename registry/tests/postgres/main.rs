@@ -18,6 +18,8 @@ mod crash;
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/hosts.rs"]
+mod hosts;
 #[path = "../it/log.rs"]
 mod log;
 #[path = "../it/oidc.rs"]
@@ -30,12 +32,18 @@ mod push;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/slow.rs"]
+mod slow;
 #[path = "../it/tls.rs"]
 mod tls;
 #[path = "../it/tokens.rs"]
 mod tokens;
 #[path = "../it/users.rs"]
 mod users;
+#[path = "../it/wire.rs"]
+mod wire;
+#[path = "../it/withdraw.rs"]
+mod withdraw;
 
 /// None is left out.
 #[test]

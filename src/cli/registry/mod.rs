@@ -1,9 +1,12 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod audit;
+mod config;
 mod keys;
 mod oidc;
 mod policy;
 mod serve;
+mod settings;
 mod token;
 mod user;
 
@@ -14,13 +17,9 @@ use aci::Name;
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use registry::{Action, DatabaseUrl, Grant, Place};
+use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
-use super::files::read_small;
 use super::{Context, Failure, Kind};
-
-/// Largest password file read, in bytes.
-const MAX_PASSWORD: u64 = 4 << 10;
 
 /// Run a registry, and say who may push to it
 ///
@@ -36,22 +35,26 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Config(config::Args),
     Keys(keys::Args),
     Policy(policy::Args),
     Oidc(oidc::Args),
     Token(token::Args),
     User(user::Args),
+    Audit(audit::Args),
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self.command {
             Command::Serve(args) => args.run(context),
+            Command::Config(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Policy(args) => args.run(context),
             Command::Oidc(args) => args.run(context),
             Command::Token(args) => args.run(context),
             Command::User(args) => args.run(context),
+            Command::Audit(args) => args.run(context),
         }
     }
 }
@@ -79,17 +82,10 @@ struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    fn place(&self) -> Result<Place, Failure> {
-        let mut database = self.database.clone();
-        if let (Some(url), Some(file)) = (&database, &self.database_password_file) {
-            let text = read_small(file, MAX_PASSWORD)?;
-            let text = String::from_utf8(text).map_err(|_| {
-                let error = anyhow::anyhow!("{} holds no password: it is no text", file.display());
-                Failure::new(Kind::Usage, error)
-            })?;
-            database = Some(url.clone().with_password(text.trim_end_matches(['\r', '\n'])));
-        }
-        Ok(Place { data: self.data.data.clone(), database })
+    fn place(&self) -> Place {
+        let password_file = self.database_password_file.clone();
+        let database = self.database.clone().map(|url| Database { url, password_file });
+        Place { data: self.data.data.clone(), database }
     }
 }
 

@@ -1,116 +1,105 @@
 //! `gantry registry serve`.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use aci::Limits;
-use registry::{Clock, Config, Domain, Place, Ready, Timeouts, Tls};
+use aci::Refuse;
+use registry::{Ready, Reloader};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::super::lifetime::Lifetime;
-use super::{Context, Failure, Kind, PlaceArgs};
+use super::settings::SettingArgs;
+use super::{Context, Failure};
 
 /// Run a registry until SIGTERM or Ctrl-C
 ///
 /// Prints one line with its address once it listens. Without a certificate of yours it
 /// makes its own authority; clients are then given DATA/tls/ca.pem. Requests are logged to
-/// stderr; GANTRY_LOG=debug says more.
+/// stderr; GANTRY_LOG=debug says more. SIGHUP reads the configuration file again.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
+  gantry registry serve --config /etc/gantry/registry.toml
   gantry registry serve --data /var/lib/gantry-registry --domain example.com
   gantry registry serve --data ./data --listen 127.0.0.1:0 --domain example.com --domain example.org
   gantry registry serve --data ./data --domain example.com \\
       --database postgres://gantry@db.example.com/gantry --database-password-file db.password
+  gantry registry serve --data ./data --http 127.0.0.1:8080 --trusted-proxy 127.0.0.1 \\
+      --domain example.com
   gantry registry serve --data ./data --listen '[::]:443' --domain example.com \\
-      --tls-cert fullchain.pem --tls-key privkey.pem")]
+      --tls-cert fullchain.pem --tls-key privkey.pem --log-format json")]
 pub(crate) struct Args {
     #[command(flatten)]
-    place: PlaceArgs,
-    /// Listen on this address; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
-    listen: SocketAddr,
-    /// Answer for this domain; may be given several times
-    #[arg(long = "domain", value_name = "DOMAIN", required = true)]
-    domains: Vec<Domain>,
-    /// The certificate with its chain, in PEM; it is read again every hour
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// The certificate's private key, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// Take image files of at most this many bytes
-    #[arg(long, value_name = "BYTES")]
-    max_image_bytes: Option<u64>,
-    /// Trust the roots in this PEM file, too, for the issuers of jobs' ID tokens
-    #[arg(long, value_name = "FILE")]
-    issuer_ca_file: Option<PathBuf>,
-    /// Give running requests this long when told to stop
-    #[arg(long, value_name = "TIME", default_value = "30s")]
-    drain: Lifetime,
+    settings: SettingArgs,
+    /// Log as text for people, or as JSON, an object for each line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        log(context);
-        let config = self.config()?;
+        log(context, self.log_format);
+        let config = self.settings.resolve()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
             let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            // Before it listens, or a signal that comes early ends the program.
+            let again = signal(SignalKind::hangup())?;
             let stop = stopped(context.clone(), signals);
             let mut said = Ok(());
-            registry::serve(config, |ready| said = announce(context, ready), stop).await?;
+            let ready = |ready: &Ready| {
+                said = announce(context, ready);
+                tokio::spawn(reloads(again, self.settings, ready.reloader.clone()));
+            };
+            registry::serve(config, ready, stop).await?;
             Ok::<_, Failure>(said?)
         });
         // A push that is still being read has its thread cut off; nothing of it is kept.
         runtime.shutdown_timeout(Duration::from_millis(100));
         served
     }
+}
 
-    fn config(self) -> Result<Config, Failure> {
-        let tls = match (self.tls_cert, self.tls_key) {
-            (Some(certificates), Some(key)) => Tls::Files { certificates, key },
-            _ => Tls::OwnAuthority,
-        };
-        let mut limits = Limits::default();
-        if let Some(bytes) = self.max_image_bytes {
-            limits.file_bytes = bytes;
+/// Reads the configuration again at each signal. One that cannot be used changes nothing.
+async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
+    while again.recv().await.is_some() {
+        let kept = "the configuration is kept as it was";
+        match settings.read() {
+            Ok(config) => {
+                if let Err(error) = reloader.reload(config).await {
+                    tracing::error!(%error, "{kept}");
+                }
+            }
+            Err(error) => {
+                let refusal = error.refusal();
+                tracing::error!(found = refusal.found, next = refusal.next, "{kept}: {error}");
+            }
         }
-        // `never`: whoever stops the server decides how long it may take.
-        let drain = self.drain.duration().unwrap_or(Duration::from_secs(365 * 24 * 3600));
-        let timeouts = Timeouts { drain, ..Timeouts::default() };
-        let Place { data, database } = self.place.place()?;
-        Ok(Config {
-            data,
-            database,
-            listen: self.listen,
-            domains: self.domains.try_into().map_err(|error| Failure::new(Kind::Usage, error))?,
-            limits,
-            tls,
-            timeouts,
-            issuer_ca: self.issuer_ca_file,
-            clock: Clock::system(),
-        })
     }
 }
 
 /// Logs go to stderr: one line for each request, or with `--quiet` errors alone.
-fn log(context: &Context) {
+fn log(context: &Context, format: LogFormat) {
     let usual = if context.global().quiet { "error" } else { "info" };
     let filter = EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Somebody else's logging, where there is any, is as good.
-    let _ = subscriber.try_init();
+    let _ = match format {
+        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => subscriber.json().with_span_list(false).try_init(),
+    };
 }
 
 fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
-    let url = format!("https://{}", ready.address);
+    let https = ready.https.iter().map(|at| format!("https://{at}"));
+    let http = ready.http.iter().map(|at| format!("http://{at}"));
+    let urls: Vec<String> = https.chain(http).collect();
     if let Some(authority) = &ready.authority {
         context.note(format_args!(
             "TLS by this registry's own authority. Clients need its certificate:\n  \
@@ -120,8 +109,11 @@ fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
         ));
     }
     context.print(
-        &json!({ "url": url, "address": ready.address, "caFile": ready.authority }),
-        format_args!("listening on {url}"),
+        &json!({
+            "url": urls.first(), "urls": urls, "address": ready.https.iter().chain(&ready.http).next(),
+            "caFile": ready.authority,
+        }),
+        format_args!("listening on {}", urls.join(" ")),
     )
 }
 

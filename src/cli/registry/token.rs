@@ -68,7 +68,7 @@ impl Create {
             grant: self.grant.grant(),
             lifetime: self.expires.duration(),
         };
-        let place = self.place.place()?;
+        let place = self.place.place();
         let (token, info) = wait(admin::create_token(&place, new, now()))?;
         context.note(format_args!(
             "token {} for {}, good {}; it is shown this once",
@@ -98,7 +98,7 @@ struct List {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place()?;
+        let place = self.place.place();
         let tokens = wait(admin::tokens(&place))?;
         let now = now();
         if tokens.is_empty() {
@@ -168,7 +168,7 @@ impl Rotate {
             return Err(Failure::new(Kind::Usage, error));
         };
         let rotation = Rotation { grace, lifetime: self.expires.map(Lifetime::duration) };
-        let place = self.place.place()?;
+        let place = self.place.place();
         let rotated = wait(admin::rotate_token(&place, &self.id, rotation, now()))?;
         let (token, info) = rotated.ok_or_else(|| absent(&self.id))?;
         context.note(format_args!(
@@ -211,7 +211,7 @@ struct Revoke {
 impl Revoke {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let id = self.id;
-        let place = self.place.place()?;
+        let place = self.place.place();
         if !wait(admin::revoke_token(&place, &id, now()))? {
             return Err(absent(&id));
         }

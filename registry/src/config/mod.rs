@@ -1,4 +1,12 @@
-//! What a registry is started with.
+//! What a registry is started with: from a file, the command line, and defaults.
+
+mod amount;
+mod file;
+mod live;
+mod network;
+mod proxy_header;
+mod resolve;
+mod sections;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +17,19 @@ use std::time::{Duration, SystemTime};
 use aci::{Limits, Name};
 use web::Domain;
 
-use crate::catalog::DatabaseUrl;
+use crate::catalog::Database;
+use crate::connection::ConnectionLimits;
+use crate::tls::TlsError;
+
+pub use amount::{AmountError, Size, Span};
+pub use file::{ConfigError, ConfigFile};
+pub(crate) use live::Live;
+pub use network::{Network, NetworkError};
+pub use proxy_header::ProxyHeader;
+pub use resolve::SettingError;
+pub use sections::{
+    AccessSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -17,9 +37,15 @@ pub struct Config {
     /// The data directory.
     pub data: PathBuf,
     /// The catalogue's database; where none is given, `gantry.db` in the data directory.
-    pub database: Option<DatabaseUrl>,
-    /// The address to listen on; port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub database: Option<Database>,
+    /// The addresses to listen on for HTTPS; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses to listen on without TLS: loopback, unless proxies are trusted.
+    pub http: Vec<SocketAddr>,
+    /// Who may say for whom a request is made.
+    pub trusted_proxies: Vec<Network>,
+    /// In which header they say it.
+    pub proxy_header: ProxyHeader,
     /// The domains to answer for.
     pub domains: Domains,
     /// Limits on everything that comes from outside.
@@ -28,11 +54,20 @@ pub struct Config {
     pub tls: Tls,
     /// How long what may take.
     pub timeouts: Timeouts,
+    /// What connections may cost.
+    pub connections: ConnectionLimits,
     /// Roots, in PEM, that issuers of jobs' ID tokens may have their certificates from, beside the
     /// system's.
     pub issuer_ca: Option<PathBuf>,
     /// What time it is.
     pub clock: Clock,
+}
+
+impl Config {
+    /// Whether a server could start with it: reads the certificate it names, and changes nothing.
+    pub fn check(&self) -> Result<(), TlsError> {
+        crate::tls::check(&self.tls)
+    }
 }
 
 /// How long what may take.
@@ -42,7 +77,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// The headers of a request, from the end of the one before.
     pub headers: Duration,
-    /// A connection on which nothing moves, in either direction.
+    /// A connection without a request in progress, from the end of the last one.
     pub silence: Duration,
     /// What is running when the server is told to stop.
     pub drain: Duration,
@@ -60,7 +95,7 @@ impl Default for Timeouts {
 }
 
 /// Where the server's certificate comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
     /// From an authority of the registry's own, in its data directory.
     OwnAuthority,

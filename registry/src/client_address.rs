@@ -1,0 +1,223 @@
+//! From where a request comes.
+//!
+//! Behind a proxy, every connection is the proxy's. What it says of its own client is
+//! believed of a proxy that is configured as trusted, and of nobody else; and it is read from
+//! one header alone, since a client can send the other through any proxy that does not know it.
+//!
+//! Each proxy adds the address it was asked from at the right. So the list is read from
+//! there: as long as an address is a trusted proxy's, the one before it is believed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::config::{Config, ProxyHeader};
+use crate::error::ApiError;
+use crate::state::Shared;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How a request came to the server. Each connection puts it into its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// The other end of the connection.
+    pub(crate) peer: SocketAddr,
+    /// Whether it came without TLS.
+    pub(crate) plain: bool,
+}
+
+/// The address a request is from: of the client itself, where a trusted proxy says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+/// Puts the [`ClientAddress`] into each request, and refuses those that may not come without
+/// TLS.
+pub(crate) async fn determine(
+    State(state): State<Shared>,
+    Extension(arrival): Extension<Arrival>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (config, peer) = (state.config(), arrival.peer.ip());
+    if arrival.plain && !may_come_plain(&config, peer) {
+        tracing::warn!(peer = %arrival.peer, "a request without TLS was refused");
+        return ApiError::PlainHttp(peer).into_response();
+    }
+    let address = client(&config, peer, request.headers());
+    request.extensions_mut().insert(address);
+    next.run(request).await
+}
+
+/// Without proxies, this machine; with them, nobody else.
+fn may_come_plain(config: &Config, peer: IpAddr) -> bool {
+    match config.trusted_proxies.as_slice() {
+        [] => peer.to_canonical().is_loopback(),
+        proxies => proxies.iter().any(|proxy| proxy.contains(peer)),
+    }
+}
+
+fn client(config: &Config, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
+    let mut client = peer.to_canonical();
+    let trusted = |address| config.trusted_proxies.iter().any(|proxy| proxy.contains(address));
+    let hops = match config.proxy_header {
+        ProxyHeader::XForwardedFor => hops(headers, &X_FORWARDED_FOR, split),
+        ProxyHeader::Forwarded => hops(headers, &header::FORWARDED, forwarded),
+    };
+    for hop in hops.into_iter().rev() {
+        match hop {
+            Some(address) if trusted(client) => client = address,
+            // Whoever is not trusted says nothing more, nor does one who hides.
+            _ => break,
+        }
+    }
+    ClientAddress(client)
+}
+
+/// The addresses a header lists, from the client on; `None` for one that is not told.
+fn hops(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    read: fn(&str) -> Vec<Option<IpAddr>>,
+) -> Vec<Option<IpAddr>> {
+    // A line that is no text is a hop that is not told.
+    let line = |value: &axum::http::HeaderValue| value.to_str().map_or_else(|_| vec![None], read);
+    headers.get_all(name).iter().flat_map(line).collect()
+}
+
+/// `X-Forwarded-For: 192.0.2.1, 198.51.100.2`
+fn split(line: &str) -> Vec<Option<IpAddr>> {
+    line.split(',').map(address).collect()
+}
+
+/// `Forwarded: for=192.0.2.1;proto=https, for="[2001:db8::1]:4711"` (RFC 7239)
+fn forwarded(line: &str) -> Vec<Option<IpAddr>> {
+    let of = |element: &str| {
+        let pairs = outside_quotes(element, ';');
+        let node = pairs.into_iter().find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then_some(value)
+        });
+        address(node?)
+    };
+    outside_quotes(line, ',').into_iter().map(of).collect()
+}
+
+/// The parts between separators, of which those in quotes are none.
+fn outside_quotes(text: &str, separator: char) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c| {
+        let literal = escaped;
+        escaped = quoted && c == '\\' && !literal;
+        quoted ^= c == '"' && !literal;
+        c == separator && !quoted
+    })
+    .collect()
+}
+
+/// An address as these headers write it, with a port or without.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    let address: Option<IpAddr> = text.parse().ok().or_else(bare).or_else(with_port);
+    address.map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+    use crate::config::{Clock, ConfigFile};
+
+    fn config(proxies: &[&str], proxy_header: ProxyHeader) -> Config {
+        let mut file = ConfigFile::default();
+        file.server.data = Some("/d".into());
+        file.server.domains = Some(vec!["example.com".parse().unwrap()]);
+        file.server.trusted_proxies = Some(proxies.iter().map(|p| p.parse().unwrap()).collect());
+        file.server.proxy_header = Some(proxy_header);
+        file.resolve(Clock::system()).unwrap()
+    }
+
+    fn from(proxies: &[&str], header: ProxyHeader, peer: &str, lines: &[(&str, &str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        client(&config(proxies, header), peer.parse().unwrap(), &headers).0.to_string()
+    }
+
+    #[test]
+    fn client_is_the_right_most_hop_that_is_no_trusted_proxy() {
+        let name = "x-forwarded-for";
+        let proxies = ["10.0.0.0/8", "127.0.0.1"];
+        for (peer, lines, wanted) in [
+            ("127.0.0.1", vec!["192.0.2.1"], "192.0.2.1"),
+            // What the client itself had sent stands further left.
+            ("127.0.0.1", vec!["203.0.113.9, 192.0.2.1"], "192.0.2.1"),
+            ("127.0.0.1", vec!["203.0.113.9", "192.0.2.1, 10.1.1.1"], "192.0.2.1"),
+            ("::ffff:127.0.0.1", vec!["192.0.2.1:5555,10.1.1.1"], "192.0.2.1"),
+            ("127.0.0.1", vec!["[2001:db8::1]:80"], "2001:db8::1"),
+            // All are proxies: the first of them.
+            ("127.0.0.1", vec!["10.2.2.2, 10.1.1.1"], "10.2.2.2"),
+            // What is no address hides all that is left of it.
+            ("127.0.0.1", vec!["192.0.2.1, unknown, 10.1.1.1"], "10.1.1.1"),
+            ("127.0.0.1", vec!["192.0.2.1, "], "127.0.0.1"),
+            ("127.0.0.1", vec![], "127.0.0.1"),
+            // A stranger is not believed.
+            ("192.0.2.7", vec!["127.0.0.1"], "192.0.2.7"),
+        ] {
+            let all: Vec<_> = lines.iter().map(|line| (name, *line)).collect();
+            assert_eq!(from(&proxies, ProxyHeader::XForwardedFor, peer, &all), wanted, "{lines:?}");
+        }
+        let line = [(name, "192.0.2.1")];
+        assert_eq!(from(&[], ProxyHeader::XForwardedFor, "127.0.0.1", &line), "127.0.0.1");
+    }
+
+    #[test]
+    fn forwarded_is_read_as_its_standard_writes_it() {
+        for (line, wanted) in [
+            ("for=192.0.2.1", "192.0.2.1"),
+            ("For=\"192.0.2.1:4711\";proto=https;by=10.0.0.1", "192.0.2.1"),
+            ("proto=http; for=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("for=203.0.113.9, for=192.0.2.1", "192.0.2.1"),
+            ("for=192.0.2.1;ext=\"a, for=203.0.113.9\"", "192.0.2.1"),
+            ("for=192.0.2.1;ext=\"a\\\", for=203.0.113.9\"", "192.0.2.1"),
+            ("for=_hidden", "127.0.0.1"),
+            ("for=unknown", "127.0.0.1"),
+            ("proto=https", "127.0.0.1"),
+        ] {
+            let lines = [("forwarded", line), ("x-forwarded-for", "203.0.113.9")];
+            let found = from(&["127.0.0.1"], ProxyHeader::Forwarded, "127.0.0.1", &lines);
+            assert_eq!(found, wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn header_that_is_not_the_proxies_says_nothing() {
+        let proxies = ["127.0.0.1"];
+        let spoofed = [("forwarded", "for=203.0.113.9")];
+        let found = from(&proxies, ProxyHeader::XForwardedFor, "127.0.0.1", &spoofed);
+        assert_eq!(found, "127.0.0.1");
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_or_for_the_proxies() {
+        for (proxies, peer, may) in [
+            (&[][..], "127.0.0.1", true),
+            (&[], "::1", true),
+            (&[], "::ffff:127.0.0.1", true),
+            (&[], "10.0.0.1", false),
+            (&["10.0.0.0/8"], "10.0.0.1", true),
+            (&["10.0.0.0/8"], "127.0.0.1", false),
+        ] {
+            let config = config(proxies, ProxyHeader::Forwarded);
+            assert_eq!(may_come_plain(&config, peer.parse().unwrap()), may, "{proxies:?} {peer}");
+        }
+    }
+}

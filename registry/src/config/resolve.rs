@@ -1,0 +1,200 @@
+//! From what was said to what counts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use aci::Limits;
+
+use super::file::ConfigFile;
+use super::sections::{
+    AccessSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
+use crate::catalog::Database;
+use crate::connection::ConnectionLimits;
+
+use super::{Clock, Config, ProxyHeader, Size, Span, Timeouts, Tls};
+
+/// Why settings cannot be used that are each in order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// Nobody said where the data is.
+    #[error("no data directory is named")]
+    NoData,
+    /// Nobody said what to serve.
+    #[error("no domain is named")]
+    NoDomain,
+    /// A certificate without its key.
+    #[error("a certificate is named, and no key")]
+    NoKey,
+    /// A key without its certificate.
+    #[error("a key is named, and no certificate")]
+    NoCertificate,
+    /// A password without its database.
+    #[error("a database's password is named, and no database")]
+    NoDatabase,
+    /// A registry nobody can reach.
+    #[error("there is no address to listen on")]
+    NoListener,
+    /// Requests without TLS from anywhere.
+    #[error("HTTP without TLS on {0}, which others than this machine can reach")]
+    PlainHttp(SocketAddr),
+}
+
+impl SettingError {
+    /// What would have been accepted.
+    pub(super) fn wanted(&self) -> &'static str {
+        match self {
+            Self::NoData => "the folder with the registry's data",
+            Self::NoDomain => "at least one domain whose names are served",
+            Self::NoKey | Self::NoCertificate => "a certificate and its key, or neither",
+            Self::NoDatabase => "a database and its password, or neither",
+            Self::NoListener => "at least one address",
+            Self::PlainHttp(_) => {
+                "HTTP without TLS on a loopback address, as 127.0.0.1, or from trusted proxies alone"
+            }
+        }
+    }
+
+    /// What to do.
+    pub(super) fn next(&self) -> String {
+        let next = match self {
+            Self::NoData => "give --data DIR, or `data` in the section [server]",
+            Self::NoDomain => "give --domain DOMAIN, or `domains` in the section [server]",
+            Self::NoKey => "give --tls-key FILE beside --tls-cert, or `key` in the section [tls]",
+            Self::NoCertificate => {
+                "give --tls-cert FILE beside --tls-key, or `certificate` in the section [tls]"
+            }
+            Self::NoDatabase => "give --database URL, or `url` in the section [database]",
+            Self::NoListener => {
+                "give --listen ADDRESS:PORT, or `listen` in the section [server], or leave it out"
+            }
+            Self::PlainHttp(_) => {
+                "give --trusted-proxy NETWORK, or `trusted-proxies` in the section [server]: nobody \
+                 else is then answered there"
+            }
+        };
+        next.to_owned()
+    }
+}
+
+impl ConfigFile {
+    /// What counts where nobody says anything.
+    pub fn defaults() -> Self {
+        let limits = Limits::default();
+        let timeouts = Timeouts::default();
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
+        Self {
+            server: ServerSection {
+                listen: Some(vec![local]),
+                http: Some(Vec::new()),
+                trusted_proxies: Some(Vec::new()),
+                proxy_header: Some(ProxyHeader::XForwardedFor),
+                ..ServerSection::default()
+            },
+            database: DatabaseSection::default(),
+            tls: TlsSection::default(),
+            limits: LimitsSection {
+                image_size: Size::of(limits.file_bytes),
+                unpacked_size: Size::of(limits.tar_bytes),
+                compression_ratio: Some(limits.ratio),
+                entries: Some(limits.entries),
+                manifest_size: Size::of(limits.manifest_bytes),
+            },
+            access: AccessSection::default(),
+            timeouts: TimeoutsSection {
+                handshake: Span::of(timeouts.handshake),
+                headers: Span::of(timeouts.headers),
+                silence: Span::of(timeouts.silence),
+                drain: Span::of(timeouts.drain),
+            },
+        }
+    }
+
+    /// The same, with defaults for what it does not say.
+    pub fn complete(mut self) -> Self {
+        // Who names a place for HTTP alone wants no other.
+        if self.server.http.as_ref().is_some_and(|http| !http.is_empty()) {
+            self.server.listen.get_or_insert_default();
+        }
+        self.over(Self::defaults())
+    }
+
+    /// The configuration this is, with defaults for what it does not say.
+    pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
+        let Self { server, database, tls, limits, access, timeouts } = self.complete();
+        let listen = server.listen.unwrap_or_default();
+        let http = server.http.unwrap_or_default();
+        if listen.is_empty() && http.is_empty() {
+            return Err(SettingError::NoListener);
+        }
+        let trusted_proxies = server.trusted_proxies.unwrap_or_default();
+        let open = http.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        if let Some(open) = open.filter(|_| trusted_proxies.is_empty()) {
+            return Err(SettingError::PlainHttp(*open));
+        }
+        let domains = server.domains.unwrap_or_default();
+        Ok(Config {
+            data: server.data.ok_or(SettingError::NoData)?,
+            database: database.resolve()?,
+            listen,
+            http,
+            trusted_proxies,
+            proxy_header: server.proxy_header.unwrap_or(ProxyHeader::XForwardedFor),
+            domains: domains.try_into().map_err(|_| SettingError::NoDomain)?,
+            limits: limits.resolve(),
+            tls: tls.resolve()?,
+            timeouts: timeouts.resolve(),
+            connections: ConnectionLimits::default(),
+            issuer_ca: access.issuer_ca_file,
+            clock,
+        })
+    }
+}
+
+impl DatabaseSection {
+    fn resolve(self) -> Result<Option<Database>, SettingError> {
+        match self {
+            Self { url: Some(url), password_file } => Ok(Some(Database { url, password_file })),
+            Self { url: None, password_file: None } => Ok(None),
+            Self { url: None, password_file: Some(_) } => Err(SettingError::NoDatabase),
+        }
+    }
+}
+
+impl TlsSection {
+    fn resolve(self) -> Result<Tls, SettingError> {
+        match (self.certificate, self.key) {
+            (Some(certificates), Some(key)) => Ok(Tls::Files { certificates, key }),
+            (None, None) => Ok(Tls::OwnAuthority),
+            (Some(_), None) => Err(SettingError::NoKey),
+            (None, Some(_)) => Err(SettingError::NoCertificate),
+        }
+    }
+}
+
+impl LimitsSection {
+    fn resolve(self) -> Limits {
+        let usual = Limits::default();
+        let bytes = |size: Option<Size>, usual| size.map_or(usual, Size::bytes);
+        Limits {
+            file_bytes: bytes(self.image_size, usual.file_bytes),
+            tar_bytes: bytes(self.unpacked_size, usual.tar_bytes),
+            ratio: self.compression_ratio.unwrap_or(usual.ratio),
+            entries: self.entries.unwrap_or(usual.entries),
+            manifest_bytes: bytes(self.manifest_size, usual.manifest_bytes),
+            ..usual
+        }
+    }
+}
+
+impl TimeoutsSection {
+    fn resolve(self) -> Timeouts {
+        let usual = Timeouts::default();
+        let time = |span: Option<Span>, usual| span.map_or(usual, Span::time);
+        Timeouts {
+            handshake: time(self.handshake, usual.handshake),
+            headers: time(self.headers, usual.headers),
+            silence: time(self.silence, usual.silence),
+            drain: time(self.drain, usual.drain),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The sections of the configuration file.
+//!
+//! Every key may be missing: what is not said comes from the file below, at last from the
+//! defaults. So a section with nothing in it says nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use web::Domain;
+
+use crate::catalog::DatabaseUrl;
+
+use super::{Network, ProxyHeader, Size, Span};
+
+/// Each field of the first where it says something, else of the second. A field that is left
+/// out does not compile.
+macro_rules! over {
+    ($over:expr, $under:expr; $($field:ident),+) => {
+        Self { $($field: $over.$field.or($under.$field)),+ }
+    };
+}
+
+/// `[server]`: what is served, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServerSection {
+    /// The data directory; as `--data`.
+    #[serde(deserialize_with = "absolute")]
+    pub data: Option<PathBuf>,
+    /// The domains to answer for; as `--domain`.
+    pub domains: Option<Vec<Domain>>,
+    /// The addresses to listen on for HTTPS; as `--listen`.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// The addresses to listen on without TLS; as `--http`.
+    pub http: Option<Vec<SocketAddr>>,
+    /// Proxies that may say for whom they ask; as `--trusted-proxy`.
+    pub trusted_proxies: Option<Vec<Network>>,
+    /// The header in which they say it.
+    pub proxy_header: Option<ProxyHeader>,
+}
+
+/// `[database]`: where the catalogue is. Without it, `gantry.db` in the data directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DatabaseSection {
+    /// Its address; as `--database`.
+    pub url: Option<DatabaseUrl>,
+    /// A file with its password; as `--database-password-file`.
+    #[serde(deserialize_with = "absolute")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[tls]`: a certificate of your own. Without it the registry makes one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TlsSection {
+    /// The certificate with its chain, in PEM; as `--tls-cert`.
+    #[serde(deserialize_with = "absolute")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, in PEM; as `--tls-key`.
+    #[serde(deserialize_with = "absolute")]
+    pub key: Option<PathBuf>,
+}
+
+/// `[limits]`: how much of each thing an image may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LimitsSection {
+    /// Bytes of an image file; as `--max-image-bytes`.
+    pub image_size: Option<Size>,
+    /// Bytes of the archive in it, once it is decompressed.
+    pub unpacked_size: Option<Size>,
+    /// Decompressed bytes for each compressed one, from 64 MiB on.
+    pub compression_ratio: Option<u64>,
+    /// Files, folders and links in an image.
+    pub entries: Option<u64>,
+    /// Bytes of an image's manifest.
+    pub manifest_size: Option<Size>,
+}
+
+/// `[access]`: who is told from whom, and how often they may ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessSection {
+    /// Roots, in PEM, for the issuers of jobs' ID tokens, beside the system's; as
+    /// `--issuer-ca-file`. Read when the server starts.
+    #[serde(deserialize_with = "absolute")]
+    pub issuer_ca_file: Option<PathBuf>,
+}
+
+/// `[timeouts]`: how long what may take.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TimeoutsSection {
+    /// The TLS handshake.
+    pub handshake: Option<Span>,
+    /// The headers of a request, from the end of the one before.
+    pub headers: Option<Span>,
+    /// A connection on which nothing moves, in either direction.
+    pub silence: Option<Span>,
+    /// What is running when the server is told to stop; as `--drain`.
+    pub drain: Option<Span>,
+}
+
+impl ServerSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; data, domains, listen, http, trusted_proxies, proxy_header)
+    }
+}
+
+impl DatabaseSection {
+    /// A password from one place never goes to a database from another.
+    pub(super) fn over(self, under: Self) -> Self {
+        if self == Self::default() { under } else { self }
+    }
+}
+
+impl TlsSection {
+    /// The two files belong together: a certificate from one place never meets a key from
+    /// another.
+    pub(super) fn over(self, under: Self) -> Self {
+        if self == Self::default() { under } else { self }
+    }
+}
+
+impl LimitsSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; image_size, unpacked_size, compression_ratio, entries, manifest_size)
+    }
+}
+
+impl AccessSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; issuer_ca_file)
+    }
+}
+
+impl TimeoutsSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; handshake, headers, silence, drain)
+    }
+}
+
+/// A path in a file says the same wherever the program is started.
+fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    let text = format!("the path {path:?} is not absolute: it has to begin with /");
+    Err(serde::de::Error::custom(text))
+}

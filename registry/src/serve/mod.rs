@@ -1,0 +1,163 @@
+//! Running the server: open the data, listen, take connections, end in order.
+
+mod accept;
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Access, AccessError};
+use crate::blobs::{self, Folder};
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::{Config, Live, Tls};
+use crate::connection::{Places, Server};
+use crate::data::{DataDir, DataError};
+use crate::gc;
+use crate::router::router;
+use crate::state::State;
+use crate::tls::{self, Certificates, TlsError};
+use accept::Doors;
+
+pub use reload::Reloader;
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The catalogue cannot be opened.
+    #[error("the catalogue cannot be opened")]
+    Catalog(#[from] CatalogError),
+    /// Nobody could be told from anybody else.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// There is no certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What a crash left behind could not be removed.
+    #[error("what an earlier run left half done cannot be removed: {0}")]
+    Sweep(String),
+}
+
+/// A server that listens.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The addresses for HTTPS, with the ports they were given.
+    pub https: Vec<SocketAddr>,
+    /// The addresses without TLS, likewise.
+    pub http: Vec<SocketAddr>,
+    /// The certificate of the registry's own authority, where it has one.
+    pub authority: Option<PathBuf>,
+    /// Gives it another configuration while it runs.
+    pub reloader: Reloader,
+}
+
+/// Runs a registry until `shutdown` is done. `ready` is called once it listens.
+pub async fn serve(
+    config: Config,
+    ready: impl FnOnce(&Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let data = DataDir::open(&config.data)?;
+    // Held to the end: whoever holds it may sweep.
+    let _lock = data.lock()?;
+    let folder = data.tls();
+    let certificates = Arc::new(Certificates::default());
+    if let Some(pair) = tls::load(&config, &folder)? {
+        certificates.install(pair);
+    }
+    let catalog = Catalog::open(&data.database(config.database.as_ref())).await?;
+    let node = data.node()?;
+    let blobs = Folder::new(&data.blobs());
+    let (https, http) = (listen(&config.listen).await?, listen(&config.http).await?);
+    let authority = (config.tls == Tls::OwnAuthority && !https.is_empty())
+        .then(|| tls::authority_file(&folder));
+    let connections = config.connections.clone().fitting(raise_file_limit());
+    let places = Places::new(&connections);
+    let access = Access::new(config.issuer_ca.as_deref())?;
+    let (sender, live) = Live::new(config);
+    let stored = Arc::new(blobs.clone());
+    let state = State::new(data, catalog.clone(), stored, node, live.clone(), places, access);
+    let state = Arc::new(state);
+    sweep(&state, &blobs).await?;
+    let acceptor = TlsAcceptor::from(certificates.server_config()?);
+    let reloader = Reloader { sender, folder: folder.clone() };
+    ready(&Ready { https: addresses(&https), http: addresses(&http), authority, reloader });
+    let server = Server {
+        router: router(state, &connections),
+        timeouts: live.now().timeouts.clone(),
+        limits: connections,
+        stopping: CancellationToken::new(),
+    };
+    let doors = Doors { https, http, acceptor, live: live.clone() };
+    let running = tokio::select! {
+        running = doors.accept(server, shutdown) => running,
+        () = tls::keep(certificates, live.clone(), folder) => return Ok(()),
+    };
+    if tokio::time::timeout(live.now().timeouts.drain, running.wait()).await.is_err() {
+        tracing::warn!("requests that were still running were cut off");
+    }
+    catalog.close().await;
+    Ok(())
+}
+
+async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServeError> {
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let bound = TcpListener::bind(address).await;
+        listeners.push(bound.map_err(|source| ServeError::Listen { address, source })?);
+    }
+    Ok(listeners)
+}
+
+/// The addresses, with the ports that were given.
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// Removes what a crash left: spooled files on file systems that cannot do without
+/// a name, and blobs whose row was never written.
+async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
+    let spool = aci::stage::clean(&state.data.spool());
+    spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
+    let removed = async {
+        blobs::adopt(&state.data.blobs(), folder, &state.catalog).await?;
+        state.catalog.release_all(&state.node).await?;
+        gc::collect(state).await
+    };
+    match removed.await.map_err(|error| ServeError::Sweep(error.to_string()))? {
+        gc::Collected { blobs: 0, .. } => {}
+        gc::Collected { blobs, bytes } => {
+            tracing::info!(blobs, bytes, "removed files of pushes that were cut off");
+        }
+    }
+    Ok(())
+}
+
+/// Each connection, each download and each push needs a file descriptor; shells give
+/// few, and leave the rest to be asked for. Returns how many there are now.
+fn raise_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+            current
+        }
+    }
+}
