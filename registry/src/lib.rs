@@ -19,6 +19,7 @@
 //!     timeouts: registry::Timeouts::default(),
 //!     connections: registry::ConnectionLimits::default(),
 //!     issuer_ca: None,
+//!     rates: registry::Rates::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -54,8 +55,8 @@ mod yank;
 
 pub use access::{
     AccessError, Action, ActionError, CaFileError, ClaimPattern, Grant, HashError, IssuerUrl,
-    OverwritePolicy, Password, PolicyEntry, PolicyError, ReadPolicy, Rule, RuleError, RuleId,
-    UserError, UserName,
+    OverwritePolicy, Password, PolicyEntry, PolicyError, Rates, ReadPolicy, Rule, RuleError,
+    RuleId, UserError, UserName,
 };
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};

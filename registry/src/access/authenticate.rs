@@ -1,11 +1,13 @@
 //! From credentials to a caller.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::credentials::Credentials;
+use super::rates::{Attempt, limit_caller};
 use super::user::{Password, UserName};
 use super::{Action, Caller, Standing};
 use crate::client_address::ClientAddress;
@@ -18,12 +20,18 @@ const LAST_USED_STEP: Duration = Duration::from_secs(60);
 
 impl Caller {
     /// Whoever has these credentials.
-    async fn with(credentials: Credentials, state: &State) -> Result<Self, ApiError> {
+    async fn with(
+        credentials: Credentials,
+        address: Option<IpAddr>,
+        state: &State,
+    ) -> Result<Self, ApiError> {
         match credentials {
             Credentials::None => Ok(Self::nobody()),
             Credentials::Token(token) => Self::with_token(&token.hash(), state).await,
             Credentials::Job(jwt) => Self::with_jwt(&jwt, state).await,
-            Credentials::User(user, password) => Self::with_password(user, password, state).await,
+            Credentials::User(user, password) => {
+                Self::with_password(user, password, address, state).await
+            }
         }
     }
 
@@ -51,6 +59,7 @@ impl Caller {
     async fn with_password(
         name: Option<UserName>,
         password: Option<Password>,
+        address: Option<IpAddr>,
         state: &State,
     ) -> Result<Self, ApiError> {
         // Nobody's is so long; nothing is told by refusing it at once.
@@ -61,9 +70,17 @@ impl Caller {
         };
         let kept = stored.as_ref().map(|user| &user.password);
         let passwords = &state.access.passwords;
-        let right = kept.is_some_and(|kept| passwords.remembers(&password, kept))
-            || passwords.compare(&password, kept).await?;
-        let user = stored.filter(|_| right).ok_or(ApiError::UserUnknown)?;
+        if !kept.is_some_and(|kept| passwords.remembers(&password, kept)) {
+            let attempt = Attempt::begin(name.as_ref(), address, state).await?;
+            // While it waited, another request may have brought the same.
+            let right = kept.is_some_and(|kept| passwords.remembers(&password, kept))
+                || passwords.compare(&password, kept).await?;
+            if !right {
+                return Err(ApiError::UserUnknown);
+            }
+            attempt.succeed(state).await?;
+        }
+        let user = stored.ok_or(ApiError::UserUnknown)?;
         Ok(Self::user(user.name, user.revision, user.grant))
     }
 
@@ -88,9 +105,12 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let caller = Self::with(Credentials::of(&parts.headers)?, state).await?;
-        tracing::Span::current().record("caller", caller.id().as_str());
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+        let caller = Self::with(Credentials::of(&parts.headers)?, address, state).await?;
+        if !matches!(caller.standing(), Standing::Nobody) {
+            limit_caller(caller.id(), address, state)?;
+        }
+        tracing::Span::current().record("caller", caller.id().as_str());
         Ok(caller.from(address))
     }
 }

@@ -18,6 +18,7 @@ mod grant;
 mod oidc;
 mod passwords;
 mod policy;
+pub(crate) mod rates;
 mod sight;
 mod user;
 
@@ -35,6 +36,8 @@ pub(crate) use oidc::{JobFault, StoredRule};
 use passwords::Passwords;
 pub use policy::{OverwritePolicy, PolicyEntry, PolicyError, ReadPolicy};
 use policy::{Policies, Snapshot};
+use rates::Buckets;
+pub use rates::Rates;
 pub(crate) use sight::Sight;
 pub(crate) use user::PasswordHash;
 pub use user::{HashError, Password, UserError, UserName};
@@ -55,6 +58,7 @@ pub(crate) struct Access {
     passwords: Passwords,
     policies: Snapshot,
     issuers: Issuers,
+    buckets: Buckets,
 }
 
 impl Access {
@@ -64,6 +68,7 @@ impl Access {
             passwords: Passwords::new()?,
             policies: Snapshot::default(),
             issuers: Issuers::new(issuer_ca)?,
+            buckets: Buckets::default(),
         })
     }
 

@@ -37,7 +37,7 @@ impl FromRequestParts<Shared> for Sight {
             return Ok(Self { policies, caller: Ok(Caller::nobody()) });
         }
         match Caller::from_request_parts(parts, state).await {
-            Err(error) if error.status().is_server_error() => Err(error),
+            Err(error) if error.status().is_server_error() || error.is_rate() => Err(error),
             caller => Ok(Self { policies, caller }),
         }
     }

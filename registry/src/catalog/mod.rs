@@ -8,6 +8,7 @@ mod audit;
 mod blobs;
 mod database;
 mod delete;
+mod failures;
 mod images;
 mod policies;
 mod publish;

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use aci::{Limits, Name};
 use web::Domain;
 
+use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
 use crate::tls::TlsError;
@@ -59,6 +60,8 @@ pub struct Config {
     /// Roots, in PEM, that issuers of jobs' ID tokens may have their certificates from, beside the
     /// system's.
     pub issuer_ca: Option<PathBuf>,
+    /// How often somebody may ask.
+    pub rates: Rates,
     /// What time it is.
     pub clock: Clock,
 }

@@ -8,6 +8,7 @@ use super::file::ConfigFile;
 use super::sections::{
     AccessSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
 };
+use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
 
@@ -80,7 +81,7 @@ impl ConfigFile {
     /// What counts where nobody says anything.
     pub fn defaults() -> Self {
         let limits = Limits::default();
-        let timeouts = Timeouts::default();
+        let (timeouts, rates) = (Timeouts::default(), Rates::default());
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
         Self {
             server: ServerSection {
@@ -99,7 +100,11 @@ impl ConfigFile {
                 entries: Some(limits.entries),
                 manifest_size: Size::of(limits.manifest_bytes),
             },
-            access: AccessSection::default(),
+            access: AccessSection {
+                issuer_ca_file: None,
+                requests_per_second: Some(rates.requests_per_second),
+                request_burst: Some(rates.burst),
+            },
             timeouts: TimeoutsSection {
                 handshake: Span::of(timeouts.handshake),
                 headers: Span::of(timeouts.headers),
@@ -144,6 +149,7 @@ impl ConfigFile {
             tls: tls.resolve()?,
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
+            rates: access.rates(),
             issuer_ca: access.issuer_ca_file,
             clock,
         })
@@ -181,6 +187,17 @@ impl LimitsSection {
             ratio: self.compression_ratio.unwrap_or(usual.ratio),
             entries: self.entries.unwrap_or(usual.entries),
             manifest_bytes: bytes(self.manifest_size, usual.manifest_bytes),
+            ..usual
+        }
+    }
+}
+
+impl AccessSection {
+    fn rates(&self) -> Rates {
+        let usual = Rates::default();
+        Rates {
+            requests_per_second: self.requests_per_second.unwrap_or(usual.requests_per_second),
+            burst: self.request_burst.unwrap_or(usual.burst),
             ..usual
         }
     }

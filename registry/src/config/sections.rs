@@ -4,6 +4,7 @@
 //! defaults. So a section with nothing in it says nothing.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -87,6 +88,10 @@ pub struct AccessSection {
     /// `--issuer-ca-file`. Read when the server starts.
     #[serde(deserialize_with = "absolute")]
     pub issuer_ca_file: Option<PathBuf>,
+    /// Requests in a second, in the long run: of one address, and of one caller.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Requests at once, of who has not asked for a while.
+    pub request_burst: Option<NonZeroU32>,
 }
 
 /// `[timeouts]`: how long what may take.
@@ -132,7 +137,7 @@ impl LimitsSection {
 
 impl AccessSection {
     pub(super) fn over(self, under: Self) -> Self {
-        over!(self, under; issuer_ca_file)
+        over!(self, under; issuer_ca_file, requests_per_second, request_burst)
     }
 }
 

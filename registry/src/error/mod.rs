@@ -9,7 +9,7 @@ mod withdrawal;
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aci::push::ErrorBody;
 use aci::{ImageId, Name, Reference, ReferenceError, Refusal, Refuse as _};
@@ -33,6 +33,10 @@ pub(crate) enum ApiError {
     Job(#[from] JobFault),
     #[error("the issuer of the ID token could not be asked for its keys")]
     IssuerDown(#[source] Box<dyn Error + Send + Sync>),
+    #[error("too many requests")]
+    TooManyRequests(Duration),
+    #[error("too many wrong passwords from this address")]
+    TooManyFailures(Duration),
     #[error("too many passwords are being compared")]
     TooManyLogins,
     #[error("the token is not known here")]
@@ -130,12 +134,30 @@ impl ApiError {
         Self::Internal(error.into())
     }
 
-    /// Asks for credentials, where the lack of them is why.
+    /// How long to wait, where asking too often is why.
+    fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests(wait) | Self::TooManyFailures(wait) => Some(*wait),
+            _ => None,
+        }
+    }
+
+    /// Whether asking too often is why.
+    pub(crate) fn is_rate(&self) -> bool {
+        self.wait().is_some()
+    }
+
+    /// Asks for credentials, where the lack of them is why; says how long to wait, where that
+    /// helps.
     pub(crate) fn challenge(&self, headers: &mut HeaderMap) {
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");
             headers.append(header::WWW_AUTHENTICATE, basic);
+        }
+        if let Some(wait) = self.wait() {
+            // Whole seconds, and not too few.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
     }
 
@@ -175,6 +197,7 @@ impl ApiError {
             }
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::TooManyRequests(_) | Self::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. }
             | Self::Refused(_)

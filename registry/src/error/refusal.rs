@@ -317,6 +317,20 @@ impl ApiError {
                 "an ID token is checked with the keys that its issuer publishes",
                 "try again in a minute; if it stays, tell the registry's administrator",
             ),
+            Self::TooManyRequests(wait) => parts(
+                "too-many-requests",
+                "requests at this registry's pace",
+                "more in a short time",
+                "so many requests of one address, and of one caller, are answered in a second",
+                format!("ask again in {} s", wait.as_secs() + 1),
+            ),
+            Self::TooManyFailures(wait) => parts(
+                "too-many-failures",
+                "a password after some time",
+                "one soon after others from this address that were wrong",
+                "each wrong password makes the next one wait longer",
+                format!("check the password, and try again in {} s", wait.as_secs() + 1),
+            ),
             Self::TooManyLogins => parts(
                 "too-many-logins",
                 "a turn for comparing a password",

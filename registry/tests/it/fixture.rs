@@ -10,7 +10,9 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Timeouts, Tls};
+use registry::{
+    Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Rates, Timeouts, Tls,
+};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -48,6 +50,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
         connections: ConnectionLimits::default(),
         issuer_ca: None,
+        rates: Rates::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

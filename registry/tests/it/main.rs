@@ -19,6 +19,7 @@ mod log;
 mod oidc;
 mod pages;
 mod push;
+mod rates;
 mod refusals;
 mod restart;
 mod slow;

@@ -28,6 +28,8 @@ mod oidc;
 mod pages;
 #[path = "../it/push.rs"]
 mod push;
+#[path = "../it/rates.rs"]
+mod rates;
 #[path = "../it/refusals.rs"]
 mod refusals;
 #[path = "../it/restart.rs"]

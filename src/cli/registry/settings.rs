@@ -77,7 +77,10 @@ impl SettingArgs {
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },
-            access: AccessSection { issuer_ca_file: self.issuer_ca_file.clone() },
+            access: AccessSection {
+                issuer_ca_file: self.issuer_ca_file.clone(),
+                ..Default::default()
+            },
             timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
         }
     }
