@@ -1,7 +1,10 @@
-//! What an administrator does to a registry's data: tokens and keys. All of it works
+//! What an administrator does to a registry's data: tokens, users and keys. All of it works
 //! beside a running server, which sees it with the next request.
 
 mod keeping;
+mod policies;
+mod rules;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use aci::Limits;
 use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
 
-use crate::access::Grant;
+use crate::access::{Grant, HashError};
 use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
@@ -35,10 +38,17 @@ pub enum AdminError {
     /// No randomness for a new token.
     #[error("no random bytes for a token: {0}")]
     Random(#[from] std::io::Error),
+    /// A password that was not hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
     /// An expiry no clock can show.
     #[error("the token would expire after the end of time")]
     Expiry,
 }
+
+pub use policies::{policies, remove_policy, set_policy};
+pub use rules::{add_rule, remove_rule, rules};
+pub use users::{UserInfo, add_user, change_password, remove_user, users};
 
 /// What a new token is to be.
 #[derive(Debug, Clone)]

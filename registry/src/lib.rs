@@ -19,6 +19,8 @@
 //!     timeouts: registry::Timeouts::default(),
 //!     connections: registry::ConnectionLimits::default(),
 //!     keeping: registry::Keeping::default(),
+//!     issuer_ca: None,
+//!     rates: registry::Rates::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -55,14 +57,18 @@ mod token;
 mod trace;
 mod yank;
 
-pub use access::{Action, ActionError, Grant};
+pub use access::{
+    AccessError, Action, ActionError, CaFileError, ClaimPattern, Grant, HashError, IssuerUrl,
+    OverwritePolicy, Password, PolicyEntry, PolicyError, Rates, ReadPolicy, Rule, RuleError,
+    RuleId, UserError, UserName,
+};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
-    Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config, ConfigError,
-    ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains, LimitsSection, Network,
-    NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts,
-    TimeoutsSection, Tls, TlsSection,
+    AccessSection, Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config,
+    ConfigError, ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains,
+    LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size,
+    Span, Timeouts, TimeoutsSection, Tls, TlsSection,
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};

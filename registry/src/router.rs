@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::rates;
 use crate::connection::ConnectionLimits;
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -26,6 +27,7 @@ pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
         .fallback(async || ApiError::PathUnknown)
         .method_not_allowed_fallback(method_unknown)
         .layer(from_fn_with_state(Shared::clone(&state), host::check))
+        .layer(from_fn_with_state(Shared::clone(&state), rates::limit))
         .merge(pages::probes().method_not_allowed_fallback(method_unknown))
         .layer(from_fn(move |request, next| limit_url(url_bytes, request, next)))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keys::{Keyring, TrustStore};
 
+use crate::access::Access;
 use crate::api::Unnoted;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
@@ -23,6 +24,8 @@ pub(crate) struct State {
     pub(crate) node: String,
     pub(crate) live: Live,
     pub(crate) clock: Clock,
+    /// What deciding who asks needs.
+    pub(crate) access: Access,
     /// A place for each image that is being read.
     pub(crate) pushes: Places,
     /// Why uploads were refused that the catalogue could not note.
@@ -37,6 +40,7 @@ impl State {
         node: String,
         live: Live,
         pushes: Places,
+        access: Access,
     ) -> Self {
         Self {
             data,
@@ -44,6 +48,7 @@ impl State {
             blobs,
             node,
             clock: live.now().clock.clone(),
+            access,
             live,
             pushes,
             unnoted: Unnoted::default(),

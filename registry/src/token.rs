@@ -140,7 +140,7 @@ pub(crate) fn nonce() -> std::io::Result<String> {
     Ok(hex(&random::<16>()?))
 }
 
-fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     #[expect(clippy::disallowed_methods, reason = "the one place where this crate draws any")]
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;

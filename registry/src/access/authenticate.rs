@@ -1,11 +1,14 @@
 //! From credentials to a caller.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::credentials::Credentials;
+use super::rates::{Attempt, limit_caller};
+use super::user::{Password, UserName};
 use super::{Action, Caller, Standing};
 use crate::client_address::ClientAddress;
 use crate::error::ApiError;
@@ -17,10 +20,18 @@ const LAST_USED_STEP: Duration = Duration::from_secs(60);
 
 impl Caller {
     /// Whoever has these credentials.
-    async fn with(credentials: Credentials, state: &State) -> Result<Self, ApiError> {
+    async fn with(
+        credentials: Credentials,
+        address: Option<IpAddr>,
+        state: &State,
+    ) -> Result<Self, ApiError> {
         match credentials {
             Credentials::None => Ok(Self::nobody()),
             Credentials::Token(token) => Self::with_token(&token.hash(), state).await,
+            Credentials::Job(jwt) => Self::with_jwt(&jwt, state).await,
+            Credentials::User(user, password) => {
+                Self::with_password(user, password, address, state).await
+            }
         }
     }
 
@@ -44,11 +55,48 @@ impl Caller {
         Ok(Self::token(stored.id, hash.clone(), stored.grant))
     }
 
+    /// It takes as long for a user that is not there as for a password that is wrong.
+    async fn with_password(
+        name: Option<UserName>,
+        password: Option<Password>,
+        address: Option<IpAddr>,
+        state: &State,
+    ) -> Result<Self, ApiError> {
+        // Nobody's is so long; nothing is told by refusing it at once.
+        let password = password.ok_or(ApiError::UserUnknown)?;
+        let stored = match &name {
+            Some(name) => state.catalog.user(name).await?,
+            None => None,
+        };
+        let kept = stored.as_ref().map(|user| &user.password);
+        let passwords = &state.access.passwords;
+        if !kept.is_some_and(|kept| passwords.remembers(&password, kept)) {
+            let attempt = Attempt::begin(name.as_ref(), address, state).await?;
+            // While it waited, another request may have brought the same.
+            let right = kept.is_some_and(|kept| passwords.remembers(&password, kept))
+                || passwords.compare(&password, kept).await?;
+            if !right {
+                return Err(ApiError::UserUnknown);
+            }
+            attempt.succeed(state).await?;
+        }
+        let user = stored.ok_or(ApiError::UserUnknown)?;
+        Ok(Self::user(user.name, user.revision, user.grant))
+    }
+
     /// Whether the credentials are good now, too: sending may have taken long.
     pub(crate) async fn may_still(&self, state: &State) -> Result<(), ApiError> {
         match self.standing() {
             Standing::Nobody => Ok(()),
             Standing::Token { hash, .. } => Self::with_token(hash, state).await.map(drop),
+            Standing::User { name, revision } => {
+                let user = state.catalog.user(name).await?;
+                let same = user.is_some_and(|user| user.revision == *revision);
+                if same { Ok(()) } else { Err(ApiError::CredentialsEnded) }
+            }
+            // The rules are asked for once more when something is changed.
+            Standing::Job { until, .. } if *until > state.clock.now() => Ok(()),
+            Standing::Job { .. } => Err(ApiError::CredentialsEnded),
         }
     }
 }
@@ -57,9 +105,12 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let caller = Self::with(Credentials::of(&parts.headers)?, state).await?;
-        tracing::Span::current().record("caller", caller.id().as_str());
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+        let caller = Self::with(Credentials::of(&parts.headers)?, address, state).await?;
+        if !matches!(caller.standing(), Standing::Nobody) {
+            limit_caller(caller.id(), address, state)?;
+        }
+        tracing::Span::current().record("caller", caller.id().as_str());
         Ok(caller.from(address))
     }
 }

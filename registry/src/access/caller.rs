@@ -2,21 +2,23 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use aci::Name;
 
-use super::{Action, Grant};
+use super::{Action, Grant, RuleId, UserName};
 use crate::audit::Actor;
 use crate::config::Domains;
 use crate::error::ApiError;
-use crate::token::{TokenHash, TokenId};
+use crate::token::{TokenHash, TokenId, random};
 
 /// Who asks. Made from a request's credentials, which were good then.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     standing: Standing,
     id: CallerId,
-    grant: Grant,
+    /// Each stands for itself.
+    grants: Vec<Grant>,
     address: Option<IpAddr>,
 }
 
@@ -31,22 +33,50 @@ pub(crate) enum Standing {
     Nobody,
     /// A token, and which of its secrets.
     Token { id: TokenId, hash: TokenHash },
+    /// A user's password, as it was set.
+    User { name: UserName, revision: Revision },
+    /// An ID token, and the rules it fits.
+    Job { rules: Vec<(RuleId, Revision)>, until: SystemTime },
+}
+
+/// Which state of a row it was: each change draws another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Revision(pub(crate) i64);
+
+impl Revision {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self(i64::from_le_bytes(random()?)))
+    }
 }
 
 impl Caller {
     /// Whoever gave no credentials.
     pub(super) fn nobody() -> Self {
-        Self {
-            standing: Standing::Nobody,
-            id: CallerId("nobody".to_owned()),
-            grant: Grant::default(),
-            address: None,
-        }
+        Self::new(Standing::Nobody, "nobody".to_owned(), Vec::new())
     }
 
     pub(super) fn token(id: TokenId, hash: TokenHash, grant: Grant) -> Self {
-        let named = CallerId(format!("token:{id}"));
-        Self { standing: Standing::Token { id, hash }, id: named, grant, address: None }
+        let named = format!("token:{id}");
+        Self::new(Standing::Token { id, hash }, named, vec![grant])
+    }
+
+    pub(super) fn user(name: UserName, revision: Revision, grant: Grant) -> Self {
+        let named = format!("user:{name}");
+        Self::new(Standing::User { name, revision }, named, vec![grant])
+    }
+
+    /// The rules by name, which is the order in which they are locked.
+    pub(super) fn job(
+        named: String,
+        rules: Vec<(RuleId, Revision)>,
+        until: SystemTime,
+        grants: Vec<Grant>,
+    ) -> Self {
+        Self::new(Standing::Job { rules, until }, named, grants)
+    }
+
+    fn new(standing: Standing, named: String, grants: Vec<Grant>) -> Self {
+        Self { standing, id: CallerId(named), grants, address: None }
     }
 
     /// The same, from this address.
@@ -71,18 +101,19 @@ impl Caller {
     /// Whether this caller may do this to what has this name.
     pub(crate) fn may(&self, action: Action, name: &Name) -> Result<(), ApiError> {
         self.may_somewhere(action)?;
-        if self.grant.covers(name) {
+        let allowing = || self.grants.iter().filter(|grant| grant.allows(action));
+        if allowing().any(|grant| grant.covers(name)) {
             return Ok(());
         }
-        let prefixes = self.grant.prefixes().to_vec();
+        let prefixes = allowing().flat_map(Grant::prefixes).cloned().collect();
         Err(ApiError::OtherNames { prefixes, name: name.clone() })
     }
 
     /// Whether this caller may do this at all: for when the name is not known yet.
     pub(crate) fn may_somewhere(&self, action: Action) -> Result<(), ApiError> {
         match self.standing {
-            Standing::Nobody => Err(ApiError::TokenMissing),
-            _ if self.grant.allows(action) => Ok(()),
+            Standing::Nobody => Err(ApiError::CredentialsMissing),
+            _ if self.grants.iter().any(|grant| grant.allows(action)) => Ok(()),
             _ => Err(ApiError::ActionMissing(action)),
         }
     }

@@ -1,7 +1,7 @@
 //! `/-/api/v1/images/{image ID}`: deleting an image, and taking and giving what its author says of it.
 
-use aci::ImageId;
 use aci::yank::{SignedYank, YankTaken};
+use aci::{ImageId, Name};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 
 use super::body::whole;
-use crate::access::{Action, Caller};
+use crate::access::{Action, Caller, Sight};
 use crate::catalog::{StoredImage, Yanked};
 use crate::error::ApiError;
 use crate::keeping::FILES_STAY;
@@ -34,28 +34,29 @@ impl FromRequestParts<Shared> for Id {
 /// The image, where there is one and the caller may do this to it.
 async fn image(
     state: &Registry,
-    caller: &Caller,
+    (caller, sight): (&Caller, &Sight),
     action: Action,
     id: ImageId,
 ) -> Result<StoredImage, ApiError> {
     caller.may_somewhere(action)?;
-    match state.catalog.image(&id).await? {
-        Some(image) => {
-            caller.may(action, &image.name)?;
-            Ok(image)
-        }
-        None if state.catalog.is_deleted(&id).await? => Err(ApiError::BlobDeleted(id)),
-        None => Err(ApiError::BlobUnknown(id)),
+    // Whoever may neither do this nor see it is not told that it is there, or was.
+    let shows = |name: &Name| caller.may(action, name).is_ok() || sight.sees(name);
+    if let Some(image) = state.catalog.image(&id).await?.filter(|image| shows(&image.name)) {
+        caller.may(action, &image.name)?;
+        return Ok(image);
     }
+    let deleted = state.catalog.deleted(&id).await?.is_some_and(|name| shows(&name));
+    Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::BlobUnknown(id) })
 }
 
 /// `DELETE …`: it is not found any more, by any path.
 pub(super) async fn delete(
     State(state): State<Shared>,
     caller: Caller,
+    sight: Sight,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
-    let image = image(&state, &caller, Action::Delete, id).await?;
+    let image = image(&state, (&caller, &sight), Action::Delete, id).await?;
     let now = state.clock.now();
     let (id, actor) = (&image.image_id, caller.actor());
     if state.catalog.delete(id, &actor, now, now + FILES_STAY).await?.is_none() {
@@ -70,10 +71,11 @@ pub(super) async fn delete(
 pub(super) async fn yank(
     State(state): State<Shared>,
     caller: Caller,
+    sight: Sight,
     Id(id): Id,
     request: Request,
 ) -> Result<Json<YankTaken>, ApiError> {
-    let image = image(&state, &caller, Action::Yank, id).await?;
+    let image = image(&state, (&caller, &sight), Action::Yank, id).await?;
     let limit =
         state.config().limits.signature_bytes.saturating_mul(2) + 4 * aci::yank::MAX_BYTES as u64;
     let SignedYank { statement, signature } =
@@ -104,10 +106,20 @@ pub(super) async fn yank(
 }
 
 /// `GET …/yank`: the last that the author said, as it was signed.
-pub(super) async fn said(State(state): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
-    let said = state.catalog.last_yank(&id).await?.ok_or(ApiError::YankUnknown(id))?;
+pub(super) async fn said(
+    State(state): State<Shared>,
+    sight: Sight,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let image = state.catalog.image(&id).await?.filter(|image| sight.sees(&image.name));
+    let said = match &image {
+        Some(image) => state.catalog.last_yank(&image.image_id).await?,
+        None => None,
+    };
+    let said = said.ok_or(ApiError::YankUnknown(id))?;
     let body = SignedYank { statement: said.statement, signature: said.signature };
     let fresh: [(HeaderName, HeaderValue); 1] =
         [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-    Ok((fresh, Json(body)).into_response())
+    let response = (fresh, Json(body)).into_response();
+    Ok(sight.mark(image.as_ref().map(|image| &image.name), response))
 }

@@ -83,14 +83,14 @@ impl Catalog {
         row.map(|(id,)| parsed("image ID", id)).transpose()
     }
 
-    /// Whether an image of this ID was deleted.
-    pub(crate) async fn is_deleted(&self, id: &ImageId) -> Result<bool, CatalogError> {
+    /// The name an image of this ID had that was deleted.
+    pub(crate) async fn deleted(&self, id: &ImageId) -> Result<Option<Name>, CatalogError> {
         let row: Option<(String,)> = on!(self, pool => {
-            sqlx::query_as("SELECT image_id FROM tombstones WHERE image_id = $1 LIMIT 1")
+            sqlx::query_as("SELECT name FROM tombstones WHERE image_id = $1 ORDER BY name LIMIT 1")
                 .bind(id.as_str())
                 .fetch_optional(pool)
                 .await?
         });
-        Ok(row.is_some())
+        row.map(|(name,)| parsed("image name", name)).transpose()
     }
 }

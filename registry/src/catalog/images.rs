@@ -158,11 +158,11 @@ impl Catalog {
     }
 
     /// The names at and below `top` that have images, in alphabetical order, those
-    /// after `after` where it is given.
+    /// after `after`.
     pub(crate) async fn names(
         &self,
         top: &Name,
-        after: Option<&Name>,
+        after: &str,
         limit: u32,
     ) -> Result<Vec<NameSummary>, CatalogError> {
         // What follows "/" in ASCII is "0": between the two lies all that is below.
@@ -172,7 +172,7 @@ impl Catalog {
              GROUP BY name ORDER BY name LIMIT $3",
         )
         .bind(top.as_str())
-        .bind(after.map_or("", Name::as_str))
+        .bind(after)
         .bind(i64::from(limit))
         .fetch_all(pool).await)?;
         rows.into_iter().map(NameSummary::try_from).collect()

@@ -1,4 +1,5 @@
-//! What the registry knows, in SQL: images and their blobs, tokens, uploads under way.
+//! What the registry knows, in SQL: images and their blobs, who may do what, uploads
+//! under way.
 //!
 //! This is the only place of the server with SQL in it. A row goes in whole, in
 //! one transaction, after everything it speaks of is on disk.
@@ -10,12 +11,16 @@ mod database;
 mod delete;
 mod dump;
 mod duties;
+mod failures;
 mod images;
 mod parts;
+mod policies;
 mod publish;
+mod rules;
 mod standing;
 mod tokens;
 mod uploads;
+mod users;
 mod yank;
 
 use std::path::PathBuf;
@@ -33,6 +38,7 @@ pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::{NewUpload, StoredUpload};
+pub(crate) use users::StoredUser;
 pub(crate) use yank::Yanked;
 
 /// Why the catalogue could not answer.

@@ -12,6 +12,10 @@ use crate::access::Standing;
 const TOKEN: &str = "UPDATE tokens SET last_used_at = last_used_at WHERE token_id = $1
      AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
 
+const USER: &str = "UPDATE users SET revision = revision WHERE user_name = $1 AND revision = $2";
+
+const RULE: &str = "UPDATE oidc_rules SET revision = revision WHERE rule_id = $1 AND revision = $2";
+
 /// Asked in the transaction that does what the caller wants.
 pub(super) trait Holds {
     /// Whether a caller is still one, until the end of the transaction.
@@ -26,6 +30,19 @@ macro_rules! holds {
                     Standing::Nobody => return Ok(false),
                     Standing::Token { id, .. } => {
                         sqlx::query(TOKEN).bind(id.as_str()).bind(seconds(now))
+                    }
+                    Standing::User { name, revision } => {
+                        sqlx::query(USER).bind(name.as_str()).bind(revision.0)
+                    }
+                    Standing::Job { until, .. } if *until <= now => return Ok(false),
+                    Standing::Job { rules, .. } => {
+                        for (id, revision) in rules {
+                            let query = sqlx::query(RULE).bind(id.as_str()).bind(revision.0);
+                            if query.execute(&mut *self).await?.rows_affected() == 0 {
+                                return Ok(false);
+                            }
+                        }
+                        return Ok(true);
                     }
                 };
                 Ok(query.execute(self).await?.rows_affected() == 1)

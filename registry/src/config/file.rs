@@ -29,7 +29,8 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
 use super::sections::{
-    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
+    TlsSection,
 };
 
 /// Largest configuration file read, in bytes.
@@ -49,6 +50,8 @@ pub struct ConfigFile {
     pub acme: Option<AcmeSection>,
     /// How much of each thing an image may have.
     pub limits: LimitsSection,
+    /// Who is told from whom.
+    pub access: AccessSection,
     /// How long what may take.
     pub timeouts: TimeoutsSection,
 }
@@ -123,6 +126,7 @@ impl ConfigFile {
             tls,
             acme,
             limits: self.limits.over(under.limits),
+            access: self.access.over(under.access),
             timeouts: self.timeouts.over(under.timeouts),
         }
     }

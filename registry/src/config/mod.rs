@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use aci::{Limits, Name};
 use web::Domain;
 
+use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
 use crate::keeping::Keeping;
@@ -31,7 +32,8 @@ pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
 pub use sections::{
-    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
+    TlsSection,
 };
 
 /// What a registry is started with.
@@ -61,6 +63,11 @@ pub struct Config {
     pub connections: ConnectionLimits,
     /// How what is stored is kept.
     pub keeping: Keeping,
+    /// Roots, in PEM, that issuers of jobs' ID tokens may have their certificates from, beside the
+    /// system's.
+    pub issuer_ca: Option<PathBuf>,
+    /// How often somebody may ask.
+    pub rates: Rates,
     /// What time it is.
     pub clock: Clock,
 }

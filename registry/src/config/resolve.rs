@@ -6,12 +6,14 @@ use aci::Limits;
 
 use super::file::ConfigFile;
 use super::sections::{
-    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
+    TlsSection,
 };
 use super::{
     Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Size, Span, Timeouts,
     Tls,
 };
+use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
 use crate::keeping::Keeping;
@@ -114,7 +116,7 @@ impl ConfigFile {
     /// What counts where nobody says anything.
     pub fn defaults() -> Self {
         let limits = Limits::default();
-        let timeouts = Timeouts::default();
+        let (timeouts, rates) = (Timeouts::default(), Rates::default());
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
         Self {
             server: ServerSection {
@@ -133,6 +135,11 @@ impl ConfigFile {
                 compression_ratio: Some(limits.ratio),
                 entries: Some(limits.entries),
                 manifest_size: Size::of(limits.manifest_bytes),
+            },
+            access: AccessSection {
+                issuer_ca_file: None,
+                requests_per_second: Some(rates.requests_per_second),
+                request_burst: Some(rates.burst),
             },
             timeouts: TimeoutsSection {
                 handshake: Span::of(timeouts.handshake),
@@ -165,7 +172,7 @@ impl ConfigFile {
 
     /// The configuration this is, with defaults for what it does not say.
     pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
-        let Self { server, database, tls, acme, limits, timeouts } = self.complete();
+        let Self { server, database, tls, acme, limits, access, timeouts } = self.complete();
         let listen = server.listen.unwrap_or_default();
         let http = server.http.unwrap_or_default();
         if listen.is_empty() && http.is_empty() {
@@ -196,6 +203,8 @@ impl ConfigFile {
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
             keeping: Keeping::default(),
+            rates: access.rates(),
+            issuer_ca: access.issuer_ca_file,
             clock,
         })
     }
@@ -251,6 +260,17 @@ impl LimitsSection {
             ratio: self.compression_ratio.unwrap_or(usual.ratio),
             entries: self.entries.unwrap_or(usual.entries),
             manifest_bytes: bytes(self.manifest_size, usual.manifest_bytes),
+            ..usual
+        }
+    }
+}
+
+impl AccessSection {
+    fn rates(&self) -> Rates {
+        let usual = Rates::default();
+        Rates {
+            requests_per_second: self.requests_per_second.unwrap_or(usual.requests_per_second),
+            burst: self.request_burst.unwrap_or(usual.burst),
             ..usual
         }
     }

@@ -4,6 +4,7 @@
 //! defaults. So a section with nothing in it says nothing.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -97,6 +98,20 @@ pub struct LimitsSection {
     pub manifest_size: Option<Size>,
 }
 
+/// `[access]`: who is told from whom, and how often they may ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessSection {
+    /// Roots, in PEM, for the issuers of jobs' ID tokens, beside the system's; as
+    /// `--issuer-ca-file`. Read when the server starts.
+    #[serde(deserialize_with = "absolute")]
+    pub issuer_ca_file: Option<PathBuf>,
+    /// Requests in a second, in the long run: of one address, and of one caller.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Requests at once, of who has not asked for a while.
+    pub request_burst: Option<NonZeroU32>,
+}
+
 /// `[timeouts]`: how long what may take.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -142,6 +157,12 @@ impl AcmeSection {
 impl LimitsSection {
     pub(super) fn over(self, under: Self) -> Self {
         over!(self, under; image_size, unpacked_size, compression_ratio, entries, manifest_size)
+    }
+}
+
+impl AccessSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; issuer_ca_file, requests_per_second, request_burst)
     }
 }
 

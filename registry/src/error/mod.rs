@@ -10,15 +10,15 @@ mod withdrawal;
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aci::push::ErrorBody;
 use aci::{ImageId, Name, Reference, ReferenceError, Refusal, Refuse as _};
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::access::Action;
+use crate::access::{Action, JobFault};
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
 use crate::token::UploadId;
@@ -29,8 +29,20 @@ pub(crate) use upload::UploadError;
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("no token was given")]
-    TokenMissing,
+    #[error("no token, user or password was given")]
+    CredentialsMissing,
+    #[error("there is no such user, or the password is another one")]
+    UserUnknown,
+    #[error("the ID token was not taken: {0}")]
+    Job(#[from] JobFault),
+    #[error("the issuer of the ID token could not be asked for its keys")]
+    IssuerDown(#[source] Box<dyn Error + Send + Sync>),
+    #[error("too many requests")]
+    TooManyRequests(Duration),
+    #[error("too many wrong passwords from this address")]
+    TooManyFailures(Duration),
+    #[error("too many passwords are being compared")]
+    TooManyLogins,
     #[error("the token is not known here")]
     TokenUnknown,
     #[error("the token has expired")]
@@ -137,6 +149,33 @@ impl ApiError {
         Self::Internal(error.into())
     }
 
+    /// How long to wait, where asking too often is why.
+    fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests(wait) | Self::TooManyFailures(wait) => Some(*wait),
+            _ => None,
+        }
+    }
+
+    /// Whether asking too often is why.
+    pub(crate) fn is_rate(&self) -> bool {
+        self.wait().is_some()
+    }
+
+    /// Asks for credentials, where the lack of them is why; says how long to wait, where that
+    /// helps.
+    pub(crate) fn challenge(&self, headers: &mut HeaderMap) {
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");
+            headers.append(header::WWW_AUTHENTICATE, basic);
+        }
+        if let Some(wait) = self.wait() {
+            // Whole seconds, and not too few.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
+    }
+
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
@@ -144,7 +183,9 @@ impl ApiError {
             | Self::ReferenceMalformed(_)
             | Self::HostMalformed(_)
             | Self::Interrupted => StatusCode::BAD_REQUEST,
-            Self::TokenMissing
+            Self::CredentialsMissing
+            | Self::UserUnknown
+            | Self::Job(_)
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
@@ -171,6 +212,7 @@ impl ApiError {
             }
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::TooManyRequests(_) | Self::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. }
             | Self::Refused(_)
@@ -178,7 +220,9 @@ impl ApiError {
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Upload(error) => error.status(),
             Self::OneOfGroup { error, .. } => error.status(),
-            Self::Busy | Self::FileLost => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::FileLost | Self::TooManyLogins | Self::IssuerDown(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -237,13 +281,8 @@ impl IntoResponse for ApiError {
         if let Some(fault) = fault {
             response.extensions_mut().insert(fault);
         }
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status() == StatusCode::UNAUTHORIZED {
-            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");
-            headers.append(header::WWW_AUTHENTICATE, basic);
-        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.challenge(response.headers_mut());
         response
     }
 }

@@ -3,6 +3,7 @@
 use aci::{Refusal, Refuse};
 
 use super::{ApiError, listed};
+use crate::access::JobFault;
 use crate::pages::day;
 
 /// How a client finds what there is.
@@ -23,6 +24,20 @@ pub(super) fn parts(
     (code, wanted.into(), found.into(), rule, next.into())
 }
 
+fn job_code(fault: &JobFault) -> &'static str {
+    match fault {
+        JobFault::Malformed => "job-malformed",
+        JobFault::Issuer => "job-issuer",
+        JobFault::Algorithm => "job-algorithm",
+        JobFault::Key => "job-key",
+        JobFault::Signature => "job-signature",
+        JobFault::Expired => "job-expired",
+        JobFault::Early => "job-early",
+        JobFault::Audience => "job-audience",
+        JobFault::Rule => "job-rule",
+    }
+}
+
 impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
@@ -32,7 +47,9 @@ impl Refuse for ApiError {
                 return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
             }
             Self::Upload(error) => error.about(),
-            Self::TokenMissing
+            Self::CredentialsMissing
+            | Self::UserUnknown
+            | Self::Job(_)
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
@@ -86,6 +103,21 @@ impl ApiError {
                 "a revoked token never works again",
                 NEW_TOKEN,
             ),
+            Self::UserUnknown => parts(
+                "user-unknown",
+                "a user of this registry and the user's password, or a token as the password",
+                "another user or password",
+                "whether a user exists is not told to who does not know the password",
+                "check both; the registry's administrator sets a password: `gantry registry user passwd NAME`",
+            ),
+            Self::Job(fault) => parts(
+                job_code(fault),
+                "an ID token that a rule of this registry is for",
+                format!("one that is not taken: {fault}"),
+                "a job is who its issuer says, in a token made for this registry",
+                "check the audience and the claims that the CI system puts into the token; the \
+                 registry's administrator adds a rule: `gantry registry oidc add`",
+            ),
             Self::CredentialsEnded => parts(
                 "credentials-ended",
                 "a token, a user or a job that is known until the end of the request",
@@ -108,10 +140,10 @@ impl ApiError {
                 format!("ask with a token for {name}; or, of an image, give it another name"),
             ),
             _ => parts(
-                "token-missing",
-                "the header `Authorization: Bearer TOKEN`, or the token as a password, once",
+                "credentials-missing",
+                "the header `Authorization: Bearer TOKEN`, or a user and a password, once",
                 "no such header, or one that cannot be read",
-                "only who holds a token may push",
+                "this is not for everybody",
                 format!(
                     "give the token with --token-file or GANTRY_TOKEN; without one, {NEW_TOKEN}"
                 ),
@@ -289,6 +321,34 @@ impl ApiError {
                 "none, or one that is damaged",
                 "what is served is what was signed, and nothing else",
                 "push the same image again, which brings it back; or tell the registry's administrator",
+            ),
+            Self::IssuerDown(_) => parts(
+                "issuer-down",
+                "the keys of the ID token's issuer",
+                "no answer that could be used; the registry's log has the details",
+                "an ID token is checked with the keys that its issuer publishes",
+                "try again in a minute; if it stays, tell the registry's administrator",
+            ),
+            Self::TooManyRequests(wait) => parts(
+                "too-many-requests",
+                "requests at this registry's pace",
+                "more in a short time",
+                "so many requests of one address, and of one caller, are answered in a second",
+                format!("ask again in {} s", wait.as_secs() + 1),
+            ),
+            Self::TooManyFailures(wait) => parts(
+                "too-many-failures",
+                "a password after some time",
+                "one soon after others from this address that were wrong",
+                "each wrong password makes the next one wait longer",
+                format!("check the password, and try again in {} s", wait.as_secs() + 1),
+            ),
+            Self::TooManyLogins => parts(
+                "too-many-logins",
+                "a turn for comparing a password",
+                "more passwords to compare than this registry can in some seconds",
+                "a password is compared at a cost, and few at a time",
+                "try again in a minute; a token costs nothing to compare",
             ),
             Self::StorageFull(_) => parts(
                 "storage-full",

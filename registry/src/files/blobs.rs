@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::respond::{Caching, File};
 use super::split_extension;
+use crate::access::Sight;
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -31,13 +32,18 @@ impl FromRequestParts<Shared> for Wanted {
 
 pub(crate) async fn serve(
     State(state): State<Shared>,
+    sight: Sight,
     Wanted { id, extension }: Wanted,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Some(image) = state.catalog.image(&id).await? else {
-        let deleted = state.catalog.is_deleted(&id).await?;
+    let image = state.catalog.image(&id).await?.filter(|image| sight.sees(&image.name));
+    let Some(image) = image else {
+        // Whoever may not see what was there is not told that it was.
+        let deleted = state.catalog.deleted(&id).await?.is_some_and(|name| sight.sees(&name));
         return Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::BlobUnknown(id) });
     };
-    File::of(&image, extension, Caching::Immutable).respond(&*state.blobs, &method, &headers).await
+    let file = File::of(&image, extension, Caching::Immutable);
+    let response = file.respond(&*state.blobs, &method, &headers).await?;
+    Ok(sight.mark(Some(&image.name), response))
 }

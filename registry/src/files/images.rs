@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::respond::{Caching, File};
 use super::split_extension;
+use crate::access::Sight;
 use crate::error::ApiError;
 use crate::select::{Selection, asks_for_newest, select};
 use crate::state::Shared;
@@ -33,10 +34,12 @@ impl FromRequestParts<Shared> for Wanted {
 
 pub(crate) async fn serve(
     State(state): State<Shared>,
+    sight: Sight,
     Wanted { reference, extension }: Wanted,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let sight = sight.admit(reference.name())?;
     let labels = reference.labels();
     let version = if asks_for_newest(labels) { None } else { labels.value("version") };
     let images = state.catalog.images(reference.name(), version).await?;
@@ -56,5 +59,7 @@ pub(crate) async fn serve(
             return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });
         }
     };
-    File::of(image, extension, Caching::Revalidate).respond(&*state.blobs, &method, &headers).await
+    let file = File::of(image, extension, Caching::Revalidate);
+    let response = file.respond(&*state.blobs, &method, &headers).await?;
+    Ok(sight.mark(Some(&image.name), response))
 }

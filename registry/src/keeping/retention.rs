@@ -206,7 +206,10 @@ impl Keeper {
         for rule in rules {
             let mut last: Option<Name> = None;
             loop {
-                let names = self.catalog.names(rule.prefix(), last.as_ref(), BATCH).await?;
+                let names = self
+                    .catalog
+                    .names(rule.prefix(), last.as_ref().map_or("", Name::as_str), BATCH)
+                    .await?;
                 let Some(end) = names.last() else { break };
                 last = Some(end.name.clone());
                 for summary in &names {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use web::{Discovery, HomePage, NameEntry};
 
 use super::{PageError, html, name_entry};
+use crate::access::Sight;
 use crate::error::ApiError;
 use crate::host::Audience;
 use crate::state::Shared;
@@ -39,10 +40,11 @@ pub(super) async fn show(
     State(state): State<Shared>,
     Audience(domains): Audience,
     After(after): After,
+    sight: Sight,
 ) -> Result<Response, PageError> {
     let mut names: Vec<NameEntry> = Vec::new();
     for domain in &domains {
-        for summary in state.catalog.names(domain.name(), after.as_ref(), NAMES + 1).await? {
+        for summary in sight.names(&state, domain.name(), after.as_ref(), NAMES + 1).await? {
             // A path means the first domain on localhost, and the only one elsewhere.
             let name = &summary.name;
             let href = if domains.first().is_some_and(|first| first.owns(name)) {
@@ -60,5 +62,5 @@ pub(super) async fn show(
     let more_after = names.last().filter(|_| more).map(|entry| entry.name.clone());
     let discovery = Discovery::for_home(&domains);
     let page = HomePage { discovery, domains, names, more_after };
-    Ok(html(StatusCode::OK, page.render()?))
+    Ok(sight.mark(None, html(StatusCode::OK, page.render()?)))
 }

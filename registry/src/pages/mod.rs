@@ -55,7 +55,11 @@ impl IntoResponse for PageError {
             return self.0.into_response();
         }
         match page.render() {
-            Ok(text) => html(self.0.status(), text),
+            Ok(text) => {
+                let mut response = html(self.0.status(), text);
+                self.0.challenge(response.headers_mut());
+                response
+            }
             Err(_) => self.0.into_response(),
         }
     }

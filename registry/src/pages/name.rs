@@ -14,6 +14,7 @@ use axum::response::Response;
 use web::{Discovery, Domain, ImageEntry, NamePage};
 
 use super::{PageError, asks_for_discovery, day, html, name_entry};
+use crate::access::Sight;
 use crate::catalog::{NameSummary, StoredImage};
 use crate::error::ApiError;
 use crate::host::Audience;
@@ -41,10 +42,11 @@ pub(super) async fn show(
     Audience(domains): Audience,
     Path(path): Path<String>,
     uri: Uri,
+    sight: Sight,
 ) -> Result<Response, PageError> {
     let pages: Vec<(Domain, Name)> =
         domains.iter().filter_map(|d| Some((d.clone(), d.below(&path)?))).collect();
-    let content = match content(&state, &pages).await? {
+    let content = match content(&state, &sight, &pages).await? {
         Some(content) => content,
         None => match pages.first() {
             Some((_, name)) if asks_for_discovery(&uri) => Content {
@@ -53,25 +55,39 @@ pub(super) async fn show(
                 reasons: HashMap::new(),
                 children: Vec::new(),
             },
-            Some((_, name)) => return Err(ApiError::NameUnknown(name.clone()).into()),
+            Some((_, name)) => {
+                sight.admit(name)?;
+                return Err(ApiError::NameUnknown(name.clone()).into());
+            }
             None => return Err(ApiError::PathUnknown.into()),
         },
     };
-    let label_sets = state.catalog.label_sets(&content.name, LABEL_SETS).await?;
+    let label_sets = match sight.sees(&content.name) {
+        true => state.catalog.label_sets(&content.name, LABEL_SETS).await?,
+        false => Vec::new(),
+    };
     let page = page(content, Discovery::for_name(pages, label_sets));
-    Ok(html(StatusCode::OK, page.render()?))
+    Ok(sight.mark(None, html(StatusCode::OK, page.render()?)))
 }
 
 /// The first of these names that has anything.
-async fn content(state: &Registry, pages: &[(Domain, Name)]) -> Result<Option<Content>, ApiError> {
+async fn content(
+    state: &Registry,
+    sight: &Sight,
+    pages: &[(Domain, Name)],
+) -> Result<Option<Content>, ApiError> {
     for (_, name) in pages {
-        let mut children = state.catalog.names(name, None, CHILDREN).await?;
+        let mut children = sight.names(state, name, None, CHILDREN).await?;
         if children.is_empty() {
             continue;
         }
         children.retain(|child| child.name != *name);
-        let images = state.catalog.images(name, None).await?;
-        let reasons = state.catalog.yank_reasons(name).await?;
+        let (images, reasons) = match sight.sees(name) {
+            true => {
+                (state.catalog.images(name, None).await?, state.catalog.yank_reasons(name).await?)
+            }
+            false => (Vec::new(), HashMap::new()),
+        };
         return Ok(Some(Content { name: name.clone(), images, reasons, children }));
     }
     Ok(None)

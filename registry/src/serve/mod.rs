@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, AccessError};
 use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Live, Tls};
@@ -33,6 +34,9 @@ pub enum ServeError {
     /// The catalogue cannot be opened.
     #[error("the catalogue cannot be opened")]
     Catalog(#[from] CatalogError),
+    /// Nobody could be told from anybody else.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// There is no certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -84,9 +88,11 @@ pub async fn serve(
         .then(|| tls::authority_file(&folder));
     let connections = config.connections.clone().fitting(raise_file_limit());
     let places = Places::new(&connections);
+    let access = Access::new(config.issuer_ca.as_deref())?;
     let (sender, live) = Live::new(config);
     let stored = Arc::new(blobs.clone());
-    let state = Arc::new(State::new(data, catalog.clone(), stored, node, live.clone(), places));
+    let state = State::new(data, catalog.clone(), stored, node, live.clone(), places, access);
+    let state = Arc::new(state);
     sweep(&state, &blobs).await?;
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
     let reloader = Reloader { sender, folder: folder.clone() };

@@ -11,7 +11,8 @@ use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
 use registry::{
-    Action, Clock, Config, ConnectionLimits, Grant, Keeping, Place, ProxyHeader, Timeouts, Tls,
+    Action, Clock, Config, ConnectionLimits, Grant, Keeping, Place, ProxyHeader, Rates, Timeouts,
+    Tls,
 };
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
@@ -50,6 +51,8 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
         connections: ConnectionLimits::default(),
         keeping: Keeping::default(),
+        issuer_ca: None,
+        rates: Rates::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

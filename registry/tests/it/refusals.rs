@@ -26,7 +26,7 @@ async fn refused_without_a_token_that_is_known() {
     let signature = sign(team_key(), &image.bytes);
     let bare = registry.client.post(registry.url("/-/api/v1/uploads")).send().await.unwrap();
     assert_eq!(bare.headers()["www-authenticate"], "Bearer");
-    assert_eq!(refused(bare).await, (401, "token-missing".to_owned()));
+    assert_eq!(refused(bare).await, (401, "credentials-missing".to_owned()));
     let unknown = format!("gantry_{}", "0".repeat(64));
     for token in ["x", unknown.as_str()] {
         let response = registry.push(token, &image, &signature).await;

@@ -110,7 +110,7 @@ async fn only_who_may_deletes() {
     let (elsewhere, _) = scene.registry.token_that("example.com/other", actions, None).await;
     let statement = said(&image, true, "", 1, team_key());
     for (token, wanted) in [
-        (None, (401, "token-missing")),
+        (None, (401, "credentials-missing")),
         (Some("gantry_0"), (401, "token-unknown")),
         (Some(scene.push.as_str()), (403, "action-not-allowed")),
         (Some(elsewhere.as_str()), (403, "name-not-allowed")),

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 const ON_POSTGRES: bool = true;
 
+#[path = "../it/access.rs"]
+mod access;
 #[path = "../it/acpush.rs"]
 mod acpush;
 #[path = "../it/backup.rs"]
@@ -28,12 +30,16 @@ mod groups;
 mod hosts;
 #[path = "../it/log.rs"]
 mod log;
+#[path = "../it/oidc.rs"]
+mod oidc;
 #[path = "../it/pages.rs"]
 mod pages;
 #[path = "../it/push.rs"]
 mod push;
 #[path = "../it/ranges.rs"]
 mod ranges;
+#[path = "../it/rates.rs"]
+mod rates;
 #[path = "../it/refusals.rs"]
 mod refusals;
 #[path = "../it/restart.rs"]
@@ -48,6 +54,8 @@ mod stress;
 mod tls;
 #[path = "../it/tokens.rs"]
 mod tokens;
+#[path = "../it/users.rs"]
+mod users;
 #[path = "../it/wire.rs"]
 mod wire;
 #[path = "../it/withdraw.rs"]

@@ -5,12 +5,15 @@ mod backup;
 mod config;
 mod gc;
 mod keys;
+mod oidc;
+mod policy;
 mod restore;
 mod retain;
 mod scrub;
 mod serve;
 mod settings;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -39,7 +42,10 @@ enum Command {
     Serve(serve::Args),
     Config(config::Args),
     Keys(keys::Args),
+    Policy(policy::Args),
+    Oidc(oidc::Args),
     Token(token::Args),
+    User(user::Args),
     Audit(audit::Args),
     Gc(gc::Args),
     Retain(retain::Args),
@@ -54,7 +60,10 @@ impl Args {
             Command::Serve(args) => args.run(context),
             Command::Config(args) => args.run(context),
             Command::Keys(args) => args.run(context),
+            Command::Policy(args) => args.run(context),
+            Command::Oidc(args) => args.run(context),
             Command::Token(args) => args.run(context),
+            Command::User(args) => args.run(context),
             Command::Audit(args) => args.run(context),
             Command::Gc(args) => args.run(context),
             Command::Retain(args) => args.run(context),

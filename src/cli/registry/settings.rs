@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use aci::Refuse;
 use registry::{
-    Clock, Config, ConfigError, ConfigFile, DatabaseSection, DatabaseUrl, Domain, LimitsSection,
-    Network, ServerSection, Size, Span, TimeoutsSection, TlsSection,
+    AccessSection, Clock, Config, ConfigError, ConfigFile, DatabaseSection, DatabaseUrl, Domain,
+    LimitsSection, Network, ServerSection, Size, Span, TimeoutsSection, TlsSection,
 };
 
 use super::{Failure, Kind};
@@ -51,6 +51,9 @@ pub(super) struct SettingArgs {
     /// Take image files of at most this many bytes: 1536, 64MiB, 2GiB [default: 16GiB]
     #[arg(long, value_name = "BYTES")]
     max_image_bytes: Option<Size>,
+    /// Trust the roots in this PEM file, too, for the issuers of jobs' ID tokens
+    #[arg(long, value_name = "FILE")]
+    issuer_ca_file: Option<PathBuf>,
     /// Give running requests this long when told to stop [default: 30s]
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
@@ -75,6 +78,10 @@ impl SettingArgs {
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
             acme: None,
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },
+            access: AccessSection {
+                issuer_ca_file: self.issuer_ca_file.clone(),
+                ..Default::default()
+            },
             timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
         }
     }

@@ -56,6 +56,8 @@ fn example_shows_the_defaults() {
     let defaults = ConfigFile::defaults();
     assert_eq!(shown.limits, defaults.limits);
     assert_eq!(shown.timeouts, defaults.timeouts);
+    assert_eq!(shown.access.requests_per_second, defaults.access.requests_per_second);
+    assert_eq!(shown.access.request_burst, defaults.access.request_burst);
 }
 
 #[test]

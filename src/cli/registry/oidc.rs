@@ -1,0 +1,192 @@
+//! `gantry registry oidc`: jobs of a CI system that need no secret.
+
+use std::collections::BTreeMap;
+
+use aci::Refusal;
+use anyhow::anyhow;
+use clap::Subcommand;
+use registry::{ClaimPattern, IssuerUrl, Rule, RuleId, admin};
+use serde_json::{Value, json};
+
+use super::super::client::now;
+use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, stamp, wait};
+
+/// Let jobs of a CI system push, read or delete by the ID token that the system gives them
+///
+/// A job sends its token as Bearer, or as the password of any user, until the token expires. The
+/// registry finds the issuer's keys by OpenID Connect Discovery.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Add(Add),
+    List(List),
+    Remove(Remove),
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.command {
+            Command::Add(args) => args.run(context),
+            Command::List(args) => args.run(context),
+            Command::Remove(args) => args.run(context),
+        }
+    }
+}
+
+/// Add a rule: which jobs may do what
+///
+/// A job is one of the rule's when all claims are as they are given here. A value that ends in `*`
+/// stands for all that begin so: end what stands before the star at a separator, or others can begin
+/// so, too.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry registry oidc add releases --data ./data --issuer https://token.actions.githubusercontent.com \\
+      --audience https://example.com --claim repository=example/hello --claim 'ref=refs/tags/*' \\
+      --prefix example.com/hello --allow push
+  gantry registry oidc add team --data ./data --issuer https://ci.example.com --audience registry \\
+      --claim 'project_path=team/*' --claim ref_protected=true --prefix example.com/team --allow push")]
+struct Add {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// What to call the rule
+    name: RuleId,
+    /// Who vouches for the jobs: the `iss` of their tokens, to the letter
+    #[arg(long, value_name = "URL")]
+    issuer: IssuerUrl,
+    /// Whom their tokens must be made for: one of their `aud`
+    #[arg(long, value_name = "TEXT")]
+    audience: String,
+    /// What a claim of their tokens must be, or how it must begin; may be given several times
+    #[arg(long = "claim", value_name = "NAME=VALUE", required = true, value_parser = claim)]
+    claims: Vec<(String, ClaimPattern)>,
+    #[command(flatten)]
+    grant: GrantArgs,
+}
+
+fn claim(text: &str) -> Result<(String, ClaimPattern), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.parse().map_err(|error| format!("{error}"))?))
+}
+
+impl Add {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self { place, name, issuer, audience, claims: given, grant } = self;
+        let mut claims = BTreeMap::new();
+        for (claim, pattern) in given {
+            if claims.insert(claim.clone(), pattern).is_some() {
+                let error = anyhow!("the claim {claim} is given twice");
+                return Err(Failure::new(Kind::Usage, error));
+            }
+        }
+        let rule = Rule::new(name.clone(), issuer, audience, claims, grant.grant())
+            .map_err(|error| Failure::new(Kind::Usage, error))?;
+        let (shown, text) = (describe(&rule), line(&rule));
+        if !wait(admin::add_rule(&place.place()?, rule, now()))? {
+            let refusal = Refusal {
+                code: "rule-exists".to_owned(),
+                message: format!("there is a rule {name} already"),
+                wanted: "a name that no rule has".to_owned(),
+                found: name.to_string(),
+                rule: "a name is one rule's".to_owned(),
+                next: "choose another name, or remove that rule first".to_owned(),
+            };
+            return Err(Failure::refusal(Kind::Failed, refusal));
+        }
+        Ok(context.print(&shown, text)?)
+    }
+}
+
+fn line(rule: &Rule) -> String {
+    let claims: Vec<String> =
+        rule.claims().iter().map(|(name, pattern)| format!("{name}={pattern}")).collect();
+    let (prefixes, actions) = (listed(rule.grant().prefixes()), listed(rule.grant().actions()));
+    format!(
+        "{}  {prefixes}  {actions}  {}  aud={}  {}",
+        rule.id(),
+        rule.issuer(),
+        rule.audience(),
+        claims.join("  ")
+    )
+}
+
+fn describe(rule: &Rule) -> Value {
+    json!({
+        "name": rule.id(),
+        "issuer": rule.issuer(),
+        "audience": rule.audience(),
+        "claims": rule.claims(),
+        "prefixes": rule.grant().prefixes(),
+        "allow": rule.grant().actions(),
+    })
+}
+
+/// List the rules
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry registry oidc list --data ./data
+  gantry registry oidc list --data ./data --json")]
+struct List {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl List {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let rules = wait(admin::rules(&self.place.place()?))?;
+        if rules.is_empty() {
+            context.note("there is no rule yet: `gantry registry oidc add` adds one");
+            if !context.json() {
+                return Ok(());
+            }
+        }
+        let lines: Vec<String> = rules.iter().map(|(rule, _)| line(rule)).collect();
+        let values: Vec<Value> = rules
+            .iter()
+            .map(|(rule, created)| {
+                let mut value = describe(rule);
+                value["created"] = stamp(*created).into();
+                value
+            })
+            .collect();
+        Ok(context.print(&json!({ "rules": values }), lines.join("\n"))?)
+    }
+}
+
+/// Remove a rule, from this moment
+///
+/// Exit code 2 where there is no such rule.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry registry oidc remove releases --data ./data")]
+struct Remove {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The rule's name
+    name: RuleId,
+}
+
+impl Remove {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let name = self.name;
+        if !wait(admin::remove_rule(&self.place.place()?, &name))? {
+            let refusal = Refusal {
+                code: "rule-unknown".to_owned(),
+                message: format!("there is no rule {name}"),
+                wanted: "the name of a rule".to_owned(),
+                found: name.to_string(),
+                rule: "what is to be removed must be there".to_owned(),
+                next: "`gantry registry oidc list` shows the rules".to_owned(),
+            };
+            return Err(Failure::refusal(Kind::Absent, refusal));
+        }
+        Ok(context.print(&json!({ "removed": name }), format_args!("removed {name}"))?)
+    }
+}
