@@ -139,7 +139,7 @@ impl<'a> Delivery<'a> {
                 patience.after_change(error).await?;
             } else {
                 patience.after(error).await?;
-                self.broken = true;
+                self.broken |= upload.is_some();
                 is_known = false;
             }
             self.meter.event(Event::Again(self.held));
