@@ -15,6 +15,7 @@ use tokio_util::io::SyncIoBridge;
 use crate::api::{Holder, Open};
 use crate::blobs::BlobKey;
 use crate::catalog::{Added, Lease, NewPart, PartLimits, StoredPart};
+use crate::commit;
 use crate::error::{ApiError, UploadError};
 use crate::ingest::reader;
 use crate::state::{Shared, State};
@@ -69,23 +70,38 @@ pub(crate) async fn take_in(
     let state = Shared::clone(state);
     // A task of its own: what came of it is held though the client is gone.
     tokio::spawn(async move {
-        let Spooled { file, bytes, broken } = spool(&state, body, range).await?;
-        if broken {
-            let range = ByteRange::new(range.first(), range.first() + bytes);
-            if let Some(range) = range.and_then(|range| RangeOfFile::new(range, total)) {
-                keep_beginning(&state, &open.holder, &open.id, range, file).await;
-            }
-            return Err(ApiError::Interrupted);
+        let kept = spool_and_keep(&state, &open, wanted, body).await;
+        if let Err(error @ ApiError::StorageFull(_)) = &kept {
+            commit::conclude(&state, &open.id, Some(error)).await;
         }
-        if bytes != range.bytes() {
-            let found =
-                if bytes > range.bytes() { "more".into() } else { format!("{bytes} bytes") };
-            return Err(UploadError::RangeLength { wanted: range.bytes(), found }.into());
-        }
-        open.holder.may_still(&state).await?;
-        keep(&state, &open.holder, &open.id, wanted, file).await
+        kept
     })
     .await?
+}
+
+async fn spool_and_keep(
+    state: &Shared,
+    open: &Open,
+    wanted: RangeOfFile,
+    body: Body,
+) -> Result<(), ApiError> {
+    let (range, total) = (wanted.range(), wanted.total());
+    let place = state.pushes.acquire().await.map_err(ApiError::internal)?;
+    let Spooled { file, bytes, broken } = spool(state, body, range).await?;
+    drop(place);
+    if broken {
+        let range = ByteRange::new(range.first(), range.first() + bytes);
+        if let Some(range) = range.and_then(|range| RangeOfFile::new(range, total)) {
+            keep_beginning(state, &open.holder, &open.id, range, file).await;
+        }
+        return Err(ApiError::Interrupted);
+    }
+    if bytes != range.bytes() {
+        let found = if bytes > range.bytes() { "more".into() } else { format!("{bytes} bytes") };
+        return Err(UploadError::RangeLength { wanted: range.bytes(), found }.into());
+    }
+    open.holder.may_still(state).await?;
+    keep(state, &open.holder, &open.id, wanted, file).await
 }
 
 /// Reads a range, and one byte more where there is one.

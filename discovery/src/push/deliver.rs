@@ -111,8 +111,8 @@ impl<'a> Delivery<'a> {
         let mut is_known = false;
         loop {
             let step = match &upload {
-                None => self.open().await.map(Step::Stands),
-                Some(upload) if !is_known => self.look(upload).await.map(Step::Stands),
+                None => self.open().await.map(stands),
+                Some(upload) if !is_known => self.look(upload).await.map(stands),
                 Some(upload) => self.step(upload).await,
             };
             let error = match step {
@@ -120,7 +120,7 @@ impl<'a> Delivery<'a> {
                 Ok(Step::Stands(now)) => {
                     patience.met = true;
                     self.note(&now, patience);
-                    (upload, is_known) = (Some(now), true);
+                    (upload, is_known) = (Some(*now), true);
                     continue;
                 }
                 Err(error) => error,
@@ -216,7 +216,7 @@ impl<'a> Delivery<'a> {
             }
             return self.server.commit(upload, image.file_digest()).await.map(published);
         };
-        self.server.range(upload, &source(held(progress)), next).await.map(Step::Stands)
+        self.server.range(upload, &source(held(progress)), next).await.map(stands)
     }
 
     /// The next range that is missing.
@@ -231,8 +231,12 @@ impl<'a> Delivery<'a> {
 }
 
 enum Step {
-    Stands(Upload),
+    Stands(Box<Upload>),
     Done(Delivered),
+}
+
+fn stands(upload: Upload) -> Step {
+    Step::Stands(Box::new(upload))
 }
 
 fn held(progress: &Progress) -> u64 {
