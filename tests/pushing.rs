@@ -2,11 +2,13 @@
 //! itself: what the registry holds is not sent again. And several images at once.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::server::Server;
 use support::world::World;
-use support::{Ended, GANTRY, files};
+use support::{Ended, GANTRY, Sandbox, files};
 
 const MIB: u64 = 1 << 20;
 /// Bytes of a range that `gantry push` sends once a connection has broken off.
@@ -118,16 +120,7 @@ impl Scene {
             proxy.address
         );
         world.sandbox.write("home/.config/gantry/config.toml", config);
-        let mut state = 1_u64;
-        let noise = std::iter::repeat_with(|| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 32).to_le_bytes()
-        });
-        let words = usize::try_from(bytes / 8).unwrap();
-        let noise: Vec<u8> = noise.take(words).flatten().collect();
-        world.sandbox.write("large/noise", noise);
+        world.sandbox.write("large/noise", noise(bytes));
         world.image("large", "example.com/large", "1.0.0", "--compression none");
         let size = world.sandbox.path("large.aci").metadata().unwrap().len();
         Self { world, proxy, size }
@@ -162,6 +155,17 @@ impl Scene {
         let parts = files(&self.world.server.data().join("blobs/part"));
         parts.iter().filter_map(|part| part.metadata().ok()).map(|part| part.len()).sum()
     }
+}
+
+/// Bytes that do not pack.
+fn noise(bytes: u64) -> Vec<u8> {
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 32).to_le_bytes()
+    });
+    noise.take(usize::try_from(bytes / 8).unwrap()).flatten().collect()
 }
 
 #[test]
@@ -290,4 +294,105 @@ fn push_of_several_images_is_all_or_none() {
     assert_eq!(world.server.get("example.com", &blob).status, 404);
     world.push("new").ok();
     assert_eq!(world.server.get("example.com", &blob).status, 200);
+}
+
+/// A registry on a disk of its own, which is small, in its own namespace of mounts.
+struct Small {
+    server: Child,
+    sandbox: Sandbox,
+    proxy: Proxy,
+}
+
+impl Small {
+    /// `None` where no file system may be mounted, which it says.
+    fn start() -> Option<Self> {
+        let sandbox = Sandbox::new();
+        let gantry = |line: &str| sandbox.gantry(line.split_whitespace()).ok();
+        gantry("key generate --user-id a@example.com --secret author.key --public author.pub");
+        std::fs::create_dir(sandbox.path("data")).unwrap();
+        let script = "mount -t tmpfs -o size=24m tmpfs data
+            \"$GANTRY\" registry keys add --data data --prefix example.com author.pub >&2
+            \"$GANTRY\" registry token create --data data --prefix example.com --allow push >token
+            exec \"$GANTRY\" registry serve --data data --listen 127.0.0.1:0 --domain example.com";
+        let how = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+        let mut command = sandbox.command("unshare");
+        command.args([how, "/bin/sh", "-ec", script]).env("GANTRY", GANTRY);
+        let log = sandbox.path("log");
+        command.stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
+        let mut server = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Some(address) = line.trim().strip_prefix("listening on https://") else {
+            let _ = server.kill();
+            server.wait().unwrap();
+            let log = std::fs::read_to_string(log).unwrap();
+            assert!(log.contains("unshare failed") || log.contains("ermission denied"), "{log}");
+            println!("skipped: no file system may be mounted here: {log}");
+            return None;
+        };
+        let proxy = Proxy::start(address.parse().unwrap());
+        let small = Self { server, sandbox, proxy };
+        let ca_file =
+            small.sandbox.write("ca.pem", std::fs::read(small.data().join("tls/ca.pem")).unwrap());
+        let config = format!(
+            "ca-file = \"{}\"\n[[override]]\nprefix = \"example.com\"\nconnect = \"{}\"\n",
+            ca_file.display(),
+            small.proxy.address
+        );
+        small.sandbox.write("home/.config/gantry/config.toml", config);
+        Some(small)
+    }
+
+    /// As the server sees it.
+    fn data(&self) -> PathBuf {
+        let inside = self.sandbox.path("data");
+        PathBuf::from(format!("/proc/{}/root{}", self.server.id(), inside.display()))
+    }
+
+    fn image(&self, name: &str, bytes: u64) {
+        self.sandbox.write(&format!("{name}/noise"), noise(bytes));
+        for line in [
+            format!(
+                "pack {name} -o {name}.aci --name example.com/{name} --version 1.0.0 --compression none"
+            ),
+            format!("sign {name}.aci --key author.key"),
+        ] {
+            self.sandbox.gantry(line.split_whitespace()).ok();
+        }
+    }
+
+    fn push(&self, name: &str) -> Ended {
+        let file = format!("{name}.aci");
+        self.sandbox.gantry(["push", &file, "--token-file", "token"])
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn push_for_which_there_is_no_room_leaves_the_room_to_others() {
+    let Some(small) = Small::start() else { return };
+    small.image("large", 40 * MIB);
+    // In one stream, and in ranges.
+    for (cuts, next) in [(&[][..], "first"), (&[4 * MIB][..], "second")] {
+        small.proxy.cut(cuts);
+        let refused = small.push("large").refused(7);
+        assert!(refused.stderr.contains("disk is full"), "{refused:?}");
+        let start = Instant::now();
+        let left = || -> u64 {
+            let files = files(&small.data().join("blobs/part"));
+            files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+        };
+        while left() > 0 {
+            assert!(start.elapsed() < Duration::from_secs(30), "{} bytes stay", left());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        small.image(next, 6 * MIB);
+        small.push(next).ok();
+    }
 }
