@@ -35,6 +35,7 @@ pub use insecure::Insecure;
 pub(crate) use insecure::Purpose;
 pub use proxy::{Proxy, ProxyError};
 pub(crate) use rate::Rate;
+pub(crate) use retry::{LONGEST_ASKED, asked_pause};
 pub use retry::{Pace, RealPace, Retries};
 
 /// Redirects followed for one document.

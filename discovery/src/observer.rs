@@ -9,9 +9,9 @@ pub enum Event<'a> {
     Signature(&'a Url),
     /// This place did not help; the next one is tried.
     PassedOver(&'a str),
-    /// What an earlier fetch left is taken up: so many bytes need not be asked for.
+    /// What an earlier attempt left is taken up: so many bytes need not move again.
     Resumed(u64),
-    /// The download broke off; it goes on after so many bytes.
+    /// What moves broke off; it goes on after so many bytes.
     Again(u64),
     /// An image begins to move: so many bytes, where known. Several may move at once.
     Started(Option<u64>),

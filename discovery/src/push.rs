@@ -1,38 +1,35 @@
-//! Pushing an image to a registry (wire types and order: `aci::push`).
+//! Pushing images to a registry (wire types and order: `aci::push`).
 //!
-//! The image is read and checked here first, so a broken one is refused before a
+//! An image is read and checked here first, so a broken one is refused before a
 //! byte is sent. Then the signature goes, so that a signer the registry does not
 //! accept is refused before the image is sent; then the image, in one stream.
-//! Redirects are not followed: a token is for one server.
+//! Where that breaks off, the registry is asked what it holds, and the rest is sent in ranges
+//! (`push/deliver.rs`): nothing has to be kept here for that, so it is the same for a push that was
+//! killed and is run again. Redirects are not followed: a token is for one server.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use aci::archive::{self, InspectedImage};
-use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
-use futures_util::StreamExt;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use reqwest::{Body, Method, RequestBuilder, Response};
-use tokio_util::io::ReaderStream;
+use aci::push::{CommitOne, GROUP_IMAGES, Pushed};
+use reqwest::header::HeaderValue;
 use url::Url;
 
 use crate::Client;
-use crate::error::printable_refusal;
 use crate::fetch::read_small;
 use crate::http::HttpError;
-use crate::observer::{Event, Observer};
-use crate::route::{Hop, Route};
+use crate::observer::Observer;
 
+mod deliver;
 mod error;
+mod meter;
+mod server;
 
+use deliver::{Delivered, Delivery, Patience};
 pub use error::{PushError, TokenError};
-
-/// Bytes of an error answer that are read.
-const MAX_ANSWER: usize = 256 << 10;
+use meter::Meter;
+use server::Server;
 
 /// A bearer token. Shown to nobody but its registry.
 #[derive(Clone)]
@@ -59,7 +56,7 @@ impl fmt::Debug for Token {
 }
 
 /// What to push, and where.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
     /// The image file.
     pub image: &'a Path,
@@ -80,6 +77,15 @@ pub struct Done {
     pub registry: Url,
 }
 
+/// An image that was read here, and where it goes.
+struct Ready<'a> {
+    path: &'a Path,
+    signature: String,
+    image: InspectedImage,
+    registry: Url,
+    token: &'a Token,
+}
+
 impl Client {
     /// Pushes an image.
     pub async fn push(
@@ -87,6 +93,114 @@ impl Client {
         push: Push<'_>,
         observer: &Arc<dyn Observer>,
     ) -> Result<Done, PushError> {
+        let ready = self.ready(push).await?;
+        let work = async {
+            let mut patience = Patience::new(self);
+            let mut delivery = self.delivery(&ready, observer, true);
+            match delivery.deliver(&mut patience).await? {
+                Delivered::Published(pushed) => Ok(pushed),
+                // Only where it was told to leave that to somebody else.
+                Delivered::Held(_) => {
+                    Err(PushError::answer(&ready.registry, "no image was published"))
+                }
+            }
+        };
+        let pushed = self.in_time(&ready.registry, work).await?;
+        ready.done(pushed)
+    }
+
+    /// Pushes several images to one registry: all become visible there together, or none.
+    pub async fn push_together(
+        &self,
+        pushes: &[Push<'_>],
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Vec<Done>, PushError> {
+        if pushes.len() > GROUP_IMAGES {
+            return Err(PushError::TooMany { most: GROUP_IMAGES, found: pushes.len() });
+        }
+        let mut all: Vec<Ready<'_>> = Vec::new();
+        for push in pushes {
+            let ready = self.ready(*push).await.map_err(PushError::of(push.image))?;
+            if let Some(first) = all.first().filter(|first| first.registry != ready.registry) {
+                let (first, other) = (first.registry.clone().into(), ready.registry.into());
+                return Err(PushError::Apart { first, other });
+            }
+            all.push(ready);
+        }
+        let Some(first) = all.first() else { return Ok(Vec::new()) };
+        let images = self.in_time(&first.registry, self.deliver_all(&all, observer)).await?;
+        if images.len() != all.len() {
+            return Err(PushError::answer(&first.registry, "it lists other images than were sent"));
+        }
+        all.iter().zip(images).map(|(ready, pushed)| ready.done(pushed)).collect()
+    }
+
+    /// Sends images one after the other, then commits them. What breaks off on the way goes on where
+    /// it was: to ask again what is held costs little.
+    async fn deliver_all(
+        &self,
+        all: &[Ready<'_>],
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Vec<Pushed>, PushError> {
+        let mut patience = Patience::new(self);
+        let mut deliveries: Vec<Delivery<'_>> =
+            all.iter().map(|ready| self.delivery(ready, observer, false)).collect();
+        loop {
+            let mut uploads = Vec::new();
+            for (delivery, ready) in deliveries.iter_mut().zip(all) {
+                let delivered = delivery.deliver(&mut patience).await;
+                let id = match delivered.map_err(PushError::of(ready.path))? {
+                    Delivered::Held(id) => id,
+                    Delivered::Published(_) => return Err(PushError::NotTogether),
+                };
+                let file_digest = ready.image.file_digest().clone();
+                let image_id = Some(ready.image.image_id().clone());
+                uploads.push(CommitOne { id, file_digest, image_id });
+            }
+            let Some(first) = all.first() else { return Ok(Vec::new()) };
+            let server = self.server(first);
+            let ids: Vec<String> = uploads.iter().map(|one| one.id.clone()).collect();
+            let error = match server.commit_group(uploads).await {
+                Ok(images) => return Ok(images),
+                Err(error) => error,
+            };
+            if error.upload_changed() {
+                patience.after_change(error).await?;
+                continue;
+            }
+            if error.no_ranges() {
+                return Err(PushError::NotTogether);
+            }
+            let refused = error.refused_upload().and_then(|id| ids.iter().position(|of| of == id));
+            let error = match refused {
+                Some(at) => PushError::of(all[at].path)(error),
+                None => error,
+            };
+            patience.after(error).await?;
+        }
+    }
+
+    fn delivery<'a>(
+        &'a self,
+        ready: &'a Ready<'a>,
+        observer: &Arc<dyn Observer>,
+        publish: bool,
+    ) -> Delivery<'a> {
+        let meter = Meter::new(Arc::clone(observer), ready.image.file_bytes());
+        Delivery::new(self.server(ready), ready, meter, publish)
+    }
+
+    fn server<'a>(&'a self, ready: &'a Ready<'a>) -> Server<'a> {
+        Server {
+            client: self,
+            route: self.route(&ready.image.manifest().name),
+            registry: &ready.registry,
+            token: ready.token,
+        }
+    }
+
+    /// Reads and checks an image and its signature before anything is sent.
+    async fn ready<'a>(&self, push: Push<'a>) -> Result<Ready<'a>, PushError> {
         let signature = read_small(push.signature, self.limits.signature_bytes)
             .map_err(PushError::file(push.signature))?;
         let signature = String::from_utf8(signature)
@@ -98,22 +212,9 @@ impl Client {
             None => Url::parse(&format!("https://{}/", name.host()))
                 .map_err(|_| PushError::Host { name: name.clone() })?,
         };
-        let server = Server {
-            client: self,
-            route: self.route(name),
-            registry: &registry,
-            token: push.token,
-        };
-        let upload = server.create(signature, image.file_bytes()).await?;
-        let pushed = server.send(&upload, push.image, &image, observer).await?;
-        if pushed.image_id != *image.image_id() {
-            let (wanted, found) = (image.image_id().clone(), pushed.image_id);
-            return Err(PushError::OtherImage { wanted, found });
-        }
-        Ok(Done { pushed, registry })
+        Ok(Ready { path: push.image, signature, image, registry, token: push.token })
     }
 
-    /// Reads and checks the image before anything is sent.
     async fn inspect(&self, path: &Path) -> Result<InspectedImage, PushError> {
         let file = std::fs::File::open(path).map_err(PushError::file(path))?;
         let limits = self.limits.clone();
@@ -121,6 +222,30 @@ impl Client {
             .await
             .map_err(PushError::Stopped)?
             .map_err(|source| PushError::Image { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Gives up what takes longer than somebody set.
+    async fn in_time<T>(
+        &self,
+        registry: &Url,
+        work: impl Future<Output = Result<T, PushError>>,
+    ) -> Result<T, PushError> {
+        let Some(total) = self.http.timeouts().total else { return work.await };
+        match tokio::time::timeout(total, work).await {
+            Ok(done) => done,
+            Err(_) => Err(HttpError::Timeout { url: registry.clone().into() }.into()),
+        }
+    }
+}
+
+impl Ready<'_> {
+    /// What was done, where the registry took what was sent.
+    fn done(&self, pushed: Pushed) -> Result<Done, PushError> {
+        if pushed.image_id != *self.image.image_id() {
+            let (wanted, found) = (self.image.image_id().clone(), pushed.image_id);
+            return Err(PushError::OtherImage { wanted, found });
+        }
+        Ok(Done { pushed, registry: self.registry.clone() })
     }
 }
 
@@ -140,156 +265,4 @@ fn base(url: &Url) -> Result<Url, PushError> {
         base.set_path(&format!("{}/", url.path()));
     }
     Ok(base)
-}
-
-struct Server<'a> {
-    client: &'a Client,
-    route: Route,
-    registry: &'a Url,
-    token: &'a Token,
-}
-
-impl Server<'_> {
-    async fn create(&self, signature: String, file_bytes: u64) -> Result<Upload, PushError> {
-        let url = self.url("-/api/v1/uploads")?;
-        let body = CreateUpload { signature, file_bytes: Some(file_bytes), file_digest: None };
-        let request = self.request(Method::POST, &url).await?.json(&body);
-        let timeouts = self.client.http.timeouts();
-        let answer = tokio::time::timeout(timeouts.document, request.send()).await;
-        accepted(&url, sent(&url, answer)?).await
-    }
-
-    async fn send(
-        &self,
-        upload: &Upload,
-        path: &Path,
-        image: &InspectedImage,
-        observer: &Arc<dyn Observer>,
-    ) -> Result<Pushed, PushError> {
-        let url = self.upload_url(upload)?;
-        let file = tokio::fs::File::open(path).await.map_err(PushError::file(path))?;
-        let length = image.file_bytes();
-        observer.event(Event::Started(Some(length)));
-        let moved = Arc::new(AtomicU64::new(0));
-        let body = body(file, length, Arc::clone(&moved), Arc::clone(observer));
-        let request = self
-            .request(Method::PUT, &url)
-            .await?
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .header(CONTENT_LENGTH, length)
-            .body(body);
-        let answer = tokio::select! {
-            answer = request.send() => Ok(answer),
-            () = self.stalled(&moved, length) => Err(()),
-        };
-        let response = match answer {
-            Err(()) => return Err(HttpError::Timeout { url: url.into() }.into()),
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(HttpError::request(&url, error).into()),
-        };
-        accepted(&url, response).await
-    }
-
-    /// Ends when nothing has moved for too long; after the last byte, when the server
-    /// has had its time to check the image.
-    async fn stalled(&self, moved: &AtomicU64, length: u64) {
-        let timeouts = self.client.http.timeouts();
-        let mut last = (0, Duration::ZERO);
-        let step = Duration::from_millis(250).min(timeouts.idle);
-        loop {
-            tokio::time::sleep(step).await;
-            let now = moved.load(Ordering::Relaxed);
-            last = if now == last.0 { (now, last.1 + step) } else { (now, Duration::ZERO) };
-            let patience = if now >= length { timeouts.commit } else { timeouts.idle };
-            if last.1 >= patience {
-                return;
-            }
-        }
-    }
-
-    async fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, PushError> {
-        let Hop { url, connect } = self.route.hop(url);
-        let client = self.client.http.client(&Hop { url: url.clone(), connect }).await?;
-        Ok(client.request(method, url).header(AUTHORIZATION, self.token.0.clone()))
-    }
-
-    fn url(&self, path: &str) -> Result<Url, PushError> {
-        self.registry.join(path).map_err(|_| PushError::Answer {
-            url: self.registry.clone().into(),
-            what: format!("{path:?} is no path on it"),
-        })
-    }
-
-    /// The token goes to the registry it is for, wherever its answer points.
-    fn upload_url(&self, upload: &Upload) -> Result<Url, PushError> {
-        let fault = || PushError::Answer {
-            url: self.registry.clone().into(),
-            what: format!("the upload path {:?} is not on this server", upload.path),
-        };
-        let url = self.registry.join(&upload.path).map_err(|_| fault())?;
-        let below_root = upload.path.starts_with('/') && !upload.path.starts_with("//");
-        if below_root && url.origin() == self.registry.origin() { Ok(url) } else { Err(fault()) }
-    }
-}
-
-fn body(
-    file: tokio::fs::File,
-    length: u64,
-    moved: Arc<AtomicU64>,
-    observer: Arc<dyn Observer>,
-) -> Body {
-    // No more than was announced, should the file grow meanwhile.
-    let file = tokio::io::AsyncReadExt::take(file, length);
-    let stream = ReaderStream::with_capacity(file, 256 << 10).map(move |chunk: io::Result<_>| {
-        let chunk = chunk?;
-        let bytes = bytes::Bytes::len(&chunk) as u64;
-        observer.event(Event::Advanced(bytes));
-        if moved.fetch_add(bytes, Ordering::Relaxed) + bytes >= length {
-            observer.event(Event::Moved);
-        }
-        Ok::<_, io::Error>(chunk)
-    });
-    Body::wrap_stream(stream)
-}
-
-type Sent = Result<Result<Response, reqwest::Error>, tokio::time::error::Elapsed>;
-
-fn sent(url: &Url, answer: Sent) -> Result<Response, PushError> {
-    match answer {
-        Err(_) => Err(HttpError::Timeout { url: url.clone().into() }.into()),
-        Ok(Err(error)) => Err(HttpError::request(url, error).into()),
-        Ok(Ok(response)) => Ok(response),
-    }
-}
-
-/// The answer of a success, or what the server refused.
-async fn accepted<T: serde::de::DeserializeOwned>(
-    url: &Url,
-    mut response: Response,
-) -> Result<T, PushError> {
-    let status = response.status();
-    let mut bytes = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| HttpError::request(url, error))?
-    {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_ANSWER {
-            return Err(
-                HttpError::TooLarge { url: url.clone().into(), limit: MAX_ANSWER as u64 }.into()
-            );
-        }
-    }
-    if status.is_success() {
-        return serde_json::from_slice(&bytes).map_err(|error| PushError::Answer {
-            url: url.clone().into(),
-            what: format!("its answer cannot be read: {error}"),
-        });
-    }
-    match serde_json::from_slice::<ErrorBody>(&bytes) {
-        Ok(body) => {
-            let refusal = Box::new(printable_refusal(body.error));
-            Err(PushError::Refused { status: status.as_u16(), refusal })
-        }
-        Err(_) => Err(PushError::Status { url: url.clone().into(), status: status.as_u16() }),
-    }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
 enum Ready {
     /// Its image was published before.
     Done(Pushed),
-    Verified(Spooled),
+    Verified(Box<Spooled>),
 }
 
 /// Makes the images of uploads visible, all or none, in the order in which they are wanted.
@@ -42,16 +42,13 @@ pub(crate) async fn commit(
     // A task of its own: see `ingest::take_in`.
     let committed = async move {
         let committed = commit_all(&state, &caller, &wanted).await;
-        match &committed {
-            Ok(_) => {
-                for Wanted { upload, .. } in &wanted {
-                    drop_parts(&state, upload).await;
+        for (at, Wanted { upload, .. }) in wanted.iter().enumerate() {
+            match &committed {
+                Ok(_) => conclude(&state, upload, None).await,
+                Err(Refused { at: which, error }) if which.is_none_or(|which| which == at) => {
+                    conclude(&state, upload, Some(error)).await;
                 }
-            }
-            Err(refused) => {
-                if let Some(Wanted { upload, .. }) = refused.at.and_then(|at| wanted.get(at)) {
-                    note(&state, upload, &refused.error).await;
-                }
+                Err(_) => {}
             }
         }
         committed
@@ -71,7 +68,7 @@ async fn commit_all(
             Ready::Done(pushed) => done.push(Some(pushed)),
             Ready::Verified(spooled) => {
                 done.push(None);
-                verified.push((at, spooled));
+                verified.push((at, *spooled));
             }
         }
     }
@@ -151,7 +148,7 @@ async fn verify(
     caller: &Caller,
     open: &StoredUpload,
     wanted: &Wanted,
-) -> Result<Spooled, ApiError> {
+) -> Result<Box<Spooled>, ApiError> {
     let held = state.catalog.parts(&wanted.upload).await?;
     let merged = ByteRange::merge(held.iter().map(|part| part.range).collect());
     let total = open.file_bytes;
@@ -207,7 +204,7 @@ fn same_image(wanted: Option<&ImageId>, found: &ImageId) -> Result<(), UploadErr
 }
 
 /// Removes what an upload holds. Where this comes to nothing, a collector does it.
-pub(crate) async fn drop_parts(state: &Shared, upload: &UploadId) {
+async fn drop_parts(state: &Shared, upload: &UploadId) {
     let dropped = async {
         // Few uploads have any: most images come in one stream.
         if state.catalog.parts(upload).await?.is_empty() {
@@ -224,8 +221,17 @@ pub(crate) async fn drop_parts(state: &Shared, upload: &UploadId) {
     }
 }
 
-/// Notes with an upload why its image was refused, so that whoever asks is told.
-pub(crate) async fn note(state: &Shared, upload: &UploadId, error: &ApiError) {
+/// Does what is due when an upload has brought its image, or why not: what it holds is of no more
+/// use, or its refusal is noted, so that whoever asks is told.
+pub(crate) async fn conclude(state: &Shared, upload: &UploadId, error: Option<&ApiError>) {
+    match error {
+        // Of an image for which there is no room nothing is kept: others need it.
+        None | Some(ApiError::StorageFull(_)) => drop_parts(state, upload).await,
+        Some(error) => note(state, upload, error).await,
+    }
+}
+
+async fn note(state: &Shared, upload: &UploadId, error: &ApiError) {
     let verdict = match error {
         ApiError::Upload(error) => {
             matches!(error, UploadError::OtherFile { .. } | UploadError::OtherImage { .. })

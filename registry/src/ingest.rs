@@ -44,7 +44,7 @@ pub(crate) struct Spooled {
 
 /// What came of reading an image.
 pub(crate) enum Received {
-    Whole(Spooled),
+    Whole(Box<Spooled>),
     /// It could not be read to its end. This much of it was.
     Broken(StagedFile, io::Error),
 }
@@ -80,7 +80,7 @@ pub(crate) async fn take_in(
         };
         announced(&spooled.verified, file_digest.as_ref())?;
         admit(&state, &caller, &spooled.verified)?;
-        let stored = store_and_record(&state, &caller, vec![spooled]).await;
+        let stored = store_and_record(&state, &caller, vec![*spooled]).await;
         let mut pushed = stored.map_err(|refused| refused.error)?;
         pushed.pop().ok_or_else(|| ApiError::internal("an image was stored and is none"))
     };
@@ -110,7 +110,7 @@ pub(crate) async fn receive(
             Ok(verified) => {
                 // Here rather than under the lock: the data of a large image takes its time.
                 file.file().sync_data()?;
-                Ok(Received::Whole(Spooled { file, verified, signature, upload }))
+                Ok(Received::Whole(Box::new(Spooled { file, verified, signature, upload })))
             }
             Err(ReceiveError::Read(error)) => Ok(Received::Broken(file, error)),
             Err(error) => Err(error.into()),

@@ -17,6 +17,7 @@ use crate::access::Caller;
 use crate::api::Open;
 use crate::blobs::BlobKey;
 use crate::catalog::{Added, Lease, NewPart, PartLimits, Remover, StoredPart};
+use crate::commit;
 use crate::error::{ApiError, UploadError};
 use crate::ingest::reader;
 use crate::state::{Shared, State};
@@ -71,23 +72,38 @@ pub(crate) async fn take_in(
     let state = Shared::clone(state);
     // A task of its own: what came of it is held though the client is gone.
     let taken = async move {
-        let Spooled { file, bytes, broken } = spool(&state, body, range).await?;
-        if let Some(error) = broken {
-            let range = ByteRange::new(range.first(), range.first() + bytes);
-            if let Some(range) = range.and_then(|range| RangeOfFile::new(range, total)) {
-                keep_beginning(&state, &open.caller, &open.id, range, file).await;
-            }
-            return Err(ApiError::unread(&error));
+        let kept = spool_and_keep(&state, &open, wanted, body).await;
+        if let Err(error @ ApiError::StorageFull(_)) = &kept {
+            commit::conclude(&state, &open.id, Some(error)).await;
         }
-        if bytes != range.bytes() {
-            let found =
-                if bytes > range.bytes() { "more".into() } else { format!("{bytes} bytes") };
-            return Err(UploadError::RangeLength { wanted: range.bytes(), found }.into());
-        }
-        open.caller.may_still(&state).await?;
-        keep(&state, &open.caller, &open.id, wanted, file).await
+        kept
     };
     tokio::spawn(taken.in_current_span()).await?
+}
+
+async fn spool_and_keep(
+    state: &Shared,
+    open: &Open,
+    wanted: RangeOfFile,
+    body: Body,
+) -> Result<(), ApiError> {
+    let (range, total) = (wanted.range(), wanted.total());
+    let place = state.pushes.take(open.caller.id()).await?;
+    let Spooled { file, bytes, broken } = spool(state, body, range).await?;
+    drop(place);
+    if let Some(error) = broken {
+        let range = ByteRange::new(range.first(), range.first() + bytes);
+        if let Some(range) = range.and_then(|range| RangeOfFile::new(range, total)) {
+            keep_beginning(state, &open.caller, &open.id, range, file).await;
+        }
+        return Err(ApiError::unread(&error));
+    }
+    if bytes != range.bytes() {
+        let found = if bytes > range.bytes() { "more".into() } else { format!("{bytes} bytes") };
+        return Err(UploadError::RangeLength { wanted: range.bytes(), found }.into());
+    }
+    open.caller.may_still(state).await?;
+    keep(state, &open.caller, &open.id, wanted, file).await
 }
 
 /// Reads a range, and one byte more where there is one.

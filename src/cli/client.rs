@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use aci::{Limits, Refuse};
 use discovery::config::Size;
 use discovery::fetch::Trust;
+use discovery::http::Retries;
 use discovery::observer::{Event, Observer};
 use discovery::store::Wanted;
 use discovery::{Client, ClientOptions, Store};
@@ -17,6 +18,11 @@ use super::{Context, Failure, Kind};
 impl Context {
     /// The client, set up as the options and the configuration say.
     pub(super) fn client(&self) -> Client {
+        self.client_that(self.retries())
+    }
+
+    /// The same, with a patience of its own.
+    pub(super) fn client_that(&self, retries: Retries) -> Client {
         Client::new(ClientOptions {
             overrides: self.overrides().to_vec(),
             ca_file: self.ca_file(),
@@ -25,7 +31,7 @@ impl Context {
             proxy: self.proxy(),
             credentials: self.credentials(),
             insecure: self.insecure(),
-            retries: self.retries(),
+            retries,
             limit_rate: self.limit_rate(),
         })
     }
@@ -116,11 +122,11 @@ impl Observer for Watcher {
                 self.context.note(format_args!("passed over: {}", discovery::printable(why)));
             }
             Event::Resumed(bytes) => {
-                self.context.note(format_args!("going on after {bytes} bytes of an earlier fetch"));
+                self.context
+                    .note(format_args!("going on after {bytes} bytes of an earlier attempt"));
             }
             Event::Again(bytes) => {
-                self.context
-                    .note(format_args!("broke off after {bytes} bytes; asking for the rest"));
+                self.context.note(format_args!("broke off after {bytes} bytes; trying again"));
             }
             Event::Started(total) => self.with_bar(|moving| match moving {
                 Some(moving) => {

@@ -24,7 +24,7 @@ pub(crate) struct Network {
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", env = "GANTRY_PROXY")]
     proxy: Option<Chosen>,
     /// Try again so often, in a row and without progress, what failed in a way that can get
-    /// better [default: 3]
+    /// better [default: 3, of a push 8]
     #[arg(long, global = true, hide_short_help = true, value_name = "N", env = "GANTRY_RETRIES")]
     retries: Option<u32>,
     /// Give up a connection that takes longer to come about [default: 20s]
@@ -116,9 +116,13 @@ impl Context {
     }
 
     pub(super) fn retries(&self) -> Retries {
+        self.retries_or(Retries::default().count)
+    }
+
+    /// As often as was chosen, or as this says.
+    pub(super) fn retries_or(&self, default: u32) -> Retries {
         let chosen = self.network().retries.or(self.config().retries);
-        let default = Retries::default();
-        Retries { count: chosen.unwrap_or(default.count), pace: std::sync::Arc::new(RealPace) }
+        Retries { count: chosen.unwrap_or(default), pace: std::sync::Arc::new(RealPace) }
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {

@@ -1,9 +1,9 @@
-//! `gantry push`: an image and its signature to a registry.
+//! `gantry push`: images and their signatures to a registry.
 
 use std::path::{Path, PathBuf};
 
 use aci::Reference;
-use discovery::push::{Push, Token};
+use discovery::push::{Done, Push, Token};
 use serde_json::json;
 use url::Url;
 
@@ -13,20 +13,33 @@ use super::{Context, Failure, Kind};
 
 /// Largest token file read, in bytes.
 const MAX_TOKEN: u64 = 64 << 10;
+/// How often in a row, and without progress, a push is tried again: for about a minute.
+const RETRIES: u32 = 8;
 
-/// Push a signed image to the registry of its name
+/// Push signed images to the registry of their name
 ///
-/// The image is checked here first, then the registry checks it again, and the signature
-/// against the keys that may sign for the name. Nothing is visible before that.
+/// Each image is checked here first, then the registry checks it again, and the signature
+/// against the keys that may sign for the name. Nothing is visible before that. Several
+/// images become visible together or not at all, such as one version for all architectures.
+///
+/// A connection that breaks off is taken up again where it was (--retries, --total-timeout),
+/// and so is a push that was stopped and is run again: only what the registry does not hold is
+/// sent. It keeps what it holds of an unfinished push for a day.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   GANTRY_TOKEN=… gantry push hello.aci                  # signature: hello.aci.asc
   gantry push hello.aci --token-file token
-  gantry push hello.aci --signature hello.asc --registry https://registry.example.net")]
+  gantry push hello.aci --signature hello.asc --registry https://registry.example.net
+  gantry push hello-amd64.aci hello-arm64.aci --token-file token    # both or none
+  gantry push hello.aci --token-file token --retries 20 --total-timeout 2h
+
+Exit codes: 5 where an image is refused here, 6 where the registry refuses it, 7 where the
+registry cannot be reached or did not answer in the end.")]
 pub(crate) struct Args {
-    /// The image file
-    file: PathBuf,
-    /// Its signature [default: FILE.asc]
+    /// The image files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The signature, where one image is pushed [default: FILE.asc]
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// The registry [default: https:// and the host of the image's name]
@@ -40,28 +53,46 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let token = token(self.token_file.as_deref())?;
-        let signature = self.signature.unwrap_or_else(|| signature_beside(&self.file));
-        let push = Push {
-            image: &self.file,
-            signature: &signature,
-            registry: self.registry.as_ref(),
-            token: &token,
+        let (files, registry, token) = (&self.files, self.registry.as_ref(), &token);
+        if files.len() > 1 && self.signature.is_some() {
+            let error = anyhow::anyhow!(
+                "--signature is for one image; of several, each has its signature beside it: FILE.asc"
+            );
+            return Err(Failure::new(Kind::Usage, error));
+        }
+        let beside = |file: &PathBuf| signature_beside(file);
+        let signatures: Vec<PathBuf> = match self.signature {
+            Some(signature) => vec![signature],
+            None => files.iter().map(beside).collect(),
         };
+        let pushes = files.iter().zip(&signatures);
+        let pushes = pushes.map(|(image, signature)| Push { image, signature, registry, token });
+        let pushes: Vec<Push<'_>> = pushes.collect();
         let watcher = Watcher::start(context, "pushing");
-        let client = context.client();
-        let done = wait(client.push(push, &watcher))?;
-        let pushed = &done.pushed;
-        let page = done.registry.join(pushed.name.path()).unwrap_or_else(|_| done.registry.clone());
-        let reference = Reference::new(pushed.name.clone(), pushed.labels.clone());
-        context.note(format_args!(
-            "{} {} signed by {}",
-            if pushed.created { "pushed" } else { "there already:" },
-            discovery::printable_line(&reference.to_string()),
-            discovery::printable(&pushed.signer),
-        ));
-        let value = json!({ "pushed": pushed, "page": page });
-        Ok(context.print(&value, format_args!("{}\n{page}", pushed.image_id))?)
+        let client = context.client_that(context.retries_or(RETRIES));
+        if let [push] = pushes[..] {
+            let done = wait(client.push(push, &watcher))?;
+            let (value, text) = said(context, &done);
+            return Ok(context.print(&value, text)?);
+        }
+        let done = wait(client.push_together(&pushes, &watcher))?;
+        let (values, texts): (Vec<_>, Vec<_>) = done.iter().map(|done| said(context, done)).unzip();
+        Ok(context.print(&json!({ "images": values }), texts.join("\n"))?)
     }
+}
+
+/// What is printed of an image that was pushed, as JSON and as text.
+fn said(context: &Context, done: &Done) -> (serde_json::Value, String) {
+    let pushed = &done.pushed;
+    let page = done.registry.join(pushed.name.path()).unwrap_or_else(|_| done.registry.clone());
+    let reference = Reference::new(pushed.name.clone(), pushed.labels.clone());
+    context.note(format_args!(
+        "{} {} signed by {}",
+        if pushed.created { "pushed" } else { "there already:" },
+        discovery::printable_line(&reference.to_string()),
+        discovery::printable(&pushed.signer),
+    ));
+    (json!({ "pushed": pushed, "page": page }), format!("{}\n{page}", pushed.image_id))
 }
 
 /// From a file or the environment, never an argument: those every user can see.

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aci::archive::ArchiveError;
 use aci::{ImageId, Name, Refusal, Refuse};
 use url::Url;
 
-use crate::error::{Kind, refusal};
-use crate::http::HttpError;
+use crate::error::{Kind, printable, refusal};
+use crate::http::{HttpError, LONGEST_ASKED};
 
 /// A text that is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,10 @@ pub enum PushError {
         status: u16,
         /// What the registry says.
         refusal: Box<Refusal>,
+        /// The upload it is about, where several were committed together.
+        upload: Option<String>,
+        /// How long the registry asks to wait.
+        retry_after: Option<Duration>,
     },
     /// Another status than success, without an explanation this client can read.
     #[error("{url} answered with status {status}")]
@@ -66,7 +71,37 @@ pub enum PushError {
         url: Box<Url>,
         /// The status.
         status: u16,
+        /// How long the registry asks to wait.
+        retry_after: Option<Duration>,
     },
+    /// One of several images.
+    #[error("{}: {source}", .path.display())]
+    Of {
+        /// The image file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<PushError>,
+    },
+    /// Images for several registries.
+    #[error("the images are for different registries, {first} and {other}")]
+    Apart {
+        /// The registry of the first.
+        first: Box<Url>,
+        /// The registry of another one.
+        other: Box<Url>,
+    },
+    /// More images than become visible together.
+    #[error("{found} images are too many to be published together")]
+    TooMany {
+        /// How many may be.
+        most: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// The registry takes one image at a time.
+    #[error("the registry does not publish several images together")]
+    NotTogether,
     /// An answer that makes no sense.
     #[error("{url} does not answer as a registry: {what}")]
     Answer {
@@ -94,6 +129,88 @@ impl PushError {
         move |source| Self::File { path, source }
     }
 
+    pub(super) fn of(path: &Path) -> impl FnOnce(Self) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Of { path, source: Box::new(error) }
+    }
+
+    pub(super) fn answer(url: &Url, what: impl Into<String>) -> Self {
+        Self::Answer { url: url.clone().into(), what: what.into() }
+    }
+
+    /// The refusal's code, in a registry's own words.
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { refusal, .. } => Some(&refusal.code),
+            _ => None,
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } | Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the registry was reached and said something.
+    pub(super) fn was_answered(&self) -> bool {
+        self.status().is_some()
+    }
+
+    /// Whether the same may do better a little later. Of a registry that has been met, that it cannot
+    /// be reached is no last word either.
+    pub(super) fn may_get_better(&self, met: bool) -> bool {
+        match self {
+            Self::Http(error) => {
+                error.may_get_better() || (met && matches!(error, HttpError::Request { .. }))
+            }
+            // It saw the body end early, and said so.
+            Self::Refused { .. } if self.code() == Some("upload-interrupted") => true,
+            Self::Refused { status, retry_after, .. }
+            | Self::Status { status, retry_after, .. } => {
+                matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+                    && retry_after.is_none_or(|asked| asked <= LONGEST_ASKED)
+            }
+            Self::Of { source, .. } => source.may_get_better(met),
+            _ => false,
+        }
+    }
+
+    /// How long the registry asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http(error) => error.retry_after(),
+            Self::Refused { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
+            Self::Of { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// Whether what is known of an upload is no longer so: it is over, is done, or holds less.
+    pub(super) fn upload_changed(&self) -> bool {
+        let codes = ["upload-unknown", "upload-published", "upload-gaps"];
+        self.code().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// The upload it is about, where several were committed together.
+    pub(super) fn refused_upload(&self) -> Option<&str> {
+        match self {
+            Self::Refused { upload, .. } => upload.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the request was not understood.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.status() == Some(400) && self.code() == Some("request-malformed")
+    }
+
+    /// Whether the request is none that is known there.
+    pub(super) fn no_ranges(&self) -> bool {
+        matches!(self.status(), Some(404 | 405 | 501))
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -113,7 +230,9 @@ impl PushError {
                     Kind::Server
                 }
             }
-            Self::Answer { .. } | Self::OtherImage { .. } => Kind::Server,
+            Self::Answer { .. } | Self::OtherImage { .. } | Self::NotTogether => Kind::Server,
+            Self::Apart { .. } | Self::TooMany { .. } => Kind::Usage,
+            Self::Of { source, .. } => source.kind(),
         }
     }
 }
@@ -153,7 +272,36 @@ impl Refuse for PushError {
                 "without --registry an image is pushed to the host of its name",
                 "give --registry URL",
             ),
-            Self::Status { url, status } => refusal(
+            Self::Of { path, source } => {
+                let refusal = source.refusal();
+                let path = printable(&path.display().to_string());
+                Refusal { message: format!("{path}: {}", refusal.message), ..refusal }
+            }
+            Self::Apart { first, other } => refusal(
+                "registries-differ",
+                self,
+                "images for one registry",
+                format!("one for {first}, one for {other}"),
+                "images that are pushed by one command become visible together or not at all, which one registry can do",
+                "push those of each host by themselves, or give --registry URL",
+            ),
+            Self::TooMany { most, found } => refusal(
+                "group-size",
+                self,
+                format!("at most {most} images"),
+                found.to_string(),
+                "images that are pushed by one command become visible together or not at all",
+                "push them in several groups",
+            ),
+            Self::NotTogether => refusal(
+                "groups-unknown",
+                self,
+                "a registry that publishes several images together",
+                "one that takes each by itself",
+                "images that are pushed by one command become visible together or not at all",
+                "push them one by one, or ask the registry's owner for a newer version of it",
+            ),
+            Self::Status { url, status, .. } => refusal(
                 "http-status",
                 self,
                 "status 201, or a refusal that says why",

@@ -10,6 +10,7 @@ mod fetch;
 mod hostile;
 mod http;
 mod keys_published;
+mod push_resume;
 mod pushing;
 mod refresh;
 mod resume;

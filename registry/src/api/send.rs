@@ -82,16 +82,13 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Response, ApiError> {
     let id = open.id.clone();
-    match open.take_in(&state, request).await {
-        Ok(pushed) => {
-            commit::drop_parts(&state, &id).await;
-            Ok(answer(pushed))
-        }
-        Err(error) => {
-            commit::note(&state, &id, &error).await;
-            Err(error)
-        }
-    }
+    // A task of its own: who lost the answer is told it when they ask again.
+    tokio::spawn(async move {
+        let taken = open.take_in(&state, request).await;
+        commit::conclude(&state, &id, taken.as_ref().err()).await;
+        taken.map(answer)
+    })
+    .await?
 }
 
 /// The answer to whoever pushed an image.
