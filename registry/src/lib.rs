@@ -66,8 +66,8 @@ pub use config::{
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
-    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason,
-    Restored, Retention, Scrubbed, WrittenRetention,
+    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Quota,
+    Reason, Restored, Retention, Scrubbed, WrittenRetention,
 };
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;

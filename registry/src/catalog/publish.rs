@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use aci::{FileDigest, ImageId, Label, Labels, Reference};
+use aci::{FileDigest, ImageId, Label, Labels, Name, Reference};
 use keys::VerifiedImage;
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::settings::{Used, exceeded};
 use super::standing::Holds as _;
 use super::uploads::BROUGHT;
 use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
 use crate::access::Caller;
 use crate::audit::{AuditAction, Event};
 use crate::blobs::BlobKey;
+use crate::keeping::Quota;
 use crate::token::UploadId;
 
 /// How often the same images are tried again where they come at the same moment.
@@ -62,6 +64,11 @@ pub(crate) enum NotPublished {
     Caller,
     /// The lease of the files ran out before this, and they may be gone.
     Lease,
+    /// There would be more below a prefix than there may be.
+    Quota {
+        quota: Quota,
+        used: Used,
+    },
     Catalog(CatalogError),
 }
 
@@ -89,12 +96,13 @@ impl Catalog {
         &self,
         images: &[NewImage<'_>],
         caller: &Caller,
+        quotas: &[Quota],
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
         let mut attempts = 0;
         loop {
-            match self.try_publish(images, caller, lease, now).await {
+            match self.try_publish(images, caller, quotas, lease, now).await {
                 // The same image came at the same moment, and PostgreSQL saw the one row before the
                 // other. The next attempt finds it.
                 Err(NotPublished::Taken { there, pushed, .. })
@@ -111,9 +119,11 @@ impl Catalog {
         &self,
         images: &[NewImage<'_>],
         caller: &Caller,
+        quotas: &[Quota],
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
+        let mut grown: Vec<&Name> = Vec::new();
         let mut created = Vec::new();
         on!(self, pool => {
             let mut transaction = pool.write().await?;
@@ -195,6 +205,9 @@ impl Catalog {
                     let detail = Some(reference().to_string());
                     let actor = caller.actor();
                     append!(transaction, &Event { actor, action, name, image, detail }, now);
+                    if !new.heals {
+                        grown.push(&manifest.name);
+                    }
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.
                 sqlx::query(BROUGHT)
@@ -202,6 +215,9 @@ impl Catalog {
                     .bind(new.upload.as_str())
                     .execute(&mut *transaction)
                     .await?;
+            }
+            if let Some((quota, used)) = exceeded!(transaction, quotas, grown) {
+                return Err(NotPublished::Quota { quota, used });
             }
             transaction.commit().await?;
         });

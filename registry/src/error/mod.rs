@@ -118,6 +118,10 @@ pub(crate) enum ApiError {
     },
     #[error("the registry is busy with files of this image")]
     Busy,
+    #[error("there would be more than there may be: {quota}")]
+    QuotaExceeded { quota: String, images: u64, bytes: u64 },
+    #[error("the registry takes nothing in just now")]
+    ReadOnly,
     #[error("a file of this image is lost or damaged")]
     FileLost,
     #[error("the registry's disk is full")]
@@ -149,9 +153,10 @@ impl ApiError {
             | Self::TokenExpired(_)
             | Self::TokenRevoked
             | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
-            Self::ActionMissing(_) | Self::OtherNames { .. } | Self::PlainHttp(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ActionMissing(_)
+            | Self::OtherNames { .. }
+            | Self::PlainHttp(_)
+            | Self::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)
@@ -178,7 +183,7 @@ impl ApiError {
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Upload(error) => error.status(),
             Self::OneOfGroup { error, .. } => error.status(),
-            Self::Busy | Self::FileLost => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::FileLost | Self::ReadOnly => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -239,6 +244,9 @@ impl IntoResponse for ApiError {
         }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self, Self::Busy | Self::ReadOnly) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             let basic = HeaderValue::from_static("Basic realm=\"gantry\", charset=\"UTF-8\"");

@@ -8,8 +8,10 @@ mod backup;
 mod collect;
 mod copy;
 mod error;
+mod quota;
 mod restore;
 mod retention;
+mod room;
 mod scrub;
 mod task;
 
@@ -28,9 +30,12 @@ pub use backup::BackedUp;
 pub use collect::Collected;
 pub(crate) use collect::give_up;
 pub use error::KeepError;
+pub use quota::Quota;
+pub(crate) use quota::foresee;
 pub use restore::Restored;
 pub(crate) use restore::restore;
 pub use retention::{Judged, KeepsNothing, Reason, Retention, Written as WrittenRetention};
+pub(crate) use room::{Guarded, check as check_room};
 pub use scrub::{Damaged, Scrubbed};
 pub(crate) use task::start;
 
@@ -45,6 +50,8 @@ pub struct Keeping {
     pub collect_every: Duration,
     /// Which images stay; what these say nothing of does.
     pub retention: Vec<Retention>,
+    /// How much there may be below prefixes.
+    pub quotas: Vec<Quota>,
     /// How often each file is read again and compared with its digest.
     pub scrub_every: Duration,
     /// How many bytes a second are read for that.
@@ -56,6 +63,7 @@ impl Default for Keeping {
         Self {
             collect_every: Duration::from_secs(3600),
             retention: Vec::new(),
+            quotas: Vec::new(),
             scrub_every: Duration::from_secs(7 * 24 * 3600),
             scrub_rate: 50_000_000,
         }

@@ -25,7 +25,13 @@ pub(crate) fn start(state: &Shared) -> JoinSet<()> {
 async fn collecting(keeper: Keeper, live: Live) {
     loop {
         let keeping = live.now().keeping.clone();
-        if let Err(error) = keeper.retain(&keeping.retention).await {
+        let retained = async {
+            match keeper.catalog.is_read_only().await? {
+                true => Ok(None),
+                false => keeper.retain(&keeping.retention).await,
+            }
+        };
+        if let Err(error) = retained.await {
             failed(&error, "images that no rule keeps were not all deleted");
         }
         match keeper.collect().await {

@@ -24,6 +24,7 @@ mod push;
 mod ranges;
 mod refusals;
 mod restart;
+mod room;
 mod scrub;
 mod slow;
 mod stress;

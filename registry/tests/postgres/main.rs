@@ -38,6 +38,8 @@ mod ranges;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/room.rs"]
+mod room;
 #[path = "../it/scrub.rs"]
 mod scrub;
 #[path = "../it/slow.rs"]

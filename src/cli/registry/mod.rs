@@ -5,12 +5,14 @@ mod backup;
 mod config;
 mod gc;
 mod keys;
+mod read_only;
 mod restore;
 mod retain;
 mod scrub;
 mod serve;
 mod settings;
 mod token;
+mod usage;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -46,6 +48,8 @@ enum Command {
     Scrub(scrub::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Usage(usage::Args),
+    ReadOnly(read_only::Args),
 }
 
 impl Args {
@@ -61,6 +65,8 @@ impl Args {
             Command::Scrub(args) => args.run(context),
             Command::Backup(args) => args.run(context),
             Command::Restore(args) => args.run(context),
+            Command::Usage(args) => args.run(context),
+            Command::ReadOnly(args) => args.run(context),
         }
     }
 }
