@@ -8,6 +8,7 @@
 //! DATA/trustedkeys/           the keys that may sign, by prefix, in rkt's layout
 //! DATA/tls/                   ca.pem, ca-key.pem, server.pem, server-key.pem
 //! DATA/node                   what this node is called beside others
+//! DATA/reserve                room for the catalogue where the disk is full
 //! DATA/lock                   held by the server that runs on this data
 //! ```
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use aci::stage::{self, Existing, Hold, Lock};
 
 use crate::catalog::{Database, DatabaseUrl};
+use crate::keeping::Reserve;
 use crate::token::TokenId;
 
 /// Where a registry's data is.
@@ -105,6 +107,11 @@ impl DataDir {
 
     pub(crate) fn spool(&self) -> PathBuf {
         self.0.join("spool")
+    }
+
+    /// Room for the catalogue where the disk is full.
+    pub(crate) fn reserve(&self) -> Reserve {
+        Reserve::new(self.0.join("reserve"))
     }
 
     /// The keys that may sign, by prefix.

@@ -45,6 +45,17 @@ pub enum KeepError {
     Busy,
 }
 
+impl KeepError {
+    /// Whether the disk had no room.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Catalog(error) => error.is_full_disk(),
+            Self::Blobs(error) => error.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+}
+
 impl From<KeepError> for ApiError {
     fn from(error: KeepError) -> Self {
         match error {

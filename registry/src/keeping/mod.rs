@@ -9,6 +9,7 @@ mod collect;
 mod copy;
 mod error;
 mod quota;
+mod reserve;
 mod restore;
 mod retention;
 mod room;
@@ -32,6 +33,7 @@ pub(crate) use collect::give_up;
 pub use error::KeepError;
 pub use quota::Quota;
 pub(crate) use quota::foresee;
+pub(crate) use reserve::Reserve;
 pub use restore::Restored;
 pub(crate) use restore::restore;
 pub use retention::{Judged, KeepsNothing, Reason, Retention, Written as WrittenRetention};
@@ -76,6 +78,7 @@ pub(crate) struct Keeper {
     pub(crate) catalog: Catalog,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) clock: Clock,
+    pub(crate) reserve: Reserve,
     /// What it is called where it holds something.
     pub(crate) name: String,
 }
@@ -87,6 +90,7 @@ impl Keeper {
             catalog: state.catalog.clone(),
             blobs: Arc::clone(&state.blobs),
             clock: state.clock.clone(),
+            reserve: state.data.reserve(),
             name: state.node.clone(),
         }
     }
@@ -96,6 +100,7 @@ impl Keeper {
         let data = DataDir::open_existing(&place.data)?;
         let catalog = Catalog::open(&data.database(place.database.as_ref())).await?;
         let name = format!("command-{}", TokenId::generate()?);
-        Ok(Self { catalog, blobs: Arc::new(Folder::new(&data.blobs())), clock, name })
+        let (blobs, reserve) = (Arc::new(Folder::new(&data.blobs())), data.reserve());
+        Ok(Self { catalog, blobs, clock, reserve, name })
     }
 }

@@ -42,6 +42,9 @@ async fn collecting(keeper: Keeper, live: Live) {
             Ok(_) => {}
             Err(error) => failed(&error, "files that no image refers to were not removed"),
         }
+        if let Err(error) = keeper.reserve.keep() {
+            failed(&error.into(), "no room is kept in reserve for a full disk");
+        }
         tokio::time::sleep(about(keeping.collect_every)).await;
     }
 }
