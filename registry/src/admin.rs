@@ -16,7 +16,8 @@ use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
 
 pub use keeping::{
-    Usage, back_up, collect, collectable, judge, restore, retain, scrub, set_read_only, usage,
+    Usage, back_up, check, collect, collectable, judge, rebuild, restore, retain, scrub,
+    set_read_only, usage,
 };
 
 /// Why an administrator's command did not do what it was asked.

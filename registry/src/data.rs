@@ -83,7 +83,7 @@ impl DataDir {
 
     /// The catalogue's database: the one that was given, or a file here.
     pub(crate) fn database(&self, given: Option<&Database>) -> Database {
-        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.0.join("gantry.db")).into())
+        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.catalogue()).into())
     }
 
     /// What the node that runs on this directory is called: drawn once.
@@ -99,6 +99,11 @@ impl DataDir {
         let line = format!("{id}\n");
         stage::write(&path, line.as_bytes(), 0o644, Existing::Refuse).map_err(fault)?;
         Ok(id.as_str().to_owned())
+    }
+
+    /// The catalogue's file, where it is in one of ours.
+    pub(crate) fn catalogue(&self) -> PathBuf {
+        self.0.join("gantry.db")
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {

@@ -59,15 +59,15 @@ pub use access::{Action, ActionError, Grant};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
-    AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains, LimitsSection,
-    Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span,
-    Timeouts, TimeoutsSection, Tls, TlsSection,
+    AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains, KeepingSection,
+    LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size,
+    Span, Timeouts, TimeoutsSection, Tls, TlsSection,
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
-    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Quota,
-    Reason, Restored, Retention, Scrubbed, WrittenRetention,
+    Age, AgeError, BackedUp, Checked, Collected, Damaged, Finding, FindingCode, Judged, KeepError,
+    Keeping, KeepsNothing, Quota, Reason, Restored, Retention, Scrubbed, WrittenRetention,
 };
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;

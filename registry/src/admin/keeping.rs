@@ -11,7 +11,7 @@ use crate::catalog::Used;
 use crate::config::Clock;
 use crate::data::{DataDir, Place};
 use crate::keeping::{
-    self, BackedUp, Collected, Judged, KeepError, Keeper, Restored, Retention, Scrubbed,
+    self, BackedUp, Checked, Collected, Judged, KeepError, Keeper, Restored, Retention, Scrubbed,
 };
 
 /// How often, and after which pauses, a command asks for work that another is doing.
@@ -132,4 +132,17 @@ pub async fn set_read_only(place: &Place, on: bool, clock: Clock) -> Result<(), 
     catalog.set_read_only(on, clock.now()).await?;
     catalog.close().await;
     Ok(())
+}
+
+/// Compares catalogue, files and keys, without reading the files.
+pub async fn check(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let checked = keeping::check(&keeper, &DataDir::open_existing(&place.data)?).await?;
+    keeper.catalog.close().await;
+    Ok(checked)
+}
+
+/// Makes the catalogue anew from the files and their signatures. No server may run meanwhile.
+pub async fn rebuild(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
+    keeping::rebuild(place, &clock).await
 }

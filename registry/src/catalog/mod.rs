@@ -13,6 +13,7 @@ mod duties;
 mod images;
 mod parts;
 mod publish;
+mod rebuild;
 mod settings;
 mod standing;
 mod tokens;
@@ -32,6 +33,7 @@ pub(crate) use duties::Duty;
 pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
+pub(crate) use rebuild::{Renewed, Salvaged};
 pub(crate) use settings::Used;
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::{NewUpload, StoredUpload};
@@ -68,6 +70,13 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether a newer program, or another one, made the tables.
+    pub(crate) fn is_of_another_version(&self) -> bool {
+        use sqlx::migrate::MigrateError::{VersionMismatch, VersionMissing, VersionTooNew};
+        let Self::Migrate(error) = self else { return false };
+        matches!(error, VersionMismatch(_) | VersionMissing(_) | VersionTooNew(..))
+    }
+
     /// Whether the disk had no room for the database.
     pub(crate) fn is_full_disk(&self) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };

@@ -80,7 +80,7 @@ impl<E: Into<CatalogError>> From<E> for NotPublished {
 
 /// The label names by which images of one name and version are told apart, beyond
 /// the two every client fills in.
-fn extra_labels(labels: &Labels) -> String {
+pub(super) fn extra_labels(labels: &Labels) -> String {
     let names: BTreeSet<&str> = labels
         .iter()
         .map(|label| label.name.as_str())
@@ -225,7 +225,7 @@ impl Catalog {
     }
 }
 
-const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+pub(super) const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
      extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
      signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by)
  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
@@ -236,7 +236,7 @@ const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, label
      signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at
  WHERE $21 = 1";
 
-fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
+pub(super) fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
     let labels: Vec<Label> = labels.clone().into();
     serde_json::to_string(&labels)
         .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))

@@ -28,7 +28,10 @@ use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
-use super::sections::{DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+use super::sections::{
+    DatabaseSection, KeepingSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
+use crate::keeping::{Quota, Retention};
 
 /// Largest configuration file read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -47,6 +50,14 @@ pub struct ConfigFile {
     pub limits: LimitsSection,
     /// How long what may take.
     pub timeouts: TimeoutsSection,
+    /// How what is stored is kept.
+    pub keeping: KeepingSection,
+    /// Which images stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<Retention>,
+    /// How much there may be below prefixes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quota: Vec<Quota>,
 }
 
 /// Why a configuration cannot be used.
@@ -114,6 +125,9 @@ impl ConfigFile {
             tls: self.tls.over(under.tls),
             limits: self.limits.over(under.limits),
             timeouts: self.timeouts.over(under.timeouts),
+            keeping: self.keeping.over(under.keeping),
+            retention: if self.retention.is_empty() { under.retention } else { self.retention },
+            quota: if self.quota.is_empty() { under.quota } else { self.quota },
         }
     }
 }

@@ -28,7 +28,9 @@ pub(crate) use live::Live;
 pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
-pub use sections::{DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+pub use sections::{
+    DatabaseSection, KeepingSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]

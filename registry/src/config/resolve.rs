@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use aci::Limits;
 
 use super::file::ConfigFile;
-use super::sections::{DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+use super::sections::{
+    DatabaseSection, KeepingSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
-use crate::keeping::Keeping;
+use crate::keeping::{Age, Keeping};
 
 use super::{Clock, Config, ProxyHeader, Size, Span, Timeouts, Tls};
 
@@ -80,6 +82,7 @@ impl ConfigFile {
     pub fn defaults() -> Self {
         let limits = Limits::default();
         let timeouts = Timeouts::default();
+        let keeping = Keeping::default();
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
         Self {
             server: ServerSection {
@@ -104,6 +107,13 @@ impl ConfigFile {
                 silence: Span::of(timeouts.silence),
                 drain: Span::of(timeouts.drain),
             },
+            keeping: KeepingSection {
+                collect_every: Some(Age::of(keeping.collect_every)),
+                scrub_every: Some(Age::of(keeping.scrub_every)),
+                scrub_rate: Size::of(keeping.scrub_rate),
+            },
+            retention: Vec::new(),
+            quota: Vec::new(),
         }
     }
 
@@ -118,7 +128,8 @@ impl ConfigFile {
 
     /// The configuration this is, with defaults for what it does not say.
     pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
-        let Self { server, database, tls, limits, timeouts } = self.complete();
+        let Self { server, database, tls, limits, timeouts, keeping, retention, quota } =
+            self.complete();
         let listen = server.listen.unwrap_or_default();
         let http = server.http.unwrap_or_default();
         if listen.is_empty() && http.is_empty() {
@@ -142,7 +153,7 @@ impl ConfigFile {
             tls: tls.resolve()?,
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
-            keeping: Keeping::default(),
+            keeping: Keeping { retention, quotas: quota, ..keeping.resolve() },
             clock,
         })
     }
@@ -179,6 +190,19 @@ impl LimitsSection {
             ratio: self.compression_ratio.unwrap_or(usual.ratio),
             entries: self.entries.unwrap_or(usual.entries),
             manifest_bytes: bytes(self.manifest_size, usual.manifest_bytes),
+            ..usual
+        }
+    }
+}
+
+impl KeepingSection {
+    fn resolve(self) -> Keeping {
+        let usual = Keeping::default();
+        let time = |age: Option<Age>, usual| age.map_or(usual, Age::time);
+        Keeping {
+            collect_every: time(self.collect_every, usual.collect_every),
+            scrub_every: time(self.scrub_every, usual.scrub_every),
+            scrub_rate: self.scrub_rate.map_or(usual.scrub_rate, Size::bytes),
             ..usual
         }
     }

@@ -12,6 +12,7 @@ use web::Domain;
 use crate::catalog::DatabaseUrl;
 
 use super::{Network, ProxyHeader, Size, Span};
+use crate::keeping::Age;
 
 /// Each field of the first where it says something, else of the second. A field that is left
 /// out does not compile.
@@ -93,6 +94,18 @@ pub struct TimeoutsSection {
     pub drain: Option<Span>,
 }
 
+/// `[keeping]`: how what is stored is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeepingSection {
+    /// How often what nobody needs is removed, give or take a tenth.
+    pub collect_every: Option<Age>,
+    /// How often each file is read again and compared with its digest.
+    pub scrub_every: Option<Age>,
+    /// How many bytes a second are read for that.
+    pub scrub_rate: Option<Size>,
+}
+
 impl ServerSection {
     pub(super) fn over(self, under: Self) -> Self {
         over!(self, under; data, domains, listen, http, trusted_proxies, proxy_header)
@@ -117,6 +130,12 @@ impl TlsSection {
 impl LimitsSection {
     pub(super) fn over(self, under: Self) -> Self {
         over!(self, under; image_size, unpacked_size, compression_ratio, entries, manifest_size)
+    }
+}
+
+impl KeepingSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; collect_every, scrub_every, scrub_rate)
     }
 }
 

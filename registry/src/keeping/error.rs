@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use keys::TrustError;
+
 use crate::catalog::{CatalogError, DumpError};
 use crate::data::DataError;
 use crate::error::ApiError;
@@ -22,6 +24,9 @@ pub enum KeepError {
     /// The catalogue was not written down, or not read from what was.
     #[error(transparent)]
     Dump(#[from] DumpError),
+    /// The trusted keys cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// There is no backup there.
     #[error("there is no backup in {path:?}: {source}")]
     NoBackup {

@@ -16,6 +16,7 @@ mod collect;
 mod crash;
 mod crash_ranges;
 mod files;
+mod fsck;
 mod groups;
 mod hosts;
 mod log;

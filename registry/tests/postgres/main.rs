@@ -22,6 +22,8 @@ mod crash_ranges;
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/fsck.rs"]
+mod fsck;
 #[path = "../it/groups.rs"]
 mod groups;
 #[path = "../it/hosts.rs"]

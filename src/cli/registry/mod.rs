@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod config;
+mod fsck;
 mod gc;
 mod keys;
 mod read_only;
@@ -48,6 +49,7 @@ enum Command {
     Scrub(scrub::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Fsck(fsck::Args),
     Usage(usage::Args),
     ReadOnly(read_only::Args),
 }
@@ -65,6 +67,7 @@ impl Args {
             Command::Scrub(args) => args.run(context),
             Command::Backup(args) => args.run(context),
             Command::Restore(args) => args.run(context),
+            Command::Fsck(args) => args.run(context),
             Command::Usage(args) => args.run(context),
             Command::ReadOnly(args) => args.run(context),
         }

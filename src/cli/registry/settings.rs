@@ -75,6 +75,7 @@ impl SettingArgs {
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },
             timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
+            ..Default::default()
         }
     }
 
