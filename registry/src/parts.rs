@@ -21,7 +21,7 @@ use crate::error::{ApiError, UploadError};
 use crate::ingest::reader;
 use crate::keeping::Guarded;
 use crate::state::{Shared, State};
-use crate::store::{LEASE, lease_blobs};
+use crate::store::LEASE;
 use crate::token::UploadId;
 
 /// Bytes of a part at least, but for one that ends where the file does, or where another begins.
@@ -142,7 +142,7 @@ async fn keep(
     let key = BlobKey::part(upload, range.range(), &UploadId::generate()?);
     let lease = Lease::new(&state.node, upload, state.clock.now() + LEASE);
     let blobs = [(key, range.range().bytes())];
-    lease_blobs(state, &blobs, &lease).await?;
+    state.catalog.lease(&blobs, &lease).await?;
     let limits = limits(state);
     let added = async {
         state.blobs.put(&blobs[0].0, file).await?;
@@ -173,14 +173,14 @@ async fn keep(
     }
 }
 
-/// Removes the blobs of parts that were condemned. Where this comes to nothing, a collector does it.
-pub(crate) fn remove(state: &Shared, parts: Vec<BlobKey>) {
-    let state = Shared::clone(state);
+/// Removes the parts that an upload has let go. Where this comes to nothing, a collector does it.
+pub(crate) fn remove(state: &Shared, upload: &UploadId, parts: Vec<BlobKey>) {
+    let (state, lease) = (Shared::clone(state), Lease::of_upload(upload, state.clock.now()));
     tokio::spawn(async move {
         for key in parts {
             let removal = async { Ok::<_, ApiError>(state.blobs.remove(&key).await?) };
             let now = state.clock.now();
-            let removed = state.catalog.remove_blob(&key, Remover::Anybody, now, removal);
+            let removed = state.catalog.remove_blob(&key, Remover::Push(&lease), now, removal);
             if let Err(error) = removed.await {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "parts of an upload that has ended stay for a while");

@@ -19,9 +19,6 @@ use crate::state::State;
 
 /// How long the files of an image may stand without its row. Between the two there are moments.
 pub(crate) const LEASE: Duration = Duration::from_secs(3600);
-/// How often, and after which pauses, a push asks for a blob that is being removed.
-const CONDEMNED_ATTEMPTS: u32 = 100;
-const CONDEMNED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why none of several images was published, and which of them it is about, where it is about one.
 pub(crate) struct Refused {
@@ -146,7 +143,7 @@ async fn publish(
     let blobs: Vec<(BlobKey, u64)> = new.iter().flat_map(NewImage::blobs).collect();
     let now = state.clock.now();
     let lease = Lease::new(&state.node, first.upload, now + LEASE);
-    lease_blobs(state, &blobs, &lease).await?;
+    state.catalog.lease(&blobs, &lease).await?;
     let stored = async {
         for (keys, (file, signature)) in blobs.chunks(2).zip(contents) {
             let mut staged = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
@@ -189,21 +186,6 @@ fn refused<S, U>(error: ApiError, images: &[(VerifiedImage, S, U)]) -> Refused {
         manifest.name == *reference.name() && manifest.labels == *reference.labels()
     };
     Refused { at: images.iter().position(of), error }
-}
-
-/// Leases blobs. One that is being removed is gone in a moment.
-pub(crate) async fn lease_blobs(
-    state: &State,
-    blobs: &[(BlobKey, u64)],
-    lease: &Lease,
-) -> Result<(), ApiError> {
-    for _ in 0..CONDEMNED_ATTEMPTS {
-        if state.catalog.lease(blobs, lease).await? {
-            return Ok(());
-        }
-        tokio::time::sleep(CONDEMNED_PAUSE).await;
-    }
-    Err(ApiError::Busy)
 }
 
 /// Whether both files of an image are there, in their right sizes.

@@ -2,7 +2,7 @@
 //!
 //! A blob's row is written before the blob, and removed after it: so what the store holds is known
 //! here, whatever dies when. A push leases its blobs until it has recorded its image, which refers to
-//! them. A collector removes what is neither leased nor referred to, and what is condemned, while it
+//! them. A collector removes what is neither leased nor referred to while it
 //! holds the row's lock; who wants the same blob meanwhile waits until that is done.
 
 use std::time::SystemTime;
@@ -27,7 +27,7 @@ impl Lease {
     }
 
     /// The lease of an upload's parts: no node's, since it outlives them.
-    pub(super) fn of_upload(upload: &UploadId, until: SystemTime) -> Self {
+    pub(crate) fn of_upload(upload: &UploadId, until: SystemTime) -> Self {
         Self::new("upload", upload, until)
     }
 
@@ -43,8 +43,6 @@ impl Lease {
 /// Who removes a blob.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Remover<'a> {
-    /// Anybody: it is condemned.
-    Anybody,
     /// The push that leased it, and of which nothing came.
     Push(&'a Lease),
     /// The collector of this name, while it has that duty: of blobs that nobody leases.
@@ -52,39 +50,34 @@ pub(crate) enum Remover<'a> {
 }
 
 impl Catalog {
-    /// Leases blobs, all or none; `false` where one of them is condemned and not gone yet.
+    /// Leases blobs, all or none. One that is being removed is waited for.
     pub(crate) async fn lease(
         &self,
         blobs: &[(BlobKey, u64)],
         lease: &Lease,
-    ) -> Result<bool, CatalogError> {
+    ) -> Result<(), CatalogError> {
         on!(self, pool => {
             let mut transaction = pool.write().await?;
             for (key, bytes) in blobs {
-                let leased = sqlx::query(
+                sqlx::query(
                     "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
                      VALUES ($1, $2, $3, $4)
                      ON CONFLICT (blob_key) DO UPDATE SET leased_until = excluded.leased_until,
-                         leased_by = excluded.leased_by
-                     WHERE blobs.condemned_at IS NULL",
+                         leased_by = excluded.leased_by",
                 )
                 .bind(key.as_str())
                 .bind(stored(*bytes))
                 .bind(seconds(lease.until))
                 .bind(&*lease.by)
                 .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-                if leased == 0 {
-                    return Ok(false);
-                }
+                .await?;
             }
             transaction.commit().await?;
         });
-        Ok(true)
+        Ok(())
     }
 
-    /// Blobs after this one that are condemned, or that nothing leases or refers to, in their order, with their sizes.
+    /// Blobs after this one that nothing leases or refers to, in their order, with their sizes.
     pub(crate) async fn free_blobs(
         &self,
         after: Option<&BlobKey>,
@@ -94,7 +87,7 @@ impl Catalog {
         let rows: Vec<(String, i64)> = on!(self, pool => {
             sqlx::query_as(
                 "SELECT blob_key, bytes FROM blobs
-                 WHERE (leased_until <= $1 OR condemned_at IS NOT NULL) AND blob_key > $2
+                 WHERE leased_until <= $1 AND blob_key > $2
                  AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = blob_key)
                  AND NOT EXISTS (SELECT 1 FROM images WHERE signature_blob = blob_key)
                  ORDER BY blob_key LIMIT $3",
@@ -121,7 +114,6 @@ impl Catalog {
         removal: impl Future<Output = Result<(), E>>,
     ) -> Result<bool, E> {
         let (upload, holder) = match by {
-            Remover::Anybody => (None, None),
             Remover::Push(lease) => (Some(&*lease.by), None),
             Remover::Collector(holder) => (None, Some(holder)),
         };
@@ -169,8 +161,7 @@ impl Catalog {
 
 /// Locks the row of a blob that may go. What follows the dot in ASCII is the slash.
 const LOCK_FREE: &str = "UPDATE blobs SET leased_until = 0 WHERE blob_key = $2
-     AND (condemned_at IS NOT NULL OR ($3 IS NOT NULL AND leased_by = $3)
-         OR ($4 IS NOT NULL AND leased_until <= $1))
+     AND (($3 IS NOT NULL AND leased_by = $3) OR ($4 IS NOT NULL AND leased_until <= $1))
      AND ($4 IS NULL OR EXISTS (
          SELECT 1 FROM leases WHERE name = $5 AND holder = $4 AND held_until > $1))
      AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = $2)
@@ -231,7 +222,7 @@ mod tests {
     async fn blob_goes_when_its_lease_is_over_and_by_who_has_the_duty() {
         let scene = Scene::new().await;
         let blobs = [(key(1), 10), (key(2), 20)];
-        assert!(scene.catalog.lease(&blobs, &scene.lease(100)).await.unwrap());
+        scene.catalog.lease(&blobs, &scene.lease(100)).await.unwrap();
         assert_eq!(scene.free(99).await, 0);
         assert_eq!(scene.free(100).await, 2);
         let first = Remover::Collector("first");
@@ -256,7 +247,7 @@ mod tests {
     async fn blob_stays_while_a_backup_holds_all() {
         let scene = Scene::new().await;
         let lease = scene.lease(100);
-        assert!(scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap());
+        scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap();
         assert!(scene.catalog.take_duty(Duty::Collect, "first", at(100)).await.unwrap());
         for holder in ["a", "b"] {
             scene.catalog.hold_blobs(holder, at(100)).await.unwrap();
@@ -273,9 +264,9 @@ mod tests {
     async fn blob_of_a_failed_push_goes_unless_another_leased_it() {
         let scene = Scene::new().await;
         let lease = scene.lease(100);
-        assert!(scene.catalog.lease(&[(key(1), 10), (key(2), 9)], &lease).await.unwrap());
+        scene.catalog.lease(&[(key(1), 10), (key(2), 9)], &lease).await.unwrap();
         let other = Lease::new("node", &UploadId::generate().unwrap(), at(100));
-        assert!(scene.catalog.lease(&[(key(2), 9)], &other).await.unwrap());
+        scene.catalog.lease(&[(key(2), 9)], &other).await.unwrap();
         assert!(scene.remove(1, Remover::Push(&lease), 1).await);
         assert!(!scene.remove(2, Remover::Push(&lease), 1).await);
     }
@@ -284,7 +275,7 @@ mod tests {
     async fn blob_that_cannot_be_removed_keeps_its_row() {
         let scene = Scene::new().await;
         let lease = scene.lease(100);
-        assert!(scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap());
+        scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap();
         let failing =
             async { Err(CatalogError::Sql(sqlx::Error::Io(io::ErrorKind::Other.into()))) };
         let (key, by) = (key(1), Remover::Push(&lease));

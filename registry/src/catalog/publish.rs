@@ -138,7 +138,7 @@ impl Catalog {
                 for (key, _) in &blobs {
                     let held = sqlx::query(
                         "UPDATE blobs SET leased_until = $1, damaged_at = NULL
-                         WHERE blob_key = $2 AND condemned_at IS NULL",
+                         WHERE blob_key = $2",
                     )
                     .bind(seconds(lease.until()))
                     .bind(key.as_str())

@@ -112,7 +112,7 @@ async fn requests_have_an_id_in_the_answer_and_in_every_line() {
         "method=PUT",
         "host=example.com",
         &format!("path=\"{}\"", upload.path),
-        &format!("token={token_id}"),
+        &format!("caller=\"token:{token_id}\""),
         &format!("answered status=201 bytes={length} ms="),
     ] {
         assert!(last.contains(part), "{part} in {last}");
