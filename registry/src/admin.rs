@@ -18,7 +18,10 @@ use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
 
-pub use keeping::{back_up, collect, collectable, judge, restore, retain, scrub};
+pub use keeping::{
+    Usage, back_up, check, collect, collectable, judge, rebuild, restore, retain, scrub,
+    set_read_only, usage,
+};
 
 /// Why an administrator's command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

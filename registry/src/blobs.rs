@@ -95,6 +95,12 @@ impl BlobKey {
         })
     }
 
+    /// The key of the image that a signature is over; `None` for what is no signature.
+    pub(crate) fn signed(&self) -> Option<Self> {
+        let (image, _) = self.0.strip_suffix(".aci.asc")?.split_once('.')?;
+        Some(Self(format!("{image}.aci")))
+    }
+
     /// Kind and rest.
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('-').unwrap_or((&self.0, ""))

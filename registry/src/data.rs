@@ -8,6 +8,7 @@
 //! DATA/trustedkeys/           the keys that may sign, by prefix, in rkt's layout
 //! DATA/tls/                   ca.pem, ca-key.pem, server.pem, server-key.pem
 //! DATA/node                   what this node is called beside others
+//! DATA/reserve                room for the catalogue where the disk is full
 //! DATA/lock                   held by the server that runs on this data
 //! ```
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use aci::stage::{self, Existing, Hold, Lock};
 
 use crate::catalog::{Database, DatabaseUrl};
+use crate::keeping::Reserve;
 use crate::token::TokenId;
 
 /// Where a registry's data is.
@@ -81,7 +83,7 @@ impl DataDir {
 
     /// The catalogue's database: the one that was given, or a file here.
     pub(crate) fn database(&self, given: Option<&Database>) -> Database {
-        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.0.join("gantry.db")).into())
+        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.catalogue()).into())
     }
 
     /// What the node that runs on this directory is called: drawn once.
@@ -99,12 +101,22 @@ impl DataDir {
         Ok(id.as_str().to_owned())
     }
 
+    /// The catalogue's file, where it is in one of ours.
+    pub(crate) fn catalogue(&self) -> PathBuf {
+        self.0.join("gantry.db")
+    }
+
     pub(crate) fn blobs(&self) -> PathBuf {
         self.0.join("blobs")
     }
 
     pub(crate) fn spool(&self) -> PathBuf {
         self.0.join("spool")
+    }
+
+    /// Room for the catalogue where the disk is full.
+    pub(crate) fn reserve(&self) -> Reserve {
+        Reserve::new(self.0.join("reserve"))
     }
 
     /// The keys that may sign, by prefix.

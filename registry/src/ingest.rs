@@ -17,6 +17,7 @@ use tracing::Instrument;
 
 use crate::access::{Action, Caller};
 use crate::error::{ApiError, UploadError};
+use crate::keeping::{self, Guarded};
 use crate::parts;
 use crate::state::{Shared, State};
 use crate::store::store_and_record;
@@ -106,7 +107,8 @@ pub(crate) async fn receive(
     tokio::task::spawn_blocking(move || {
         let limits = &state.config().limits;
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
-        match keys::receive(image, &mut file, &signature, &keyring, &policy, limits) {
+        let guarded = Guarded::new(&mut file, state.data.spool());
+        match keys::receive(image, guarded, &signature, &keyring, &policy, limits) {
             Ok(verified) => {
                 // Here rather than under the lock: the data of a large image takes its time.
                 file.file().sync_data()?;
@@ -117,6 +119,23 @@ pub(crate) async fn receive(
         }
     })
     .await?
+}
+
+/// Refuses an image before it is sent, where the disk or a quota has no room for it. One that is here
+/// needs none.
+pub(crate) async fn foresee(
+    state: &State,
+    caller: &Caller,
+    bytes: u64,
+    file: Option<&FileDigest>,
+) -> Result<(), ApiError> {
+    if let Some(file) = file
+        && state.catalog.has_file(file).await?
+    {
+        return Ok(());
+    }
+    keeping::check_room(&state.data.spool(), bytes)?;
+    keeping::foresee(state, caller, bytes).await
 }
 
 /// Whether it is the file that was announced.

@@ -67,14 +67,14 @@ pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpErr
 pub use config::{
     AccessSection, Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config,
     ConfigError, ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains,
-    LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size,
-    Span, Timeouts, TimeoutsSection, Tls, TlsSection,
+    KeepingSection, LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection,
+    SettingError, Size, Span, Timeouts, TimeoutsSection, Tls, TlsSection,
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
-    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason,
-    Restored, Retention, Scrubbed, WrittenRetention,
+    Age, AgeError, BackedUp, Checked, Collected, Damaged, Finding, FindingCode, Judged, KeepError,
+    Keeping, KeepsNothing, Quota, Reason, Restored, Retention, Scrubbed, WrittenRetention,
 };
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;

@@ -20,6 +20,7 @@ use crate::catalog::{Added, Lease, NewPart, PartLimits, Remover, StoredPart};
 use crate::commit;
 use crate::error::{ApiError, UploadError};
 use crate::ingest::reader;
+use crate::keeping::Guarded;
 use crate::state::{Shared, State};
 use crate::store::LEASE;
 use crate::token::UploadId;
@@ -117,7 +118,7 @@ async fn spool(state: &Shared, body: Body, range: ByteRange) -> Result<Spooled, 
             match body.read(&mut chunk) {
                 Ok(0) => break None,
                 Ok(got) => {
-                    file.write_all(&chunk[..got])?;
+                    Guarded::new(&mut file, state.data.spool()).write_all(&chunk[..got])?;
                     bytes += got as u64;
                 }
                 Err(error) => break Some(error),

@@ -151,7 +151,9 @@ async fn publish(
             state.blobs.put(&keys[0].0, file).await?;
             state.blobs.put(&keys[1].0, staged).await?;
         }
-        Ok::<_, ApiError>(state.catalog.publish(new, caller, &lease, now).await?)
+        Ok::<_, ApiError>(
+            state.catalog.publish(new, caller, &state.config().keeping.quotas, &lease, now).await?,
+        )
     };
     let stored = stored.await;
     if stored.is_err() {

@@ -98,6 +98,12 @@ impl Caller {
         &self.standing
     }
 
+    /// Whether every name that this caller may do something to is at or below this one.
+    pub(crate) fn is_only_below(&self, prefix: &Name) -> bool {
+        let mut own = self.grants.iter().flat_map(Grant::prefixes).peekable();
+        own.peek().is_some() && own.all(|own| own.is_under(prefix))
+    }
+
     /// Whether this caller may do this to what has this name.
     pub(crate) fn may(&self, action: Action, name: &Name) -> Result<(), ApiError> {
         self.may_somewhere(action)?;

@@ -3,10 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use aci::Name;
+use serde::Serialize;
+
+use super::{AdminError, open};
+use crate::catalog::Used;
 use crate::config::Clock;
 use crate::data::{DataDir, Place};
 use crate::keeping::{
-    self, BackedUp, Collected, Judged, KeepError, Keeper, Restored, Retention, Scrubbed,
+    self, BackedUp, Checked, Collected, Judged, KeepError, Keeper, Restored, Retention, Scrubbed,
 };
 
 /// How often, and after which pauses, a command asks for work that another is doing.
@@ -96,4 +101,48 @@ pub async fn restore(
     clock: Clock,
 ) -> Result<Restored, KeepError> {
     keeping::restore(from, place, allow_lost, &clock).await
+}
+
+/// What the images of a name come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// The name.
+    pub name: Name,
+    /// How many images it has.
+    pub images: u64,
+    /// The bytes of their files.
+    pub bytes: u64,
+}
+
+/// What the images of each name at and below a prefix come to; of all, where none is given.
+pub async fn usage(place: &Place, prefix: Option<&Name>) -> Result<Vec<Usage>, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let used = catalog.used_by_name(prefix).await?;
+    catalog.close().await;
+    let usage = |(name, used): (Name, Used)| {
+        let Used { images, bytes } = used;
+        Usage { name, images, bytes }
+    };
+    Ok(used.into_iter().map(usage).collect())
+}
+
+/// Lets a registry take nothing in, or again: every node, from its next request on.
+pub async fn set_read_only(place: &Place, on: bool, clock: Clock) -> Result<(), AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    catalog.set_read_only(on, clock.now()).await?;
+    catalog.close().await;
+    Ok(())
+}
+
+/// Compares catalogue, files and keys, without reading the files.
+pub async fn check(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let checked = keeping::check(&keeper, &DataDir::open_existing(&place.data)?).await?;
+    keeper.catalog.close().await;
+    Ok(checked)
+}
+
+/// Makes the catalogue anew from the files and their signatures. No server may run meanwhile.
+pub async fn rebuild(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
+    keeping::rebuild(place, &clock).await
 }

@@ -163,13 +163,17 @@ pub(super) async fn complete(
         let wanted = "{\"success\": true}, or false with a \"reason\"";
         ApiError::RequestMalformed { wanted, found: error.to_string() }
     })?;
+    let unfinished = match state.catalog.is_read_only().await? {
+        true => ApiError::ReadOnly,
+        false => ApiError::UploadIncomplete,
+    };
     let refused = match open.upload.published.is_some() {
         true => None,
         false => Some(
             open.upload
                 .refused
                 .or_else(|| state.unnoted.take(&open.id))
-                .unwrap_or_else(|| ApiError::UploadIncomplete.refusal()),
+                .unwrap_or_else(|| unfinished.refusal()),
         ),
     };
     let outcome = Outcome {

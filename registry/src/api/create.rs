@@ -13,6 +13,7 @@ use super::upload::shown;
 use crate::access::{Caller, Pusher};
 use crate::catalog::NewUpload;
 use crate::error::ApiError;
+use crate::ingest;
 use crate::state::Shared;
 use crate::store::intact;
 use crate::token::UploadId;
@@ -51,6 +52,7 @@ pub(super) async fn create(
     let policy = Policy::new(now, Liveness::Now);
     keyring.check_signer(&signature, None, &policy, &state.config().limits)?;
     let (file_bytes, file_digest) = (wanted.file_bytes, wanted.file_digest.as_ref());
+    ingest::foresee(&state, &caller, file_bytes.unwrap_or(0), file_digest).await?;
     if let Some(file) = file_digest {
         let there = state.catalog.upload_of(caller.id(), file, &signature, now).await?;
         if let Some(id) = there

@@ -11,7 +11,7 @@ use keys::{Liveness, Policy};
 
 use super::body::whole;
 use crate::access::{Action, Caller, Sight};
-use crate::catalog::{StoredImage, Yanked};
+use crate::catalog::{CatalogError, StoredImage, Yanked};
 use crate::error::ApiError;
 use crate::keeping::FILES_STAY;
 use crate::state::{Shared, State as Registry};
@@ -59,7 +59,11 @@ pub(super) async fn delete(
     let image = image(&state, (&caller, &sight), Action::Delete, id).await?;
     let now = state.clock.now();
     let (id, actor) = (&image.image_id, caller.actor());
-    if state.catalog.delete(id, &actor, now, now + FILES_STAY).await?.is_none() {
+    let mut deleted = state.catalog.delete(id, &actor, now, now + FILES_STAY).await;
+    if deleted.as_ref().is_err_and(CatalogError::is_full_disk) && state.data.reserve().give_up() {
+        deleted = state.catalog.delete(id, &actor, now, now + FILES_STAY).await;
+    }
+    if deleted?.is_none() {
         // Somebody else was faster.
         return Err(ApiError::BlobDeleted(image.image_id));
     }

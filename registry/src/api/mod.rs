@@ -13,10 +13,13 @@ mod upload;
 pub(crate) use acpush::Unnoted;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, post, put};
 pub(crate) use send::Open;
 
+use crate::error::ApiError;
 use crate::state::Shared;
 
 /// The paths of both.
@@ -39,5 +42,22 @@ pub(crate) fn router(state: &Shared) -> Router<Shared> {
         .route("/-/acpush/-/{id}/signature", put(acpush::signature))
         .route("/-/acpush/-/{id}/aci", put(acpush::image))
         .route("/-/acpush/-/{id}/complete", post(acpush::complete))
+        .layer(from_fn_with_state(Shared::clone(state), unless_read_only))
         .layer(from_fn(reclaim::drain_after_refusal))
+}
+
+/// Lets nothing change while the registry is read-only, but for the end of an upload, which tells
+/// what came of it.
+async fn unless_read_only(
+    State(state): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let path = request.uri().path();
+    let tells = request.method().is_safe()
+        || (path.starts_with("/-/acpush/-/") && path.ends_with("/complete"));
+    if !tells && state.catalog.is_read_only().await? {
+        return Err(ApiError::ReadOnly);
+    }
+    Ok(next.run(request).await)
 }

@@ -58,6 +58,8 @@ impl Open {
         }
         let length = announced(request.headers());
         let Self { id, caller, upload } = self;
+        let file = upload.file_digest.as_ref();
+        ingest::foresee(state, &caller, length.unwrap_or(0), file).await?;
         // What has neither is sent by a client that will not ask for what is held.
         let is_known = upload.file_bytes.is_some() || upload.file_digest.is_some();
         let arrival = Arrival {

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use aci::FileDigest;
+
 use super::database::on;
 use super::{Catalog, CatalogError, count, parsed, seconds, time};
 use crate::blobs::BlobKey;
@@ -49,6 +51,18 @@ impl Catalog {
             .await?
         });
         rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
+    }
+
+    /// Whether an image has this file.
+    pub(crate) async fn has_file(&self, file: &FileDigest) -> Result<bool, CatalogError> {
+        let key = BlobKey::image(file);
+        let row: Option<(String,)> = on!(self, pool => {
+            sqlx::query_as("SELECT image_id FROM images WHERE image_blob = $1 LIMIT 1")
+                .bind(key.as_str())
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.is_some())
     }
 
     /// Notes that a blob is what its key says.

@@ -26,7 +26,7 @@ use crate::blobs::BlobKey;
 const UNDER_WAY: [&str; 2] = ["leases", "uploads"];
 const FORMAT: u32 = 1;
 /// Rows, and about so many bytes of them, that go in together.
-const BATCH_ROWS: usize = 500;
+pub(super) const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 /// Longest line that is read: a row holds a manifest, twice as long in hex digits.
 const LINE_BYTES: u64 = 256 << 20;
@@ -89,13 +89,13 @@ struct End {
 
 /// A table: its name, and its columns, each with whether it holds bytes.
 #[derive(Debug, Clone)]
-struct Table {
-    name: String,
+pub(super) struct Table {
+    pub(super) name: String,
     columns: Vec<(String, bool)>,
 }
 
 /// What one database says differently from the other. Names come from the database itself.
-trait Dialect {
+pub(super) trait Dialect {
     /// Begins to read what is there now, and nothing that comes later.
     fn snapshot(&self) -> &'static str;
     /// Tables, their columns, and whether these hold bytes, in order.
@@ -201,7 +201,10 @@ fn only(table: &str) -> &'static str {
 }
 
 /// The tables with what they refer to before them, and without what is under way.
-fn in_order(rows: Vec<(String, String, bool)>, references: &[(String, String)]) -> Vec<Table> {
+pub(super) fn in_order(
+    rows: Vec<(String, String, bool)>,
+    references: &[(String, String)],
+) -> Vec<Table> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     for (table, column, bytes) in rows {
         let name = table.clone();
@@ -238,6 +241,8 @@ macro_rules! tables {
         in_order(columns, &references)
     }};
 }
+
+pub(super) use tables;
 
 /// A line that is no row.
 fn mark(sink: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
@@ -310,13 +315,13 @@ impl<R: BufRead> Lines<'_, R> {
 
 /// Rows that go in together.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     json: String,
     rows: usize,
 }
 
 impl Batch {
-    fn add(&mut self, row: &str) {
+    pub(super) fn add(&mut self, row: &str) {
         self.json.push(if self.rows == 0 { '[' } else { ',' });
         self.json.push_str(row);
         self.rows += 1;
@@ -327,7 +332,7 @@ impl Batch {
     }
 
     /// What is in it, where that is something. It is empty then.
-    fn take(&mut self) -> Option<String> {
+    pub(super) fn take(&mut self) -> Option<String> {
         let Self { json, rows } = std::mem::take(self);
         (rows > 0).then(|| json + "]")
     }

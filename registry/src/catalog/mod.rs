@@ -16,7 +16,9 @@ mod images;
 mod parts;
 mod policies;
 mod publish;
+mod rebuild;
 mod rules;
+mod settings;
 mod standing;
 mod tokens;
 mod uploads;
@@ -36,6 +38,8 @@ pub(crate) use duties::Duty;
 pub(crate) use images::{NameSummary, StoredImage};
 pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
+pub(crate) use rebuild::{Renewed, Salvaged};
+pub(crate) use settings::Used;
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::{NewUpload, StoredUpload};
 pub(crate) use users::StoredUser;
@@ -72,6 +76,13 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether a newer program, or another one, made the tables.
+    pub(crate) fn is_of_another_version(&self) -> bool {
+        use sqlx::migrate::MigrateError::{VersionMismatch, VersionMissing, VersionTooNew};
+        let Self::Migrate(error) = self else { return false };
+        matches!(error, VersionMismatch(_) | VersionMissing(_) | VersionTooNew(..))
+    }
+
     /// Whether the disk had no room for the database.
     pub(crate) fn is_full_disk(&self) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };

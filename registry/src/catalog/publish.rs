@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use aci::{FileDigest, ImageId, Label, Labels, Reference};
+use aci::{FileDigest, ImageId, Label, Labels, Name, Reference};
 use keys::VerifiedImage;
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::settings::{Used, exceeded};
 use super::standing::Holds as _;
 use super::uploads::BROUGHT;
 use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
 use crate::access::Caller;
 use crate::audit::{AuditAction, Event};
 use crate::blobs::BlobKey;
+use crate::keeping::Quota;
 use crate::token::UploadId;
 
 /// How often the same images are tried again where they come at the same moment.
@@ -62,6 +64,11 @@ pub(crate) enum NotPublished {
     Caller,
     /// The lease of the files ran out before this, and they may be gone.
     Lease,
+    /// There would be more below a prefix than there may be.
+    Quota {
+        quota: Quota,
+        used: Used,
+    },
     Catalog(CatalogError),
 }
 
@@ -73,7 +80,7 @@ impl<E: Into<CatalogError>> From<E> for NotPublished {
 
 /// The label names by which images of one name and version are told apart, beyond
 /// the two every client fills in.
-fn extra_labels(labels: &Labels) -> String {
+pub(super) fn extra_labels(labels: &Labels) -> String {
     let names: BTreeSet<&str> = labels
         .iter()
         .map(|label| label.name.as_str())
@@ -89,12 +96,13 @@ impl Catalog {
         &self,
         images: &[NewImage<'_>],
         caller: &Caller,
+        quotas: &[Quota],
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
         let mut attempts = 0;
         loop {
-            match self.try_publish(images, caller, lease, now).await {
+            match self.try_publish(images, caller, quotas, lease, now).await {
                 // The same image came at the same moment, and PostgreSQL saw the one row before the
                 // other. The next attempt finds it.
                 Err(NotPublished::Taken { there, pushed, .. })
@@ -111,9 +119,11 @@ impl Catalog {
         &self,
         images: &[NewImage<'_>],
         caller: &Caller,
+        quotas: &[Quota],
         lease: &Lease,
         now: SystemTime,
     ) -> Result<Vec<bool>, NotPublished> {
+        let mut grown: Vec<&Name> = Vec::new();
         let mut created = Vec::new();
         on!(self, pool => {
             let mut transaction = pool.write().await?;
@@ -195,6 +205,9 @@ impl Catalog {
                     let detail = Some(reference().to_string());
                     let actor = caller.actor();
                     append!(transaction, &Event { actor, action, name, image, detail }, now);
+                    if !new.heals {
+                        grown.push(&manifest.name);
+                    }
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.
                 sqlx::query(BROUGHT)
@@ -203,13 +216,16 @@ impl Catalog {
                     .execute(&mut *transaction)
                     .await?;
             }
+            if let Some((quota, used)) = exceeded!(transaction, quotas, grown) {
+                return Err(NotPublished::Quota { quota, used });
+            }
             transaction.commit().await?;
         });
         Ok(created)
     }
 }
 
-const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+pub(super) const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
      extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
      signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by)
  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
@@ -220,7 +236,7 @@ const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, label
      signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at
  WHERE $21 = 1";
 
-fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
+pub(super) fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
     let labels: Vec<Label> = labels.clone().into();
     serde_json::to_string(&labels)
         .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))

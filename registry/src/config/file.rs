@@ -29,9 +29,10 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
 use super::sections::{
-    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
-    TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, KeepingSection, LimitsSection, ServerSection,
+    TimeoutsSection, TlsSection,
 };
+use crate::keeping::{Quota, Retention};
 
 /// Largest configuration file read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -54,6 +55,14 @@ pub struct ConfigFile {
     pub access: AccessSection,
     /// How long what may take.
     pub timeouts: TimeoutsSection,
+    /// How what is stored is kept.
+    pub keeping: KeepingSection,
+    /// Which images stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<Retention>,
+    /// How much there may be below prefixes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quota: Vec<Quota>,
 }
 
 /// Why a configuration cannot be used.
@@ -128,6 +137,9 @@ impl ConfigFile {
             limits: self.limits.over(under.limits),
             access: self.access.over(under.access),
             timeouts: self.timeouts.over(under.timeouts),
+            keeping: self.keeping.over(under.keeping),
+            retention: if self.retention.is_empty() { under.retention } else { self.retention },
+            quota: if self.quota.is_empty() { under.quota } else { self.quota },
         }
     }
 }

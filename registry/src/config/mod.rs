@@ -32,8 +32,8 @@ pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
 pub use sections::{
-    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
-    TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, KeepingSection, LimitsSection, ServerSection,
+    TimeoutsSection, TlsSection,
 };
 
 /// What a registry is started with.

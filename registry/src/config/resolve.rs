@@ -6,8 +6,8 @@ use aci::Limits;
 
 use super::file::ConfigFile;
 use super::sections::{
-    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
-    TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, KeepingSection, LimitsSection, ServerSection,
+    TimeoutsSection, TlsSection,
 };
 use super::{
     Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Size, Span, Timeouts,
@@ -16,7 +16,7 @@ use super::{
 use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
-use crate::keeping::Keeping;
+use crate::keeping::{Age, Keeping};
 
 /// Why settings cannot be used that are each in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +117,7 @@ impl ConfigFile {
     pub fn defaults() -> Self {
         let limits = Limits::default();
         let (timeouts, rates) = (Timeouts::default(), Rates::default());
+        let keeping = Keeping::default();
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
         Self {
             server: ServerSection {
@@ -147,6 +148,13 @@ impl ConfigFile {
                 silence: Span::of(timeouts.silence),
                 drain: Span::of(timeouts.drain),
             },
+            keeping: KeepingSection {
+                collect_every: Some(Age::of(keeping.collect_every)),
+                scrub_every: Some(Age::of(keeping.scrub_every)),
+                scrub_rate: Size::of(keeping.scrub_rate),
+            },
+            retention: Vec::new(),
+            quota: Vec::new(),
         }
     }
 
@@ -172,7 +180,18 @@ impl ConfigFile {
 
     /// The configuration this is, with defaults for what it does not say.
     pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
-        let Self { server, database, tls, acme, limits, access, timeouts } = self.complete();
+        let Self {
+            server,
+            database,
+            tls,
+            acme,
+            limits,
+            access,
+            timeouts,
+            keeping,
+            retention,
+            quota,
+        } = self.complete();
         let listen = server.listen.unwrap_or_default();
         let http = server.http.unwrap_or_default();
         if listen.is_empty() && http.is_empty() {
@@ -202,9 +221,9 @@ impl ConfigFile {
             tls,
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
-            keeping: Keeping::default(),
             rates: access.rates(),
             issuer_ca: access.issuer_ca_file,
+            keeping: Keeping { retention, quotas: quota, ..keeping.resolve() },
             clock,
         })
     }
@@ -271,6 +290,19 @@ impl AccessSection {
         Rates {
             requests_per_second: self.requests_per_second.unwrap_or(usual.requests_per_second),
             burst: self.request_burst.unwrap_or(usual.burst),
+            ..usual
+        }
+    }
+}
+
+impl KeepingSection {
+    fn resolve(self) -> Keeping {
+        let usual = Keeping::default();
+        let time = |age: Option<Age>, usual| age.map_or(usual, Age::time);
+        Keeping {
+            collect_every: time(self.collect_every, usual.collect_every),
+            scrub_every: time(self.scrub_every, usual.scrub_every),
+            scrub_rate: self.scrub_rate.map_or(usual.scrub_rate, Size::bytes),
             ..usual
         }
     }

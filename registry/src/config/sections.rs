@@ -13,6 +13,8 @@ use web::Domain;
 use super::{ChallengeKind, DirectoryUrl, Network, ProxyHeader, Size, Span};
 use crate::catalog::DatabaseUrl;
 
+use crate::keeping::Age;
+
 /// Each field of the first where it says something, else of the second. A field that is left
 /// out does not compile.
 macro_rules! over {
@@ -126,6 +128,18 @@ pub struct TimeoutsSection {
     pub drain: Option<Span>,
 }
 
+/// `[keeping]`: how what is stored is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeepingSection {
+    /// How often what nobody needs is removed, give or take a tenth.
+    pub collect_every: Option<Age>,
+    /// How often each file is read again and compared with its digest.
+    pub scrub_every: Option<Age>,
+    /// How many bytes a second are read for that.
+    pub scrub_rate: Option<Size>,
+}
+
 impl ServerSection {
     pub(super) fn over(self, under: Self) -> Self {
         over!(self, under; data, domains, listen, http, trusted_proxies, proxy_header)
@@ -163,6 +177,12 @@ impl LimitsSection {
 impl AccessSection {
     pub(super) fn over(self, under: Self) -> Self {
         over!(self, under; issuer_ca_file, requests_per_second, request_burst)
+    }
+}
+
+impl KeepingSection {
+    pub(super) fn over(self, under: Self) -> Self {
+        over!(self, under; collect_every, scrub_every, scrub_rate)
     }
 }
 

@@ -130,6 +130,10 @@ pub(crate) enum ApiError {
     },
     #[error("the registry is busy with files of this image")]
     Busy,
+    #[error("there would be more than there may be: {quota}")]
+    QuotaExceeded { quota: String, images: u64, bytes: u64 },
+    #[error("the registry takes nothing in just now")]
+    ReadOnly,
     #[error("a file of this image is lost or damaged")]
     FileLost,
     #[error("the registry's disk is full")]
@@ -190,9 +194,10 @@ impl ApiError {
             | Self::TokenExpired(_)
             | Self::TokenRevoked
             | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
-            Self::ActionMissing(_) | Self::OtherNames { .. } | Self::PlainHttp(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ActionMissing(_)
+            | Self::OtherNames { .. }
+            | Self::PlainHttp(_)
+            | Self::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)
@@ -220,9 +225,11 @@ impl ApiError {
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Upload(error) => error.status(),
             Self::OneOfGroup { error, .. } => error.status(),
-            Self::Busy | Self::FileLost | Self::TooManyLogins | Self::IssuerDown(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::FileLost
+            | Self::ReadOnly
+            | Self::TooManyLogins
+            | Self::IssuerDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -282,6 +289,10 @@ impl IntoResponse for ApiError {
             response.extensions_mut().insert(fault);
         }
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self, Self::Busy | Self::ReadOnly) {
+            let minute = HeaderValue::from_static("60");
+            response.headers_mut().insert(header::RETRY_AFTER, minute);
+        }
         self.challenge(response.headers_mut());
         response
     }

@@ -18,6 +18,9 @@ impl From<NotPublished> for ApiError {
             }
             NotPublished::Caller => Self::CredentialsEnded,
             NotPublished::Lease => Self::Busy,
+            NotPublished::Quota { quota, used } => {
+                Self::QuotaExceeded { quota: quota.words(), images: used.images, bytes: used.bytes }
+            }
             NotPublished::Catalog(error) => error.into(),
         }
     }

@@ -315,6 +315,20 @@ impl ApiError {
                 "what is being removed is kept again only once it is gone",
                 "push again in a minute",
             ),
+            Self::QuotaExceeded { quota, images, bytes } => parts(
+                "quota-exceeded",
+                quota.clone(),
+                format!("{bytes} bytes and {images} images, with what was pushed"),
+                "what there may be below a prefix is set by the registry's administrator",
+                "delete images that nobody needs, or ask the registry's administrator for more",
+            ),
+            Self::ReadOnly => parts(
+                "read-only",
+                "a registry that takes images in",
+                "one that was told not to, for a while",
+                "its administrator has made it read-only; what is published is served",
+                "try again in a minute or more",
+            ),
             Self::FileLost => parts(
                 "file-lost",
                 "the file as it was published",

@@ -29,8 +29,10 @@ impl Keeper {
         if !self.catalog.take_duty(Duty::Collect, &self.name, self.clock.now()).await? {
             return Ok(None);
         }
-        self.catalog.expire_uploads(self.clock.now()).await?;
-        let collected = self.collect_all().await;
+        let mut collected = self.collect_all().await;
+        if collected.as_ref().is_err_and(KeepError::is_full_disk) && self.reserve.give_up() {
+            collected = self.collect_all().await;
+        }
         self.catalog.leave_duty(Duty::Collect, &self.name).await?;
         collected
     }

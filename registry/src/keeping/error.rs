@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use keys::TrustError;
+
 use crate::catalog::{CatalogError, DumpError};
 use crate::data::DataError;
 use crate::error::ApiError;
@@ -22,6 +24,9 @@ pub enum KeepError {
     /// The catalogue was not written down, or not read from what was.
     #[error(transparent)]
     Dump(#[from] DumpError),
+    /// The trusted keys cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// There is no backup there.
     #[error("there is no backup in {path:?}: {source}")]
     NoBackup {
@@ -43,6 +48,17 @@ pub enum KeepError {
     /// Another node, or another command, is at it.
     #[error("another process is doing that on this registry just now; try again when it is done")]
     Busy,
+}
+
+impl KeepError {
+    /// Whether the disk had no room.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Catalog(error) => error.is_full_disk(),
+            Self::Blobs(error) => error.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
 }
 
 impl From<KeepError> for ApiError {

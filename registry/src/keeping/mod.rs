@@ -8,8 +8,12 @@ mod backup;
 mod collect;
 mod copy;
 mod error;
+mod fsck;
+mod quota;
+mod reserve;
 mod restore;
 mod retention;
+mod room;
 mod scrub;
 mod task;
 
@@ -28,9 +32,15 @@ pub use backup::BackedUp;
 pub use collect::Collected;
 pub(crate) use collect::give_up;
 pub use error::KeepError;
+pub use fsck::{Checked, Finding, FindingCode};
+pub(crate) use fsck::{check, rebuild};
+pub use quota::Quota;
+pub(crate) use quota::foresee;
+pub(crate) use reserve::Reserve;
 pub use restore::Restored;
 pub(crate) use restore::restore;
 pub use retention::{Judged, KeepsNothing, Reason, Retention, Written as WrittenRetention};
+pub(crate) use room::{Guarded, check as check_room};
 pub use scrub::{Damaged, Scrubbed};
 pub(crate) use task::start;
 
@@ -45,6 +55,8 @@ pub struct Keeping {
     pub collect_every: Duration,
     /// Which images stay; what these say nothing of does.
     pub retention: Vec<Retention>,
+    /// How much there may be below prefixes.
+    pub quotas: Vec<Quota>,
     /// How often each file is read again and compared with its digest.
     pub scrub_every: Duration,
     /// How many bytes a second are read for that.
@@ -56,6 +68,7 @@ impl Default for Keeping {
         Self {
             collect_every: Duration::from_secs(3600),
             retention: Vec::new(),
+            quotas: Vec::new(),
             scrub_every: Duration::from_secs(7 * 24 * 3600),
             scrub_rate: 50_000_000,
         }
@@ -68,6 +81,7 @@ pub(crate) struct Keeper {
     pub(crate) catalog: Catalog,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) clock: Clock,
+    pub(crate) reserve: Reserve,
     /// What it is called where it holds something.
     pub(crate) name: String,
 }
@@ -79,6 +93,7 @@ impl Keeper {
             catalog: state.catalog.clone(),
             blobs: Arc::clone(&state.blobs),
             clock: state.clock.clone(),
+            reserve: state.data.reserve(),
             name: state.node.clone(),
         }
     }
@@ -88,6 +103,7 @@ impl Keeper {
         let data = DataDir::open_existing(&place.data)?;
         let catalog = Catalog::open(&data.database(place.database.as_ref())).await?;
         let name = format!("command-{}", TokenId::generate()?);
-        Ok(Self { catalog, blobs: Arc::new(Folder::new(&data.blobs())), clock, name })
+        let (blobs, reserve) = (Arc::new(Folder::new(&data.blobs())), data.reserve());
+        Ok(Self { catalog, blobs, clock, reserve, name })
     }
 }

@@ -25,7 +25,13 @@ pub(crate) fn start(state: &Shared) -> JoinSet<()> {
 async fn collecting(keeper: Keeper, live: Live) {
     loop {
         let keeping = live.now().keeping.clone();
-        if let Err(error) = keeper.retain(&keeping.retention).await {
+        let retained = async {
+            match keeper.catalog.is_read_only().await? {
+                true => Ok(None),
+                false => keeper.retain(&keeping.retention).await,
+            }
+        };
+        if let Err(error) = retained.await {
             failed(&error, "images that no rule keeps were not all deleted");
         }
         match keeper.collect().await {
@@ -35,6 +41,9 @@ async fn collecting(keeper: Keeper, live: Live) {
             }
             Ok(_) => {}
             Err(error) => failed(&error, "files that no image refers to were not removed"),
+        }
+        if let Err(error) = keeper.reserve.keep() {
+            failed(&error.into(), "no room is kept in reserve for a full disk");
         }
         tokio::time::sleep(about(keeping.collect_every)).await;
     }

@@ -10,6 +10,9 @@ use reqwest::StatusCode;
 
 use crate::fixture::*;
 
+/// Images by their IDs, each with its signature.
+type Pushed = BTreeMap<String, (Image, Vec<u8>)>;
+
 fn clock() -> Clock {
     Clock::system()
 }
@@ -30,7 +33,7 @@ async fn backup_amid_pushes_and_deletions_is_whole() {
         registry.token_that("example.com", vec![Action::Push, Action::Delete], None).await;
     let place = registry.place().await;
     let registry = Arc::new(registry);
-    let pushed: Arc<Mutex<BTreeMap<String, (Image, Vec<u8>)>>> = Arc::default();
+    let pushed: Arc<Mutex<Pushed>> = Arc::default();
     let stop = tokio_util::sync::CancellationToken::new();
     let mut work = tokio::task::JoinSet::new();
     for worker in 0..3 {

@@ -24,6 +24,8 @@ mod crash_ranges;
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/fsck.rs"]
+mod fsck;
 #[path = "../it/groups.rs"]
 mod groups;
 #[path = "../it/hosts.rs"]
@@ -44,6 +46,8 @@ mod rates;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/room.rs"]
+mod room;
 #[path = "../it/scrub.rs"]
 mod scrub;
 #[path = "../it/slow.rs"]

@@ -3,16 +3,19 @@
 mod audit;
 mod backup;
 mod config;
+mod fsck;
 mod gc;
 mod keys;
 mod oidc;
 mod policy;
+mod read_only;
 mod restore;
 mod retain;
 mod scrub;
 mod serve;
 mod settings;
 mod token;
+mod usage;
 mod user;
 
 use std::path::PathBuf;
@@ -55,6 +58,9 @@ enum Command {
     Scrub(scrub::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Fsck(fsck::Args),
+    Usage(usage::Args),
+    ReadOnly(read_only::Args),
 }
 
 impl Args {
@@ -73,6 +79,9 @@ impl Args {
             Command::Scrub(args) => args.run(context),
             Command::Backup(args) => args.run(context),
             Command::Restore(args) => args.run(context),
+            Command::Fsck(args) => args.run(context),
+            Command::Usage(args) => args.run(context),
+            Command::ReadOnly(args) => args.run(context),
         }
     }
 }

@@ -83,6 +83,7 @@ impl SettingArgs {
                 ..Default::default()
             },
             timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
+            ..Default::default()
         }
     }
 
