@@ -147,7 +147,7 @@ impl Scene {
     ) -> (u64, Option<Duration>, Ended) {
         let mut server = self.serve(data);
         let blobs = server.data().join("blobs");
-        let mut push = Watched::start(&self.world, "push big.aci --token-file token");
+        let mut push = Watched::start(&self.world, "push big.aci --retries 0 --token-file token");
         let named = |suffix: &str| {
             let is_new = |path: &PathBuf| path.to_string_lossy().contains(&self.id[7..]);
             files(&blobs)
