@@ -99,7 +99,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog =
             Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
-        let at = |seconds| time(1_000_000 + seconds);
+        let at = |seconds: i64| time(1_000_000 + seconds);
         for second in 0..3 {
             catalog.note_failure("user:a", at(0), at(second)).await.unwrap();
         }

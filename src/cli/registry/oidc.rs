@@ -89,7 +89,7 @@ impl Add {
         let rule = Rule::new(name.clone(), issuer, audience, claims, grant.grant())
             .map_err(|error| Failure::new(Kind::Usage, error))?;
         let (shown, text) = (describe(&rule), line(&rule));
-        if !wait(admin::add_rule(&place.place()?, rule, now()))? {
+        if !wait(admin::add_rule(&place.place(), rule, now()))? {
             let refusal = Refusal {
                 code: "rule-exists".to_owned(),
                 message: format!("there is a rule {name} already"),
@@ -140,7 +140,7 @@ struct List {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let rules = wait(admin::rules(&self.place.place()?))?;
+        let rules = wait(admin::rules(&self.place.place()))?;
         if rules.is_empty() {
             context.note("there is no rule yet: `gantry registry oidc add` adds one");
             if !context.json() {
@@ -176,7 +176,7 @@ struct Remove {
 impl Remove {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let name = self.name;
-        if !wait(admin::remove_rule(&self.place.place()?, &name))? {
+        if !wait(admin::remove_rule(&self.place.place(), &name))? {
             let refusal = Refusal {
                 code: "rule-unknown".to_owned(),
                 message: format!("there is no rule {name}"),

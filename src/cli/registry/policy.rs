@@ -65,7 +65,7 @@ impl Set {
             return Err(Failure::new(Kind::Usage, error));
         }
         let entry = PolicyEntry { prefix, read, overwrite };
-        let set = wait(admin::set_policy(&place.place()?, &entry, now()))?;
+        let set = wait(admin::set_policy(&place.place(), &entry, now()))?;
         Ok(context.print(&describe(&set), line(&set))?)
     }
 }
@@ -82,7 +82,7 @@ struct List {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let policies = wait(admin::policies(&self.place.place()?))?;
+        let policies = wait(admin::policies(&self.place.place()))?;
         if policies.is_empty() {
             context.note("no prefix says anything: everybody may read, and nothing is replaced");
             if !context.json() {
@@ -122,7 +122,7 @@ struct Remove {
 impl Remove {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let prefix = self.prefix;
-        if !wait(admin::remove_policy(&self.place.place()?, &prefix))? {
+        if !wait(admin::remove_policy(&self.place.place(), &prefix))? {
             let refusal = Refusal {
                 code: "policy-unknown".to_owned(),
                 message: format!("{prefix} says nothing that could be removed"),

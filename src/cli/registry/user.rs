@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::super::client::now;
 use super::super::files::read_small;
-use super::{
-    Context, Failure, GrantArgs, Kind, MAX_PASSWORD, PlaceArgs, listed, moment, stamp, wait,
-};
+use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, stamp, wait};
+
+/// Largest password file read, in bytes.
+const MAX_PASSWORD: u64 = 4 << 10;
 
 /// Say which users may push to a registry, read or delete, below some names
 ///
@@ -106,7 +107,7 @@ struct Add {
 impl Add {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let password = self.password.password()?;
-        let (place, grant, name) = (self.place.place()?, self.grant.grant(), self.name);
+        let (place, grant, name) = (self.place.place(), self.grant.grant(), self.name);
         let added = wait(admin::add_user(&place, name.clone(), &password, grant, now()))?;
         let Some(user) = added else {
             let refusal = Refusal {
@@ -142,7 +143,7 @@ struct List {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let users = wait(admin::users(&self.place.place()?))?;
+        let users = wait(admin::users(&self.place.place()))?;
         if users.is_empty() {
             context.note("there is no user yet: `gantry registry user add` adds one");
             if !context.json() {
@@ -188,7 +189,7 @@ struct Passwd {
 impl Passwd {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let password = self.password.password()?;
-        let place = self.place.place()?;
+        let place = self.place.place();
         if !wait(admin::change_password(&place, &self.name, &password, now()))? {
             return Err(absent(&self.name));
         }
@@ -212,7 +213,7 @@ struct Remove {
 
 impl Remove {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        if !wait(admin::remove_user(&self.place.place()?, &self.name))? {
+        if !wait(admin::remove_user(&self.place.place(), &self.name))? {
             return Err(absent(&self.name));
         }
         let line = format!("removed {}", self.name);
