@@ -59,6 +59,9 @@ test_tools() {
     want runc no 'tests and the demo run an image in it' on_path runc
     want crun no 'tests run images in it' on_path crun
     want nginx-light no "tests run a distribution's server in a container" on_path nginx
+    want systemd no 'tests read the unit of the registry as systemd does' on_path systemd-analyze
+    want pebble no 'tests get certificates from a certificate authority' on_path pebble
+    want openssl no 'tests ask a server as a TLS client of any make would' on_path openssl
     want slirp4netns no 'tests give a container a network with a way out' on_path slirp4netns
     want uidmap no 'tests run containers with subordinate IDs' on_path newuidmap
     want xz-utils no 'tests read archives made by the real tools' on_path xz

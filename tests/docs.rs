@@ -152,6 +152,7 @@ fn split_commands(input: &str) -> Vec<String> {
                 word.split_once('=').is_some_and(|(variable, _)| {
                     variable.chars().all(|c| c.is_ascii_uppercase() || c == '_')
                 }) || *word == "sudo"
+                    || word.starts_with("--user=")
             });
             (words.next() == Some("gantry"))
                 .then(|| ["gantry"].into_iter().chain(words).collect::<Vec<_>>().join(" "))

@@ -1,6 +1,7 @@
 //! What an administrator does to a registry's data: tokens, users and keys. All of it works
 //! beside a running server, which sees it with the next request.
 
+mod keeping;
 mod policies;
 mod rules;
 mod users;
@@ -16,6 +17,8 @@ use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
+
+pub use keeping::{back_up, collect, collectable, judge, restore, retain, scrub};
 
 /// Why an administrator's command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

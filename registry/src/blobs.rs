@@ -3,10 +3,11 @@
 //! ```text
 //! sha512-8f1c…e0.aci                  an image, by the digest of its file
 //! sha512-8f1c…e0.03a7…9b.aci.asc      a signature over it, by the beginning of its own digest
+//! part-5d20…71.0-1048576.6be1…02      a part of an image that is arriving, by its upload
 //! ```
 //!
 //! A key says what the bytes are, so nothing is ever put in the place of something else, and it does
-//! not matter who puts a blob, how often, or at the same time as whom. What a blob is for is the
+//! not matter who puts a blob, how often, or at the same time as whom; a part's key is nobody else's. What a blob is for is the
 //! catalogue's to know (`catalog/blobs.rs`).
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aci::FileDigest;
+use aci::push::ByteRange;
 use aci::stage::StagedFile;
 use axum::body::Bytes;
 use futures_util::FutureExt;
@@ -24,6 +26,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::try_unfold;
 use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
+
+use crate::token::UploadId;
 
 mod folder;
 #[cfg(test)]
@@ -43,6 +47,8 @@ pub(crate) const MODE: u32 = 0o644;
 /// Hex digits of a signature's digest in its key. They tell signatures over one file apart; that a
 /// signature is one is told by verifying it.
 const SIGNATURE_DIGITS: usize = 32;
+/// Hex digits of an upload's ID in the key of a part. The rest of it stays its owner's secret.
+const PART_DIGITS: usize = 32;
 
 /// What a blob is found by.
 ///
@@ -68,8 +74,25 @@ impl BlobKey {
         Self(format!("{file}.{}.aci.asc", &signature.digits()[..SIGNATURE_DIGITS]))
     }
 
+    /// A key for a part of an image, from its first byte up to the end. Each attempt to send it has a
+    /// key of its own, so that what becomes of one is nothing to another.
+    pub(crate) fn part(upload: &UploadId, range: ByteRange, attempt: &UploadId) -> Self {
+        let (upload, attempt) = (&upload.as_str()[..PART_DIGITS], &attempt.as_str()[..PART_DIGITS]);
+        Self(format!("part-{upload}.{}-{}.{attempt}", range.first(), range.end()))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the bytes with this digest are those of the key, as far as it tells; `None` for a key
+    /// that is neither an image's nor a signature's.
+    pub(crate) fn is_of(&self, digest: &FileDigest) -> Option<bool> {
+        let image = self.0.strip_suffix(".aci").map(|image| image == digest.as_str());
+        image.or_else(|| {
+            let (_, signature) = self.0.strip_suffix(".aci.asc")?.split_once('.')?;
+            Some(signature == &digest.digits()[..SIGNATURE_DIGITS])
+        })
     }
 
     /// Kind and rest.
@@ -143,6 +166,10 @@ pub(crate) trait BlobStore: fmt::Debug + Send + Sync {
     /// Removes a blob. That there is none is no error.
     fn remove<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<()>>;
 
+    /// Moves a blob out of the way: there is none of this key from here on, but somebody can still look
+    /// at what it was. That there is none is no error.
+    fn set_aside<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<()>>;
+
     /// So many keys in their order, those after this one.
     fn list<'a>(
         &'a self,
@@ -161,7 +188,16 @@ mod tests {
     #[test]
     fn blob_key_is_a_file_name_and_reads_back() {
         let digest = FileDigest::of([0xab; 64]);
+        let (upload, attempt) =
+            ("1f".repeat(32).parse().unwrap(), "02".repeat(32).parse().unwrap());
+        let part = BlobKey::part(&upload, ByteRange::new(0, u64::MAX >> 1).unwrap(), &attempt);
+        assert!(!part.as_str().contains(upload.as_str()), "{part}");
+        assert_eq!(part.is_of(&digest), None);
         for key in [BlobKey::image(&digest), BlobKey::signature(&digest, &digest)] {
+            assert_eq!(key.is_of(&digest), Some(true));
+            assert_eq!(key.is_of(&FileDigest::of([0xac; 64])), Some(false));
+        }
+        for key in [BlobKey::image(&digest), BlobKey::signature(&digest, &digest), part] {
             assert_eq!(key.as_str().parse::<BlobKey>().unwrap(), key);
         }
         for bad in [

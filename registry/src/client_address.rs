@@ -220,4 +220,23 @@ mod tests {
             assert_eq!(may_come_plain(&config, peer.parse().unwrap()), may, "{proxies:?} {peer}");
         }
     }
+
+    proptest::proptest! {
+        /// Whatever a client sends: it never gets further than the proxy's own words.
+        #[test]
+        fn client_says_nothing_that_is_left_of_itself(sent in "[ -~]{0,60}") {
+            let header = ProxyHeader::XForwardedFor;
+            let line = format!("{sent}, 192.0.2.1");
+            let found = from(&["127.0.0.1"], header, "127.0.0.1", &[("x-forwarded-for", &line)]);
+            proptest::prop_assert_eq!(found, "192.0.2.1");
+            // Reading it ends, and puts nothing aside.
+            for separator in [',', ';'] {
+                let parts = outside_quotes(&sent, separator);
+                proptest::prop_assert_eq!(parts.join(&separator.to_string()), sent.clone());
+            }
+            let spoofed = [("forwarded", sent.as_str())];
+            let found = from(&["127.0.0.1"], ProxyHeader::Forwarded, "192.0.2.7", &spoofed);
+            proptest::prop_assert_eq!(found, "192.0.2.7");
+        }
+    }
 }

@@ -18,6 +18,7 @@
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
 //!     connections: registry::ConnectionLimits::default(),
+//!     keeping: registry::Keeping::default(),
 //!     issuer_ca: None,
 //!     rates: registry::Rates::default(),
 //!     clock: registry::Clock::system(),
@@ -35,19 +36,22 @@ mod audit;
 mod blobs;
 mod catalog;
 mod client_address;
+mod commit;
 mod config;
 mod connection;
 mod data;
 mod error;
 mod files;
-mod gc;
 mod host;
 mod ingest;
+mod keeping;
 mod pages;
+mod parts;
 mod router;
 mod select;
 mod serve;
 mod state;
+mod store;
 mod tls;
 mod token;
 mod trace;
@@ -59,14 +63,19 @@ pub use access::{
     RuleId, UserError, UserName,
 };
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
-pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
+pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
-    AccessSection, AmountError, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domains,
+    AccessSection, Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config,
+    ConfigError, ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains,
     LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size,
     Span, Timeouts, TimeoutsSection, Tls, TlsSection,
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
+pub use keeping::{
+    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason,
+    Restored, Retention, Scrubbed, WrittenRetention,
+};
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Token, TokenError, TokenId};

@@ -121,6 +121,12 @@ impl UploadId {
     }
 }
 
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadId({}…)", &self.0[..8])
+    }
+}
+
 impl FromStr for UploadId {
     type Err = TokenError;
 

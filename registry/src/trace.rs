@@ -120,7 +120,7 @@ fn tell(response: Response, refusal: Refusal, id: &RequestId) -> Response {
     let found = format!("{}; the request's ID there is {}", refusal.found, id.0);
     let error = Refusal { found, ..refusal };
     let (parts, _) = response.into_parts();
-    let body = Json(ErrorBody { error }).into_response().into_body();
+    let body = Json(ErrorBody { error, upload: None }).into_response().into_body();
     Response::from_parts(parts, body)
 }
 

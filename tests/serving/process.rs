@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -27,6 +28,11 @@ pub(crate) struct Process {
 impl Process {
     /// Runs with this configuration, in which `DATA` stands for its data directory.
     pub(crate) fn start(sandbox: &Sandbox, config: &str) -> Self {
+        Self::start_with(sandbox, config, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_with(sandbox: &Sandbox, config: &str, variables: &[(&str, &Path)]) -> Self {
         let data = sandbox.path("data");
         let config = sandbox.write("registry.toml", with_data(config, &data));
         let log = sandbox.write("registry.log", "");
@@ -36,6 +42,7 @@ impl Process {
             .command(GANTRY)
             .args(["registry", "serve", "--config"])
             .arg(&config)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(lines)
             .spawn()
@@ -132,4 +139,17 @@ pub(crate) fn client(authority: &Path, domains: &[&str], address: SocketAddr) ->
         client = client.resolve(domain, address);
     }
     client.build().unwrap()
+}
+
+/// A port for a server that cannot be asked which one it took. It is not one of those that the
+/// kernel gives out by itself, so nobody who asks for any gets it meanwhile.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! HTTP without TLS, and a real nginx in front that has it.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use rcgen::{CertificateParams, KeyPair};
 
-use super::process::{PATIENCE, Process};
+use super::process::{PATIENCE, Process, free_port};
 use super::support::{Ended, Sandbox, tool};
 
 /// nginx, with TLS, that passes everything on. Killed when dropped.
@@ -23,7 +23,7 @@ impl Nginx {
         let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         sandbox.write("nginx/c.pem", certificate.pem());
         sandbox.write("nginx/k.pem", key.serialize_pem());
-        let address = free_address();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let folder = sandbox.path("nginx");
         let folder = folder.display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -64,10 +64,6 @@ impl Drop for Nginx {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The `server` of nginx's configuration in the documents.

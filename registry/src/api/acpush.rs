@@ -163,7 +163,7 @@ pub(super) async fn complete(
         let wanted = "{\"success\": true}, or false with a \"reason\"";
         ApiError::RequestMalformed { wanted, found: error.to_string() }
     })?;
-    let refused = match open.upload.is_published {
+    let refused = match open.upload.published.is_some() {
         true => None,
         false => Some(
             open.upload

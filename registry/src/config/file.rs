@@ -29,7 +29,8 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
 use super::sections::{
-    AccessSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
+    TlsSection,
 };
 
 /// Largest configuration file read, in bytes.
@@ -45,6 +46,8 @@ pub struct ConfigFile {
     pub database: DatabaseSection,
     /// A certificate of your own.
     pub tls: TlsSection,
+    /// Certificates from an authority that speaks ACME.
+    pub acme: Option<AcmeSection>,
     /// How much of each thing an image may have.
     pub limits: LimitsSection,
     /// Who is told from whom.
@@ -111,11 +114,17 @@ impl ConfigFile {
     }
 
     /// What this says, and what `under` says where this says nothing.
+    ///
+    /// Where the certificate comes from is one thing: a certificate from one place never meets
+    /// a key from another.
     pub fn over(self, under: Self) -> Self {
+        let silent = self.tls.is_empty() && self.acme.is_none();
+        let (tls, acme) = if silent { (under.tls, under.acme) } else { (self.tls, self.acme) };
         Self {
             server: self.server.over(under.server),
             database: self.database.over(under.database),
-            tls: self.tls.over(under.tls),
+            tls,
+            acme,
             limits: self.limits.over(under.limits),
             access: self.access.over(under.access),
             timeouts: self.timeouts.over(under.timeouts),

@@ -1,5 +1,6 @@
 //! What a registry is started with: from a file, the command line, and defaults.
 
+mod acme;
 mod amount;
 mod file;
 mod live;
@@ -20,8 +21,10 @@ use web::Domain;
 use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
+use crate::keeping::Keeping;
 use crate::tls::TlsError;
 
+pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
 pub use amount::{AmountError, Size, Span};
 pub use file::{ConfigError, ConfigFile};
 pub(crate) use live::Live;
@@ -29,7 +32,8 @@ pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
 pub use sections::{
-    AccessSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
+    TlsSection,
 };
 
 /// What a registry is started with.
@@ -57,6 +61,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What connections may cost.
     pub connections: ConnectionLimits,
+    /// How what is stored is kept.
+    pub keeping: Keeping,
     /// Roots, in PEM, that issuers of jobs' ID tokens may have their certificates from, beside the
     /// system's.
     pub issuer_ca: Option<PathBuf>,
@@ -67,6 +73,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The address that challenges of an authority come to without TLS.
+    pub(crate) fn challenge_listen(&self) -> Option<SocketAddr> {
+        match &self.tls {
+            Tls::Acme(Acme { challenge: Challenge::Http01 { listen }, .. }) => Some(*listen),
+            _ => None,
+        }
+    }
+
     /// Whether a server could start with it: reads the certificate it names, and changes nothing.
     pub fn check(&self) -> Result<(), TlsError> {
         crate::tls::check(&self.tls)
@@ -109,6 +123,8 @@ pub enum Tls {
         /// Its private key.
         key: PathBuf,
     },
+    /// From an authority that speaks ACME.
+    Acme(Acme),
 }
 
 /// The domains a registry answers for: at least one, each once, in the order given.

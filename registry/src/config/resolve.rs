@@ -1,18 +1,22 @@
 //! From what was said to what counts.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aci::Limits;
 
 use super::file::ConfigFile;
 use super::sections::{
-    AccessSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+    AccessSection, AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection,
+    TlsSection,
+};
+use super::{
+    Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Size, Span, Timeouts,
+    Tls,
 };
 use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
-
-use super::{Clock, Config, ProxyHeader, Size, Span, Timeouts, Tls};
+use crate::keeping::Keeping;
 
 /// Why settings cannot be used that are each in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +39,21 @@ pub enum SettingError {
     /// A registry nobody can reach.
     #[error("there is no address to listen on")]
     NoListener,
+    /// Two places for a certificate.
+    #[error("a certificate of your own is named, and ACME as well")]
+    TwoCertificates,
+    /// A certificate nobody would be shown.
+    #[error("ACME is configured, and no address for HTTPS")]
+    AcmeWithoutTls,
+    /// The authority has terms.
+    #[error("the terms of the certificate authority are not agreed to")]
+    TermsNotAgreed,
+    /// What is no way to reach anybody.
+    #[error("the contact {0:?} is no mail address in the form of a URL")]
+    Contact(String),
+    /// An address for challenges that do not come there.
+    #[error("an address for challenges is named, and the challenge is not http-01")]
+    ChallengeListen,
     /// Requests without TLS from anywhere.
     #[error("HTTP without TLS on {0}, which others than this machine can reach")]
     PlainHttp(SocketAddr),
@@ -49,6 +68,11 @@ impl SettingError {
             Self::NoKey | Self::NoCertificate => "a certificate and its key, or neither",
             Self::NoDatabase => "a database and its password, or neither",
             Self::NoListener => "at least one address",
+            Self::TwoCertificates => "one place that the certificate comes from",
+            Self::AcmeWithoutTls => "an address for HTTPS, where the certificate is shown",
+            Self::TermsNotAgreed => "the owner's word that the authority's terms are agreed to",
+            Self::Contact(_) => "an address as mailto:admin@example.com",
+            Self::ChallengeListen => "an address for challenges with http-01 alone",
             Self::PlainHttp(_) => {
                 "HTTP without TLS on a loopback address, as 127.0.0.1, or from trusted proxies alone"
             }
@@ -67,6 +91,17 @@ impl SettingError {
             Self::NoDatabase => "give --database URL, or `url` in the section [database]",
             Self::NoListener => {
                 "give --listen ADDRESS:PORT, or `listen` in the section [server], or leave it out"
+            }
+            Self::TwoCertificates => "leave out the section [tls], or the section [acme]",
+            Self::AcmeWithoutTls => {
+                "name an address in `listen` in the section [server], or leave out [acme]"
+            }
+            Self::TermsNotAgreed => {
+                "read the terms, and write `terms-agreed = true` in the section [acme]"
+            }
+            Self::Contact(_) => "correct `contact` in the section [acme]",
+            Self::ChallengeListen => {
+                "leave out `challenge-listen` in the section [acme], or write `challenge = \"http-01\"`"
             }
             Self::PlainHttp(_) => {
                 "give --trusted-proxy NETWORK, or `trusted-proxies` in the section [server]: nobody \
@@ -93,6 +128,7 @@ impl ConfigFile {
             },
             database: DatabaseSection::default(),
             tls: TlsSection::default(),
+            acme: None,
             limits: LimitsSection {
                 image_size: Size::of(limits.file_bytes),
                 unpacked_size: Size::of(limits.tar_bytes),
@@ -120,12 +156,23 @@ impl ConfigFile {
         if self.server.http.as_ref().is_some_and(|http| !http.is_empty()) {
             self.server.listen.get_or_insert_default();
         }
+        self.acme = self.acme.map(|acme| {
+            let challenge = acme.challenge.unwrap_or(ChallengeKind::TlsAlpn01);
+            let port_80 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80));
+            acme.over(AcmeSection {
+                directory: Some(DirectoryUrl::lets_encrypt()),
+                contact: Some(Vec::new()),
+                challenge: Some(challenge),
+                challenge_listen: (challenge == ChallengeKind::Http01).then_some(port_80),
+                ..AcmeSection::default()
+            })
+        });
         self.over(Self::defaults())
     }
 
     /// The configuration this is, with defaults for what it does not say.
     pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
-        let Self { server, database, tls, limits, access, timeouts } = self.complete();
+        let Self { server, database, tls, acme, limits, access, timeouts } = self.complete();
         let listen = server.listen.unwrap_or_default();
         let http = server.http.unwrap_or_default();
         if listen.is_empty() && http.is_empty() {
@@ -136,6 +183,12 @@ impl ConfigFile {
         if let Some(open) = open.filter(|_| trusted_proxies.is_empty()) {
             return Err(SettingError::PlainHttp(*open));
         }
+        let tls = match acme {
+            Some(_) if !tls.is_empty() => return Err(SettingError::TwoCertificates),
+            Some(_) if listen.is_empty() => return Err(SettingError::AcmeWithoutTls),
+            Some(acme) => Tls::Acme(acme.resolve()?),
+            None => tls.resolve()?,
+        };
         let domains = server.domains.unwrap_or_default();
         Ok(Config {
             data: server.data.ok_or(SettingError::NoData)?,
@@ -146,9 +199,10 @@ impl ConfigFile {
             proxy_header: server.proxy_header.unwrap_or(ProxyHeader::XForwardedFor),
             domains: domains.try_into().map_err(|_| SettingError::NoDomain)?,
             limits: limits.resolve(),
-            tls: tls.resolve()?,
+            tls,
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
+            keeping: Keeping::default(),
             rates: access.rates(),
             issuer_ca: access.issuer_ca_file,
             clock,
@@ -174,6 +228,25 @@ impl TlsSection {
             (Some(_), None) => Err(SettingError::NoKey),
             (None, Some(_)) => Err(SettingError::NoCertificate),
         }
+    }
+}
+
+impl AcmeSection {
+    fn resolve(self) -> Result<Acme, SettingError> {
+        if self.terms_agreed != Some(true) {
+            return Err(SettingError::TermsNotAgreed);
+        }
+        let contact = self.contact.unwrap_or_default();
+        if let Some(wrong) = contact.iter().find(|contact| !contact.starts_with("mailto:")) {
+            return Err(SettingError::Contact(wrong.clone()));
+        }
+        let challenge = match (self.challenge, self.challenge_listen) {
+            (Some(ChallengeKind::Http01), Some(listen)) => Challenge::Http01 { listen },
+            (_, Some(_)) => return Err(SettingError::ChallengeListen),
+            (_, None) => Challenge::TlsAlpn01,
+        };
+        let directory = self.directory.unwrap_or_else(DirectoryUrl::lets_encrypt);
+        Ok(Acme { directory, contact, challenge, ca_file: self.ca_file })
     }
 }
 

@@ -10,9 +10,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use web::Domain;
 
+use super::{ChallengeKind, DirectoryUrl, Network, ProxyHeader, Size, Span};
 use crate::catalog::DatabaseUrl;
-
-use super::{Network, ProxyHeader, Size, Span};
 
 /// Each field of the first where it says something, else of the second. A field that is left
 /// out does not compile.
@@ -52,7 +51,7 @@ pub struct DatabaseSection {
     pub password_file: Option<PathBuf>,
 }
 
-/// `[tls]`: a certificate of your own. Without it the registry makes one.
+/// `[tls]`: a certificate of your own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TlsSection {
@@ -62,6 +61,25 @@ pub struct TlsSection {
     /// Its private key, in PEM; as `--tls-key`.
     #[serde(deserialize_with = "absolute")]
     pub key: Option<PathBuf>,
+}
+
+/// `[acme]`: certificates from an authority, got and renewed by the registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AcmeSection {
+    /// Whether the owner has agreed to the authority's terms; without, nothing is asked of it.
+    pub terms_agreed: Option<bool>,
+    /// The authority's directory; Let's Encrypt's, where none is named.
+    pub directory: Option<DirectoryUrl>,
+    /// How the authority can reach the owner, as `mailto:admin@example.com`.
+    pub contact: Option<Vec<String>>,
+    /// How it is shown that the domains are ours: `tls-alpn-01` or `http-01`.
+    pub challenge: Option<ChallengeKind>,
+    /// The address that port 80 leads to, for `http-01`.
+    pub challenge_listen: Option<SocketAddr>,
+    /// A root certificate for the authority's own server, in PEM, in the place of the system's.
+    #[serde(deserialize_with = "absolute")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[limits]`: how much of each thing an image may have.
@@ -122,10 +140,17 @@ impl DatabaseSection {
 }
 
 impl TlsSection {
-    /// The two files belong together: a certificate from one place never meets a key from
-    /// another.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl AcmeSection {
     pub(super) fn over(self, under: Self) -> Self {
-        if self == Self::default() { under } else { self }
+        over!(
+            self, under;
+            terms_agreed, directory, contact, challenge, challenge_listen, ca_file
+        )
     }
 }
 

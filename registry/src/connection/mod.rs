@@ -54,6 +54,7 @@ pub(crate) use places::Places;
 
 use crate::client_address::Arrival;
 use crate::config::Timeouts;
+use crate::tls::CHALLENGE_PROTOCOL;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
 
@@ -109,7 +110,12 @@ impl Server {
             () = line.displaced() => return Ended::Displaced,
             () = self.stopping.cancelled() => return Ended::Done,
         };
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let protocol = stream.get_ref().1.alpn_protocol();
+        if protocol == Some(CHALLENGE_PROTOCOL) {
+            // The handshake was all there is to it.
+            return Ended::Done;
+        }
+        let http2 = protocol == Some(b"h2");
         self.serve(stream, http2, arrival, line).await
     }
 

@@ -5,6 +5,7 @@
 
 mod push;
 mod refusal;
+mod upload;
 mod withdrawal;
 
 use std::error::Error;
@@ -20,7 +21,10 @@ use axum::response::{IntoResponse, Response};
 use crate::access::{Action, JobFault};
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
+use crate::token::UploadId;
 use crate::trace::Fault;
+
+pub(crate) use upload::UploadError;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +119,19 @@ pub(crate) enum ApiError {
     /// Refused by the format's limits, with its own words.
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
+    /// Refused by the push protocol's own rules.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error("none of the images was published")]
+    OneOfGroup {
+        upload: UploadId,
+        #[source]
+        error: Box<ApiError>,
+    },
     #[error("the registry is busy with files of this image")]
     Busy,
+    #[error("a file of this image is lost or damaged")]
+    FileLost,
     #[error("the registry's disk is full")]
     StorageFull(#[source] Box<dyn Error + Send + Sync>),
     #[error("the registry failed")]
@@ -203,7 +218,9 @@ impl ApiError {
             | Self::Refused(_)
             | Self::YankMalformed(_)
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy | Self::TooManyLogins | Self::IssuerDown(_) => {
+            Self::Upload(error) => error.status(),
+            Self::OneOfGroup { error, .. } => error.status(),
+            Self::Busy | Self::FileLost | Self::TooManyLogins | Self::IssuerDown(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -253,9 +270,13 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
+        let upload = match &self {
+            Self::OneOfGroup { upload, .. } => Some(upload.as_str().to_owned()),
+            _ => None,
+        };
         let refusal = self.refusal();
         let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
-        let body = Json(ErrorBody { error: refusal });
+        let body = Json(ErrorBody { error: refusal, upload });
         let mut response = (self.status(), body).into_response();
         if let Some(fault) = fault {
             response.extensions_mut().insert(fault);

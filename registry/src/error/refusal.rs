@@ -42,6 +42,11 @@ impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
+            Self::OneOfGroup { error, .. } => {
+                let refusal = error.refusal();
+                return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
+            }
+            Self::Upload(error) => error.about(),
             Self::CredentialsMissing
             | Self::UserUnknown
             | Self::Job(_)
@@ -197,8 +202,8 @@ impl ApiError {
                 "upload-interrupted",
                 "all of it",
                 "an upload that ended early",
-                "nothing is kept of an image that did not arrive whole",
-                "push again",
+                "an image is published whole or not; what came of one whose size was announced is held for a day",
+                "push again: `gantry push` goes on where it broke off",
             ),
             Self::TooSlow => parts(
                 "upload-too-slow",
@@ -337,6 +342,13 @@ impl ApiError {
                 "more passwords to compare than this registry can in some seconds",
                 "a password is compared at a cost, and few at a time",
                 "try again in a minute; a token costs nothing to compare",
+            ),
+            Self::FileLost => parts(
+                "file-lost",
+                "the file as it was published",
+                "none, or one that is damaged",
+                "what is served is what was signed, and nothing else",
+                "push the same image again, which brings it back; or tell the registry's administrator",
             ),
             Self::StorageFull(_) => parts(
                 "storage-full",

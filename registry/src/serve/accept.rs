@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -12,10 +13,26 @@ use crate::client_address::Arrival;
 use crate::config::Live;
 use crate::connection::{Lines, Server};
 
+/// An address that is listened on, and for what.
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    pub(super) kind: DoorKind,
+}
+
+/// What is spoken at a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DoorKind {
+    Https,
+    /// Without TLS: for this machine, or for trusted proxies.
+    Http,
+    /// Without TLS, and for challenges of a certificate authority alone.
+    Challenges,
+}
+
 /// Where connections come in.
 pub(super) struct Doors {
-    pub(super) https: Vec<TcpListener>,
-    pub(super) http: Vec<TcpListener>,
+    pub(super) doors: Vec<Door>,
+    pub(super) challenges: Router,
     pub(super) acceptor: TlsAcceptor,
     pub(super) live: Live,
 }
@@ -29,12 +46,8 @@ impl Doors {
     ) -> TaskTracker {
         let running = TaskTracker::new();
         let lines = Lines::new(server.limits.connections);
-        let https = self.https.iter().map(|listener| (listener, false));
-        let http = self.http.iter().map(|listener| (listener, true));
-        let all = join_all(https.chain(http).map(|(listener, plain)| {
-            server
-                .stopping
-                .run_until_cancelled(self.take(&server, listener, plain, &lines, &running))
+        let all = join_all(self.doors.iter().map(|door| {
+            server.stopping.run_until_cancelled(self.take(&server, door, &lines, &running))
         }));
         tokio::join!(all, async {
             shutdown.await;
@@ -44,29 +57,31 @@ impl Doors {
         running
     }
 
-    /// Takes those of one address.
-    async fn take(
-        &self,
-        server: &Server,
-        listener: &TcpListener,
-        plain: bool,
-        lines: &Arc<Lines>,
-        running: &TaskTracker,
-    ) {
+    /// Takes those of one door.
+    async fn take(&self, server: &Server, door: &Door, lines: &Arc<Lines>, running: &TaskTracker) {
+        let kind = door.kind;
+        let router = match kind {
+            DoorKind::Https | DoorKind::Http => &server.router,
+            DoorKind::Challenges => &self.challenges,
+        };
         loop {
             lines.room().await;
-            match listener.accept().await {
+            match door.listener.accept().await {
                 Ok((stream, peer)) => {
                     // All have begun a request since there was room: rare, and soon over.
                     let Some(line) = lines.open_line() else { continue };
-                    let arrival = Arrival { peer, plain };
+                    let arrival = Arrival { peer, plain: kind == DoorKind::Http };
                     let timeouts = self.live.now().timeouts.clone();
-                    let server = Server { timeouts, ..server.clone() };
+                    let server = Server { timeouts, router: router.clone(), ..server.clone() };
                     let acceptor = self.acceptor.clone();
                     running.spawn(async move {
-                        let ended = match plain {
-                            true => server.serve_plain(stream, arrival, line).await,
-                            false => server.serve_tls(stream, arrival, acceptor, line).await,
+                        let ended = match kind {
+                            DoorKind::Https => {
+                                server.serve_tls(stream, arrival, acceptor, line).await
+                            }
+                            DoorKind::Http | DoorKind::Challenges => {
+                                server.serve_plain(stream, arrival, line).await
+                            }
                         };
                         tracing::debug!(%peer, ?ended, "a connection ended");
                     });

@@ -17,11 +17,11 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Live, Tls};
 use crate::connection::{Places, Server};
 use crate::data::{DataDir, DataError};
-use crate::gc;
+use crate::keeping;
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, Certificates, TlsError};
-use accept::Doors;
+use accept::{Door, DoorKind, Doors};
 
 pub use reload::Reloader;
 
@@ -83,8 +83,8 @@ pub async fn serve(
     let catalog = Catalog::open(&data.database(config.database.as_ref())).await?;
     let node = data.node()?;
     let blobs = Folder::new(&data.blobs());
-    let (https, http) = (listen(&config.listen).await?, listen(&config.http).await?);
-    let authority = (config.tls == Tls::OwnAuthority && !https.is_empty())
+    let doors = listen(&config).await?;
+    let authority = (config.tls == Tls::OwnAuthority && !config.listen.is_empty())
         .then(|| tls::authority_file(&folder));
     let connections = config.connections.clone().fitting(raise_file_limit());
     let places = Places::new(&connections);
@@ -96,17 +96,22 @@ pub async fn serve(
     sweep(&state, &blobs).await?;
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
     let reloader = Reloader { sender, folder: folder.clone() };
-    ready(&Ready { https: addresses(&https), http: addresses(&http), authority, reloader });
+    let (https, http) = (addresses(&doors, DoorKind::Https), addresses(&doors, DoorKind::Http));
+    ready(&Ready { https, http, authority, reloader });
+    // It ends with this function.
+    let _work = keeping::start(&state);
     let server = Server {
         router: router(state, &connections),
         timeouts: live.now().timeouts.clone(),
         limits: connections,
         stopping: CancellationToken::new(),
     };
-    let doors = Doors { https, http, acceptor, live: live.clone() };
+    let challenges = tls::challenge_router(Arc::clone(certificates.challenges()));
+    let doors = Doors { doors, challenges, acceptor, live: live.clone() };
     let running = tokio::select! {
         running = doors.accept(server, shutdown) => running,
-        () = tls::keep(certificates, live.clone(), folder) => return Ok(()),
+        () = tls::keep(Arc::clone(&certificates), live.clone(), folder.clone()) => return Ok(()),
+        () = tls::order_certificates(certificates, live.clone(), folder) => return Ok(()),
     };
     if tokio::time::timeout(live.now().timeouts.drain, running.wait()).await.is_err() {
         tracing::warn!("requests that were still running were cut off");
@@ -115,37 +120,36 @@ pub async fn serve(
     Ok(())
 }
 
-async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServeError> {
-    let mut listeners = Vec::new();
-    for &address in addresses {
+async fn listen(config: &Config) -> Result<Vec<Door>, ServeError> {
+    let https = config.listen.iter().map(|&address| (address, DoorKind::Https));
+    let http = config.http.iter().map(|&address| (address, DoorKind::Http));
+    let challenges = config.challenge_listen().map(|address| (address, DoorKind::Challenges));
+    let mut doors = Vec::new();
+    for (address, kind) in https.chain(http).chain(challenges) {
         let bound = TcpListener::bind(address).await;
-        listeners.push(bound.map_err(|source| ServeError::Listen { address, source })?);
+        let listener = bound.map_err(|source| ServeError::Listen { address, source })?;
+        doors.push(Door { listener, kind });
     }
-    Ok(listeners)
+    Ok(doors)
 }
 
-/// The addresses, with the ports that were given.
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+/// The addresses of one kind, with the ports that were given.
+fn addresses(doors: &[Door], kind: DoorKind) -> Vec<SocketAddr> {
+    let doors = doors.iter().filter(|door| door.kind == kind);
+    doors.filter_map(|door| door.listener.local_addr().ok()).collect()
 }
 
-/// Removes what a crash left: spooled files on file systems that cannot do without
-/// a name, and blobs whose row was never written.
+/// Removes what a crash left: spooled files on file systems that cannot do without a name. Blobs
+/// whose row was never written are nobody's from here on, and go soon.
 async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
     let spool = aci::stage::clean(&state.data.spool());
     spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
-    let removed = async {
+    let swept = async {
         blobs::adopt(&state.data.blobs(), folder, &state.catalog).await?;
         state.catalog.release_all(&state.node).await?;
-        gc::collect(state).await
+        Ok::<_, crate::error::ApiError>(state.catalog.leave_duties(&state.node).await?)
     };
-    match removed.await.map_err(|error| ServeError::Sweep(error.to_string()))? {
-        gc::Collected { blobs: 0, .. } => {}
-        gc::Collected { blobs, bytes } => {
-            tracing::info!(blobs, bytes, "removed files of pushes that were cut off");
-        }
-    }
-    Ok(())
+    swept.await.map_err(|error| ServeError::Sweep(error.to_string()))
 }
 
 /// Each connection, each download and each push needs a file descriptor; shells give

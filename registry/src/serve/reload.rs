@@ -42,6 +42,7 @@ impl Reloader {
             ("database", new.database != old.database),
             ("listen", new.listen != old.listen),
             ("http", new.http != old.http),
+            ("challenge-listen", new.challenge_listen() != old.challenge_listen()),
         ] {
             if changed {
                 tracing::warn!(setting, "this setting has changed, and needs a restart");

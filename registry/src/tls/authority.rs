@@ -17,7 +17,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
 use super::{Pair, TlsError, read};
 use crate::config::Domains;
@@ -106,7 +106,7 @@ impl Authority {
     fn expires(&self) -> Option<SystemTime> {
         let (_, pem) = x509_parser::pem::parse_x509_pem(self.pem.as_bytes()).ok()?;
         let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
-        Some(not_after(&certificate))
+        Some(validity(&certificate).1)
     }
 
     /// Whether a server certificate is of this authority, for these names, and has time left.
@@ -117,8 +117,8 @@ impl Authority {
             let (_, server) = x509_parser::pem::parse_x509_pem(server).ok()?;
             let (_, server) = X509Certificate::from_der(&server.contents).ok()?;
             server.verify_signature(Some(authority.public_key())).ok()?;
-            let enough = (now + DAY * RENEW_DAYS).min(not_after(&authority));
-            Some(not_after(&server) >= enough && alternative_names(&server)? == *names)
+            let enough = (now + DAY * RENEW_DAYS).min(validity(&authority).1);
+            Some(validity(&server).1 >= enough && alternative_names(&server)? == *names)
         };
         check().unwrap_or(false)
     }
@@ -147,12 +147,18 @@ impl Authority {
     }
 }
 
-pub(super) fn not_after(certificate: &X509Certificate<'_>) -> SystemTime {
-    let seconds = certificate.validity().not_after.timestamp();
-    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+/// From when and until when a certificate is good.
+pub(super) fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
+    let time = |time: &ASN1Time| {
+        let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    };
+    let validity = certificate.validity();
+    (time(&validity.not_before), time(&validity.not_after))
 }
 
-fn alternative_names(certificate: &X509Certificate<'_>) -> Option<BTreeSet<String>> {
+/// The domains and addresses a certificate is for.
+pub(super) fn alternative_names(certificate: &X509Certificate<'_>) -> Option<BTreeSet<String>> {
     let names = &certificate.subject_alternative_name().ok()??.value.general_names;
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),

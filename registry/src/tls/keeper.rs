@@ -18,7 +18,8 @@ const FILES: Duration = Duration::from_secs(1);
 /// How often certificates of the registry's own are.
 const OWN: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// A certificate that is good for less is warned of, every day.
+/// A certificate that is good for less is warned of, every day, unless it was made for few
+/// days: then it is so with the last quarter of them.
 const WARNED: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Looks after the certificate for ever. `folder` is where the registry's own are.
@@ -29,7 +30,7 @@ pub(crate) async fn keep(certificates: Arc<Certificates>, mut live: Live, folder
         keeper.warn(config.clock.now());
         let pause = match &config.tls {
             Tls::Files { .. } => FILES,
-            Tls::OwnAuthority => OWN,
+            Tls::OwnAuthority | Tls::Acme(_) => OWN,
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -76,7 +77,7 @@ impl Keeper {
         let Some(pair) = self.certificates.current() else { return };
         let today =
             self.warned.is_some_and(|then| now.duration_since(then).unwrap_or_default() < DAY);
-        if pair.left(now) >= WARNED || today {
+        if pair.left(now) >= WARNED.min(pair.lifetime() / 4) || today {
             return;
         }
         self.warned = Some(now);

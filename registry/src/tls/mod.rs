@@ -1,9 +1,12 @@
-//! The server's certificate: from files, or from an authority of the registry's own.
+//! The server's certificate: from files, from an authority that speaks ACME, or from one of
+//! the registry's own.
 
+mod acme;
 mod authority;
 mod keeper;
 mod resolver;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,8 +17,11 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::{Config, Tls};
+use crate::config::{Config, Domains, Tls};
 
+pub(crate) use acme::{
+    PROTOCOL as CHALLENGE_PROTOCOL, router as challenge_router, run as order_certificates,
+};
 pub(crate) use authority::authority_file;
 pub(crate) use keeper::keep;
 pub(crate) use resolver::Certificates;
@@ -67,7 +73,10 @@ pub enum TlsError {
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     key: Arc<CertifiedKey>,
+    begins: SystemTime,
     expires: SystemTime,
+    /// What it is for.
+    names: BTreeSet<String>,
     /// Of the two files, to see when they change.
     digest: [u8; 32],
 }
@@ -76,19 +85,20 @@ pub(crate) struct Pair {
 pub(crate) fn check(tls: &Tls) -> Result<(), TlsError> {
     match tls {
         Tls::Files { certificates, key } => Pair::read(certificates, key).map(drop),
-        Tls::OwnAuthority => Ok(()),
+        Tls::OwnAuthority | Tls::Acme(_) => Ok(()),
     }
 }
 
 /// The certificate as it is now: files are read, and certificates of the registry's own
 /// are made where they are missing, for other domains, or run out. `None` where TLS is not
-/// spoken.
+/// spoken, or an authority has not given one yet.
 pub(crate) fn load(config: &Config, folder: &Path) -> Result<Option<Pair>, TlsError> {
     if config.listen.is_empty() {
         return Ok(None);
     }
     match &config.tls {
         Tls::Files { certificates, key } => Pair::read(certificates, key).map(Some),
+        Tls::Acme(acme) => acme::kept(config, acme, folder),
         Tls::OwnAuthority => {
             let now = config.clock.now();
             let (certificates, key) = authority::ensure(folder, &config.domains, now)?;
@@ -110,15 +120,30 @@ impl Pair {
             .collect::<Result<_, _>>()
             .map_err(|_| pem(path, "certificate"))?;
         let leaf = chain.first().ok_or_else(|| pem(path, "certificate"))?;
-        let expires = X509Certificate::from_der(leaf)
-            .map(|(_, leaf)| authority::not_after(&leaf))
-            .map_err(|_| pem(path, "certificate"))?;
+        let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| pem(path, "certificate"))?;
+        let (begins, expires) = authority::validity(&leaf);
+        let names = authority::alternative_names(&leaf).unwrap_or_default();
         let private =
             PrivateKeyDer::from_pem_slice(private).map_err(|_| pem(key, "private key"))?;
         let provider = rustls::crypto::ring::default_provider();
         let key = CertifiedKey::from_der(chain, private, &provider)
             .map_err(|source| TlsError::Pair { certificate: path.to_owned(), source })?;
-        Ok(Self { key: Arc::new(key), expires, digest })
+        Ok(Self { key: Arc::new(key), begins, expires, names, digest })
+    }
+
+    /// Whether it is for all of these.
+    fn is_for(&self, domains: &Domains) -> bool {
+        domains.iter().all(|domain| self.names.contains(domain.as_str()))
+    }
+
+    /// When it is to be renewed: after two thirds of its time.
+    fn due_in(&self, now: SystemTime) -> Duration {
+        (self.begins + self.lifetime() * 2 / 3).duration_since(now).unwrap_or_default()
+    }
+
+    /// For how long it was made.
+    fn lifetime(&self) -> Duration {
+        self.expires.duration_since(self.begins).unwrap_or_default()
     }
 
     /// How long it is still good.

@@ -11,7 +11,8 @@ use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
 use registry::{
-    Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Rates, Timeouts, Tls,
+    Action, Clock, Config, ConnectionLimits, Grant, Keeping, Place, ProxyHeader, Rates, Timeouts,
+    Tls,
 };
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
@@ -49,6 +50,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         tls: Tls::OwnAuthority,
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
         connections: ConnectionLimits::default(),
+        keeping: Keeping::default(),
         issuer_ca: None,
         rates: Rates::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
@@ -209,6 +211,7 @@ impl Registry {
         let body = CreateUpload {
             signature: String::from_utf8_lossy(signature).into_owned(),
             file_bytes: None,
+            file_digest: None,
         };
         self.client
             .post(self.url("/-/api/v1/uploads"))
@@ -277,7 +280,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// The refusal in an answer, every part of which says something.
 pub(crate) async fn refusal(response: Response) -> (u16, Refusal) {
     let status = response.status().as_u16();
-    let ErrorBody { error } = response.json().await.unwrap();
+    let ErrorBody { error, .. } = response.json().await.unwrap();
     for part in [&error.code, &error.message, &error.wanted, &error.found, &error.rule, &error.next]
     {
         assert!(!part.is_empty(), "{error:?}");

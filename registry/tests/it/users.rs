@@ -21,7 +21,7 @@ async fn add(registry: &Registry, name: &str, prefix: &str, actions: &[Action]) 
 /// Begins an upload as a user.
 async fn create(registry: &Registry, user: &str, password: &str, signature: &[u8]) -> Response {
     let signature = String::from_utf8_lossy(signature).into_owned();
-    let body = aci::push::CreateUpload { signature, file_bytes: None };
+    let body = aci::push::CreateUpload { signature, file_bytes: None, file_digest: None };
     let url = registry.url("/-/api/v1/uploads");
     let request = registry.client.post(url).basic_auth(user, Some(password)).json(&body);
     request.send().await.unwrap()

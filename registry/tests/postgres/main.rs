@@ -10,14 +10,22 @@ const ON_POSTGRES: bool = true;
 mod access;
 #[path = "../it/acpush.rs"]
 mod acpush;
+#[path = "../it/backup.rs"]
+mod backup;
 #[path = "../it/cluster.rs"]
 mod cluster;
+#[path = "../it/collect.rs"]
+mod collect;
 #[path = "../it/crash.rs"]
 mod crash;
+#[path = "../it/crash_ranges.rs"]
+mod crash_ranges;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]
 mod fixture;
+#[path = "../it/groups.rs"]
+mod groups;
 #[path = "../it/hosts.rs"]
 mod hosts;
 #[path = "../it/log.rs"]
@@ -28,14 +36,20 @@ mod oidc;
 mod pages;
 #[path = "../it/push.rs"]
 mod push;
+#[path = "../it/ranges.rs"]
+mod ranges;
 #[path = "../it/rates.rs"]
 mod rates;
 #[path = "../it/refusals.rs"]
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/scrub.rs"]
+mod scrub;
 #[path = "../it/slow.rs"]
 mod slow;
+#[path = "../it/stress.rs"]
+mod stress;
 #[path = "../it/tls.rs"]
 mod tls;
 #[path = "../it/tokens.rs"]

@@ -73,7 +73,7 @@ fn certificate(error: &TlsError) -> Failure {
 
 /// Print the settings that count in the end, and where each comes from
 ///
-/// Takes the options of `serve`. Secrets are hidden.
+/// Takes the options of `serve`. What is printed is itself a configuration file.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry config show --config /etc/gantry/registry.toml

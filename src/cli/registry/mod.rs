@@ -1,10 +1,15 @@
 //! `gantry registry`: run a registry, and look after it.
 
 mod audit;
+mod backup;
 mod config;
+mod gc;
 mod keys;
 mod oidc;
 mod policy;
+mod restore;
+mod retain;
+mod scrub;
 mod serve;
 mod settings;
 mod token;
@@ -42,6 +47,11 @@ enum Command {
     Token(token::Args),
     User(user::Args),
     Audit(audit::Args),
+    Gc(gc::Args),
+    Retain(retain::Args),
+    Scrub(scrub::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 impl Args {
@@ -55,6 +65,11 @@ impl Args {
             Command::Token(args) => args.run(context),
             Command::User(args) => args.run(context),
             Command::Audit(args) => args.run(context),
+            Command::Gc(args) => args.run(context),
+            Command::Retain(args) => args.run(context),
+            Command::Scrub(args) => args.run(context),
+            Command::Backup(args) => args.run(context),
+            Command::Restore(args) => args.run(context),
         }
     }
 }

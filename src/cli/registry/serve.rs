@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aci::Refuse;
 use registry::{Ready, Reloader};
+use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -55,6 +56,7 @@ impl Args {
             let mut said = Ok(());
             let ready = |ready: &Ready| {
                 said = announce(context, ready);
+                tell(&[NotifyState::Ready]);
                 tokio::spawn(reloads(again, self.settings, ready.reloader.clone()));
             };
             registry::serve(config, ready, stop).await?;
@@ -69,6 +71,8 @@ impl Args {
 /// Reads the configuration again at each signal. One that cannot be used changes nothing.
 async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
     while again.recv().await.is_some() {
+        // A service manager waits for the second of these.
+        tell(&[NotifyState::Reloading, since()]);
         let kept = "the configuration is kept as it was";
         match settings.read() {
             Ok(config) => {
@@ -81,6 +85,7 @@ async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
                 tracing::error!(found = refusal.found, next = refusal.next, "{kept}: {error}");
             }
         }
+        tell(&[NotifyState::Ready]);
     }
 }
 
@@ -94,6 +99,18 @@ fn log(context: &Context, format: LogFormat) {
         LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => subscriber.json().with_span_list(false).try_init(),
     };
+}
+
+/// Tells a service manager, where there is one.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager was not told");
+    }
+}
+
+/// The time of the service manager's clock, by which it knows which reload is meant.
+fn since() -> NotifyState<'static> {
+    NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0))
 }
 
 fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
@@ -121,6 +138,7 @@ fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
 /// server survives.
 async fn stopped(context: Context, (mut terminate, mut interrupt): (Signal, Signal)) {
     either(&mut terminate, &mut interrupt).await;
+    tell(&[NotifyState::Stopping]);
     context.note("stopping; running requests may end first");
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;

@@ -76,6 +76,7 @@ impl SettingArgs {
                 password_file: self.database_password_file.clone(),
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
+            acme: None,
             limits: LimitsSection { image_size: self.max_image_bytes, ..Default::default() },
             access: AccessSection {
                 issuer_ca_file: self.issuer_ca_file.clone(),

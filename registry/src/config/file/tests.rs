@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::super::{Clock, Tls};
+use super::super::{Challenge, Clock, Tls};
 use super::*;
 
 /// The example that is in the documents.
@@ -79,6 +79,8 @@ fn fault_names_file_line_column_and_what_was_wanted() {
         ("[timeouts]\ndrain = \"soon\"\n", ":2:9;", "30s"),
         ("[server]\ntrusted-proxies = [\"10.0.0.1/8\"]\n", ":2:19;", "is it 10.0.0.0/8?"),
         ("[server]\nproxy-header = \"Via\"\n", ":2:16;", "X-Forwarded-For or Forwarded"),
+        ("[acme]\ndirectory = \"http://a.example\"\n", ":2:13;", "https URL"),
+        ("[acme]\nchallenge = \"dns-01\"\n", ":2:13;", "expected `tls-alpn-01` or `http-01`"),
         ("[server\n", ":1:8;", "expected"),
     ] {
         let error = parse(text).unwrap_err();
@@ -100,6 +102,24 @@ fn settings_that_do_not_go_together_say_what_is_missing() {
             format!("{server}http = [\"0.0.0.0:80\"]\n"),
             SettingError::PlainHttp("0.0.0.0:80".parse().unwrap()),
         ),
+        (
+            format!("{server}[acme]\nterms-agreed = true\n[tls]\nkey = \"/k\"\n"),
+            SettingError::TwoCertificates,
+        ),
+        (
+            format!("{server}http = [\"127.0.0.1:80\"]\n[acme]\nterms-agreed = true\n"),
+            SettingError::AcmeWithoutTls,
+        ),
+        (format!("{server}[acme]\n"), SettingError::TermsNotAgreed),
+        (format!("{server}[acme]\nterms-agreed = false\n"), SettingError::TermsNotAgreed),
+        (
+            format!("{server}[acme]\nterms-agreed = true\ncontact = [\"a@example.com\"]\n"),
+            SettingError::Contact("a@example.com".to_owned()),
+        ),
+        (
+            format!("{server}[acme]\nterms-agreed = true\nchallenge-listen = \"[::]:80\"\n"),
+            SettingError::ChallengeListen,
+        ),
         (format!("{server}[tls]\ncertificate = \"/c\"\n"), SettingError::NoKey),
         (format!("{server}[tls]\nkey = \"/k\"\n"), SettingError::NoCertificate),
     ] {
@@ -120,4 +140,21 @@ fn what_is_said_first_counts() {
     assert_eq!(config.timeouts.drain.as_secs(), 30);
     let Tls::Files { certificates, key } = config.tls else { panic!("files were named") };
     assert_eq!((certificates, key), ("/c".into(), "/k".into()));
+}
+
+#[test]
+fn acme_has_defaults_and_gives_way_to_files_of_the_command_line() {
+    let acme = parse(
+        "[server]\ndata = \"/d\"\ndomains = [\"example.com\"]\n[acme]\nterms-agreed = true\n\
+         challenge = \"http-01\"\n",
+    )
+    .unwrap();
+    let Tls::Acme(resolved) = acme.clone().resolve(Clock::system()).unwrap().tls else {
+        panic!("ACME is configured");
+    };
+    assert_eq!(resolved.directory.as_str(), "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(resolved.challenge, Challenge::Http01 { listen: "[::]:80".parse().unwrap() });
+    let flags = parse("[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n").unwrap();
+    let config = flags.over(acme).resolve(Clock::system()).unwrap();
+    assert!(matches!(config.tls, Tls::Files { .. }), "{config:?}");
 }

@@ -60,6 +60,8 @@ CREATE INDEX failures_by_time ON failures (last_at);
 ALTER TABLE uploads ADD COLUMN caller TEXT NOT NULL DEFAULT '';
 UPDATE uploads SET caller = 'token:' || token_id;
 DROP INDEX uploads_by_token;
+DROP INDEX uploads_by_file;
 ALTER TABLE uploads DROP COLUMN token_id;
 CREATE INDEX uploads_by_caller ON uploads (caller, created_at);
+CREATE INDEX uploads_by_file ON uploads (caller, file_digest);
 UPDATE images SET pushed_by = 'token:' || pushed_by WHERE pushed_by NOT LIKE '%:%';
