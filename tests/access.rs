@@ -27,7 +27,9 @@ impl World {
         let server = Server::start(&sandbox, &["example.com"]);
         server.configure(&sandbox);
         let world = Self { sandbox, server };
-        world.gantry("key generate --user-id Team --no-passphrase -o key.asc").ok();
+        world
+            .gantry("key generate --user-id team@example.com --secret key.asc --public key.pub.asc")
+            .ok();
         world.server.add_key(&world.sandbox, "example.com/team", "key.pub.asc");
         world.gantry("trust add --prefix example.com/team key.pub.asc").ok();
         world.admin("policy set --prefix example.com/team --read token").ok();
@@ -79,7 +81,7 @@ impl World {
 #[test]
 fn image_that_is_not_for_everybody_is_fetched_with_credentials() {
     let world = World::new();
-    let fetch = || world.gantry("fetch --pull always example.com/team/hello");
+    let fetch = || world.gantry("fetch example.com/team/hello");
     let path = "/-/images/example.com/team/hello:1.0.0.aci";
     assert_eq!(world.server.get("example.com", path).status, 401);
     let refused = fetch();
@@ -97,7 +99,7 @@ fn image_that_is_not_for_everybody_is_fetched_with_credentials() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let tokens = listed["tokens"].as_array().unwrap();
     let reader = tokens.iter().find(|token| token["name"] == "reader").unwrap();
-    let rotate = format!("token rotate {} --grace 0s", reader["id"].as_str().unwrap());
+    let rotate = format!("token rotate {} --at-once", reader["id"].as_str().unwrap());
     let changed = world.admin(&rotate).ok();
     assert_ne!(fetch().code, 0);
     world.token(&changed);
@@ -138,15 +140,30 @@ fn commands_say_what_is_not_there() {
     assert_eq!(world.admin(add).ok(), "bob may read under example.com");
     assert!(world.admin(add).refused(1).stderr.contains("already"));
     world.sandbox.write("short", "short");
-    world.admin("user passwd bob --password-file short").refused(3);
+    let usage = |line: &str| assert_eq!(world.admin(line).code, 3, "{line}");
+    usage("user passwd bob --password-file short");
     world.admin("user passwd bob --password-file password").ok();
     assert!(world.admin("user list").ok().starts_with("bob  example.com  read  "));
-    world.admin("policy set --prefix example.com/x").refused(3);
-    world.admin("policy set --prefix example.com/x --read secret").refused(3);
+    usage("policy set --prefix example.com/x");
+    usage("policy set --prefix example.com/x --read secret");
+    usage(
+        "oidc add ci --issuer http://ci.example.com --audience a --claim a=b --prefix example.com --allow push",
+    );
+    usage(
+        "oidc add ci --issuer https://ci.example.com --audience a --prefix example.com --allow push",
+    );
     world.admin("policy set --prefix example.com/x --overwrite allowed").ok();
     assert_eq!(
         world.admin("policy list").ok(),
         "example.com/team  read=token\nexample.com/x  overwrite=allowed"
     );
-    world.admin("token create --prefix example.com --allow everything").refused(3);
+    usage("token create --prefix example.com --allow everything");
+    let add = "oidc add ci --issuer https://ci.example.com --audience us --claim repository=team/* \
+               --prefix example.com --allow push";
+    let line = "ci  example.com  push  https://ci.example.com  aud=us  repository=team/*";
+    assert_eq!(world.admin(add).ok(), line);
+    assert_eq!(world.admin("oidc list").ok(), line);
+    world.admin(add).refused(1);
+    world.admin("oidc remove ci").ok();
+    world.admin("oidc remove ci").refused(2);
 }

@@ -29,7 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const DEPENDENCIES: &[(&str, &[&str])] = &[
     // The format and the keys are synchronous and know no network.
     ("tokio", &["discovery", "registry", "gantry"]),
-    ("reqwest", &["discovery"]),
+    // The registry asks the issuers of jobs' ID tokens for their keys, and nobody else.
+    ("reqwest", &["discovery", "registry"]),
     ("axum", &["registry"]),
     ("clap", &["gantry"]),
     ("anyhow", &["keys", "gantry"]),

@@ -184,8 +184,7 @@ impl Attempt {
             catalog.note_failure(subject, since(now), now).await?;
         }
         if let Some(subject) = &user {
-            let (count, _) = catalog.failures(subject, since(now)).await?;
-            catalog.note_failure(subject, since(now), now).await?;
+            let count = catalog.note_failure(subject, since(now), now).await?;
             // With nothing held but the connection.
             tokio::time::sleep(rates.delay(count, FREE_OF_USER, rates.user_delay)).await;
         }

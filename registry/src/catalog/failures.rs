@@ -27,14 +27,15 @@ impl Catalog {
         Ok((u32::try_from(count).unwrap_or(u32::MAX), time(last)))
     }
 
-    /// Notes another one, and forgets those from before then.
+    /// Notes another one, forgets those from before then, and gives how many there were: each of
+    /// several at once is told another number.
     pub(crate) async fn note_failure(
         &self,
         subject: &str,
         since: SystemTime,
         now: SystemTime,
-    ) -> Result<(), CatalogError> {
-        on!(self, pool => {
+    ) -> Result<u32, CatalogError> {
+        let (count,): (i64,) = on!(self, pool => {
             let mut transaction = pool.write().await?;
             sqlx::query("DELETE FROM failures WHERE last_at < $1")
                 .bind(seconds(since))
@@ -52,18 +53,20 @@ impl Catalog {
                 .execute(&mut *transaction)
                 .await?;
             }
-            sqlx::query(
+            let count = sqlx::query_as(
                 "INSERT INTO failures (subject, count, last_at) VALUES ($1, 1, $2)
                  ON CONFLICT (subject) DO UPDATE SET count = failures.count + 1,
-                     last_at = excluded.last_at",
+                     last_at = excluded.last_at
+                 RETURNING failures.count",
             )
             .bind(subject)
             .bind(seconds(now))
-            .execute(&mut *transaction)
+            .fetch_one(&mut *transaction)
             .await?;
             transaction.commit().await?;
+            count
         });
-        Ok(())
+        Ok(u32::try_from(count - 1).unwrap_or(u32::MAX))
     }
 
     /// One of them was none.

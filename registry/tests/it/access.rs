@@ -126,7 +126,9 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let registry = Registry::start().await;
+        // Wrong passwords are given here all the time.
+        let registry =
+            Registry::start_with(|config| config.rates.user_delay = Duration::ZERO).await;
         registry.add_key("example.com", team_key());
         let place = registry.place().await;
         let entry = PolicyEntry {
@@ -249,6 +251,24 @@ fn table(scene: &Scene) -> Vec<Row> {
         (
             "/-/api/v1/uploads/{id}",
             vec![(put.clone(), format!("/-/api/v1/uploads/{upload}"), "x", Rule::Pushed(404))],
+        ),
+        (
+            "/-/api/v1/uploads/{id}/commit",
+            vec![(
+                post.clone(),
+                format!("/-/api/v1/uploads/{upload}/commit"),
+                "{}",
+                Rule::Pushed(404),
+            )],
+        ),
+        (
+            "/-/api/v1/commits",
+            vec![(post.clone(), "/-/api/v1/commits".to_owned(), "{}", Rule::Pushed(400))],
+        ),
+        // Answered over HTTP on the port of challenges alone.
+        (
+            "/.well-known/acme-challenge/{token}",
+            vec![get("/.well-known/acme-challenge/x", Rule::All(404))],
         ),
         (
             "/-/api/v1/images/{id}",

@@ -1,6 +1,6 @@
 //! `gantry registry token`: secrets that stand for who may do what.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aci::Refusal;
 use clap::Subcommand;
@@ -143,11 +143,11 @@ fn describe(token: &TokenInfo) -> Value {
 /// Give a token another secret, and print it: once, and nothing else
 ///
 /// Its ID and what it allows stay. The secret it had is good for a time, so that nothing fails while
-/// the new one is put in its place. To end one that got lost, say `--grace 0s`.
+/// the new one is put in its place. `--at-once` ends one that got lost.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry token rotate --data ./data 3a91c07b > token
-  gantry registry token rotate --data ./data 3a91c07b --grace 0s --expires 90d > token")]
+  gantry registry token rotate --data ./data 3a91c07b --at-once --expires 90d > token")]
 struct Rotate {
     #[command(flatten)]
     place: PlaceArgs,
@@ -156,6 +156,9 @@ struct Rotate {
     /// How long the secret it had stays good
     #[arg(long, value_name = "TIME", default_value = "24h")]
     grace: Lifetime,
+    /// The secret it had is good no longer
+    #[arg(long, conflicts_with = "grace")]
+    at_once: bool,
     /// How long the token is good from now on [default: until it would have expired]
     #[arg(long, value_name = "TIME")]
     expires: Option<Lifetime>,
@@ -167,6 +170,7 @@ impl Rotate {
             let error = anyhow::anyhow!("a secret that was changed does not stay good for ever");
             return Err(Failure::new(Kind::Usage, error));
         };
+        let grace = if self.at_once { Duration::ZERO } else { grace };
         let rotation = Rotation { grace, lifetime: self.expires.map(Lifetime::duration) };
         let place = self.place.place();
         let rotated = wait(admin::rotate_token(&place, &self.id, rotation, now()))?;

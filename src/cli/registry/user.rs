@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::super::client::now;
 use super::super::files::read_small;
-use super::{
-    Context, Failure, GrantArgs, Kind, MAX_PASSWORD, PlaceArgs, listed, moment, stamp, wait,
-};
+use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, stamp, wait};
+
+/// Largest password file read, in bytes.
+const MAX_PASSWORD: u64 = 4 << 10;
 
 /// Say which users may push to a registry, read or delete, below some names
 ///

@@ -176,6 +176,8 @@ impl Issuers {
     }
 
     fn build(&self) -> Result<Client, reqwest::Error> {
+        // One for the process; where there is one already, it is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Client::builder()
             .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
             .https_only(true)
@@ -213,4 +215,24 @@ async fn get(client: &Client, url: &str) -> Result<Vec<u8>, FetchError> {
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody else in a server's process may have said what does the arithmetic of TLS.
+    #[test]
+    fn client_is_built_by_a_process_that_has_none_yet() {
+        Issuers::new(None).unwrap().build().unwrap();
+    }
+
+    #[test]
+    fn ca_file_without_a_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        assert!(matches!(Issuers::new(Some(&path)), Err(CaFileError::Read { .. })));
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(matches!(Issuers::new(Some(&path)), Err(CaFileError::Content(_))));
+    }
 }
