@@ -75,6 +75,7 @@ test_tools() {
     want faketime no 'tests pack under another clock' on_path faketime
     want debootstrap no 'tests build the examples on a Debian that it makes' on_path debootstrap
     want passwd no 'tests build as a user who is made for them' on_path useradd
+    want postgresql no 'the tests of the registry run on it as well as on SQLite' any_file '/usr/lib/postgresql/*/bin/initdb'
     want curl no 'tests and the demo ask the server as a stranger would' on_path curl
 }
 

@@ -135,6 +135,7 @@ pub mod root;
 pub mod stage;
 mod template;
 mod types;
+pub mod yank;
 
 pub use content::{ContentDigest, ContentHash};
 pub use digest::{DigestError, FileDigest, ImageId, ImageIdPrefix};

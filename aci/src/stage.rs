@@ -358,6 +358,13 @@ pub fn link(target: &Path, path: &Path) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
+/// Gives a file another name on the same file system, in one atomic step. What had it gives way.
+pub fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(folder_of(to))?;
+    sync_folder(folder_of(from))
+}
+
 /// Removes a file and syncs its folder. An absent file is no error.
 pub fn remove(target: &Path) -> io::Result<()> {
     match fs::remove_file(target) {

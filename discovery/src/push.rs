@@ -152,7 +152,7 @@ struct Server<'a> {
 impl Server<'_> {
     async fn create(&self, signature: String, file_bytes: u64) -> Result<Upload, PushError> {
         let url = self.url("-/api/v1/uploads")?;
-        let body = CreateUpload { signature, file_bytes: Some(file_bytes) };
+        let body = CreateUpload { signature, file_bytes: Some(file_bytes), file_digest: None };
         let request = self.request(Method::POST, &url).await?.json(&body);
         let timeouts = self.client.http.timeouts();
         let answer = tokio::time::timeout(timeouts.document, request.send()).await;

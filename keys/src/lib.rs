@@ -86,4 +86,4 @@ pub use trust::{
     RefreshOutcome, Refreshed, RefreshedKey, Removal, Threshold, ThresholdError, TrustEntry,
     TrustError, TrustPolicies, TrustStore, Warning,
 };
-pub use verify::{GoodSignature, verify};
+pub use verify::{GoodSignature, verify, verify_for};

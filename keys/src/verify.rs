@@ -101,6 +101,21 @@ pub fn verify(
     }
 }
 
+/// Checks that `signature` is over these bytes by keys trusted for `name`, and by as many as are
+/// demanded of it: for what is said about a name without being an image.
+pub fn verify_for(
+    name: &Name,
+    data: &[u8],
+    signature: &[u8],
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<GoodSignature, VerifyError> {
+    let mut verification = Verification::begin(signature, Some(name), keyring, policy, limits)?;
+    verification.update(data);
+    Ok(verification.finish()?.speaking_for(name, keyring)?.0)
+}
+
 impl Keyring {
     /// Decides what can be decided before the image is read: the signature file is well
     /// formed, its signer is known, trusted for `name` where one is given, and could sign

@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use aci::{Limits, Name};
+use aci::Limits;
 use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
 
+use crate::access::Grant;
+use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
-use crate::data::{DataDir, DataError};
-use crate::token::{Action, Token, TokenId};
+use crate::data::{DataDir, DataError, Place};
+use crate::token::{Token, TokenId};
 
 /// Why an administrator's command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +39,10 @@ pub enum AdminError {
 /// What a new token is to be.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// The names it is good for: at and under this one.
-    pub prefix: Name,
+    /// What it is called, in its maker's words.
+    pub name: String,
     /// What it allows.
-    pub actions: Vec<Action>,
+    pub grant: Grant,
     /// How long it is good; `None` for ever.
     pub lifetime: Option<Duration>,
 }
@@ -50,10 +52,10 @@ pub struct NewToken {
 pub struct TokenInfo {
     /// Its ID.
     pub id: TokenId,
-    /// The names it is good for: at and under this one.
-    pub prefix: Name,
+    /// What it is called, in its maker's words.
+    pub name: String,
     /// What it allows.
-    pub actions: Vec<Action>,
+    pub grant: Grant,
     /// When it was made.
     pub created: SystemTime,
     /// Until when it is good; `None` for ever.
@@ -77,49 +79,96 @@ pub struct AddedKey {
 
 impl From<StoredToken> for TokenInfo {
     fn from(token: StoredToken) -> Self {
-        let StoredToken { id, prefix, actions, created, expires, last_used, revoked } = token;
-        Self { id, prefix, actions, created, expires, last_used, revoked }
+        let StoredToken { id, name, grant, created, expires, last_used, revoked } = token;
+        Self { id, name, grant, created, expires, last_used, revoked }
     }
 }
 
 /// Makes a token. Its text is nowhere else, so it is to be given to its holder now.
 pub async fn create_token(
-    data: &Path,
+    place: &Place,
     new: NewToken,
     now: SystemTime,
 ) -> Result<(Token, TokenInfo), AdminError> {
-    let NewToken { prefix, actions, lifetime } = new;
-    let expires = match lifetime {
-        Some(lifetime) => Some(now.checked_add(lifetime).ok_or(AdminError::Expiry)?),
-        None => None,
-    };
+    let NewToken { name, grant, lifetime } = new;
+    let expires = end(lifetime, now)?;
     let (token, id) = (Token::generate()?, TokenId::generate()?);
     let stored =
-        StoredToken { id, prefix, actions, created: now, expires, last_used: None, revoked: None };
-    let catalog = open(DataDir::open(data)?).await?;
+        StoredToken { id, name, grant, created: now, expires, last_used: None, revoked: None };
+    let catalog = open(DataDir::open(&place.data)?, place).await?;
     catalog.add_token(&stored, &token.hash()).await?;
     catalog.close().await;
     Ok((token, stored.into()))
 }
 
 /// Every token, oldest first.
-pub async fn tokens(data: &Path) -> Result<Vec<TokenInfo>, AdminError> {
-    let catalog = open(DataDir::open_existing(data)?).await?;
+pub async fn tokens(place: &Place) -> Result<Vec<TokenInfo>, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
     let tokens = catalog.tokens().await?;
     catalog.close().await;
     Ok(tokens.into_iter().map(TokenInfo::from).collect())
 }
 
+/// When what is good for so long from now on ends.
+fn end(lifetime: Option<Duration>, now: SystemTime) -> Result<Option<SystemTime>, AdminError> {
+    lifetime.map(|lifetime| now.checked_add(lifetime).ok_or(AdminError::Expiry)).transpose()
+}
+
+/// How a token's secret is changed.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// How long the secret it had stays good.
+    pub grace: Duration,
+    /// How long the token is good from now on (`None` for ever), where that changes.
+    pub lifetime: Option<Option<Duration>>,
+}
+
+/// Gives a token another secret; `None` where there is none of this ID that is not revoked.
+pub async fn rotate_token(
+    place: &Place,
+    id: &TokenId,
+    rotation: Rotation,
+    now: SystemTime,
+) -> Result<Option<(Token, TokenInfo)>, AdminError> {
+    let old_until = now.checked_add(rotation.grace).ok_or(AdminError::Expiry)?;
+    let expires = rotation.lifetime.map(|lifetime| end(lifetime, now)).transpose()?;
+    let token = Token::generate()?;
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let rotated = catalog.rotate_token(id, &token.hash(), old_until, expires, now).await?;
+    catalog.close().await;
+    Ok(rotated.map(|stored| (token, stored.into())))
+}
+
 /// Revokes a token from this moment; `false` where there is none, or it was revoked before.
-pub async fn revoke_token(data: &Path, id: &TokenId, now: SystemTime) -> Result<bool, AdminError> {
-    let catalog = open(DataDir::open_existing(data)?).await?;
+pub async fn revoke_token(
+    place: &Place,
+    id: &TokenId,
+    now: SystemTime,
+) -> Result<bool, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
     let revoked = catalog.revoke_token(id, now).await?;
     catalog.close().await;
     Ok(revoked)
 }
 
-async fn open(data: DataDir) -> Result<Catalog, AdminError> {
-    Ok(Catalog::open(&data.database(), &data.database_lock()).await?)
+/// The last records of the audit log, in their order.
+pub async fn audit_records(place: &Place, most: u32) -> Result<Vec<AuditRecord>, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let records = catalog.last_audit_records(most).await?;
+    catalog.close().await;
+    Ok(records)
+}
+
+/// Checks the audit log, and that it holds the record with the hash that somebody has noted.
+pub async fn verify_audit(place: &Place, noted: Option<&str>) -> Result<AuditVerdict, AdminError> {
+    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
+    let verdict = catalog.verify_audit(noted).await?;
+    catalog.close().await;
+    Ok(verdict)
+}
+
+async fn open(data: DataDir, place: &Place) -> Result<Catalog, AdminError> {
+    Ok(Catalog::open(&data.database(place.database.as_ref())).await?)
 }
 
 /// Lets the keys of a file (armored or not, one or several) sign for a scope.

@@ -25,7 +25,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     /// The other end of the connection.
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: SocketAddr,
     /// Whether it came without TLS.
     pub(crate) plain: bool,
 }
@@ -42,12 +42,12 @@ pub(crate) async fn determine(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let config = state.config();
-    if arrival.plain && !may_come_plain(&config, arrival.peer) {
+    let (config, peer) = (state.config(), arrival.peer.ip());
+    if arrival.plain && !may_come_plain(&config, peer) {
         tracing::warn!(peer = %arrival.peer, "a request without TLS was refused");
-        return ApiError::PlainHttp(arrival.peer).into_response();
+        return ApiError::PlainHttp(peer).into_response();
     }
-    let address = client(&config, arrival.peer, request.headers());
+    let address = client(&config, peer, request.headers());
     request.extensions_mut().insert(address);
     next.run(request).await
 }

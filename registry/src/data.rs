@@ -3,17 +3,31 @@
 //! ```text
 //! DATA/gantry.db              the catalogue (SQLite; -wal and -shm beside it while it is open)
 //! DATA/gantry.db.lock         held while the tables are brought up to date
-//! DATA/blobs/<2 hex>/<128 hex>.aci, .aci.asc    images and signatures, the author's bytes
+//! DATA/blobs/sha512/<2 hex>/    images and signatures, the author's bytes, by their digests
 //! DATA/spool/                 where uploads are written before they have a name
 //! DATA/trustedkeys/           the keys that may sign, by prefix, in rkt's layout
 //! DATA/tls/                   ca.pem, ca-key.pem, server.pem, server-key.pem
+//! DATA/node                   what this node is called beside others
 //! DATA/lock                   held by the server that runs on this data
 //! ```
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aci::stage::{self, Hold, Lock};
+use aci::stage::{self, Existing, Hold, Lock};
+
+use crate::catalog::{Database, DatabaseUrl};
+use crate::token::TokenId;
+
+/// Where a registry's data is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The catalogue's database; where none is given, `gantry.db` in the data directory.
+    pub database: Option<Database>,
+}
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -65,12 +79,24 @@ impl DataDir {
         }
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.0.join("gantry.db")
+    /// The catalogue's database: the one that was given, or a file here.
+    pub(crate) fn database(&self, given: Option<&Database>) -> Database {
+        given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.0.join("gantry.db")).into())
     }
 
-    pub(crate) fn database_lock(&self) -> PathBuf {
-        self.0.join("gantry.db.lock")
+    /// What the node that runs on this directory is called: drawn once.
+    pub(crate) fn node(&self) -> Result<String, DataError> {
+        let path = self.0.join("node");
+        let fault = |source| DataError::Io { path: path.clone(), source };
+        match fs::read_to_string(&path) {
+            Ok(text) => return Ok(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fault(error)),
+        }
+        let id = TokenId::generate().map_err(fault)?;
+        let line = format!("{id}\n");
+        stage::write(&path, line.as_bytes(), 0o644, Existing::Refuse).map_err(fault)?;
+        Ok(id.as_str().to_owned())
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {

@@ -1,24 +1,25 @@
-//! Taking an image in: spool and verify → admit → store → record.
+//! Taking an image in as it comes: spool and verify → admit → store → record.
 //!
 //! Until the last step is done nobody can see anything of it, by any path. A crash
 //! at any moment leaves the image served or absent: the spool file has no name, and
-//! files without a row are invisible (see `blobs.rs`).
+//! files without a row are invisible (see `catalog/blobs.rs`).
 
-use std::io;
+use std::io::{self, Read};
 
-use aci::push::Pushed;
+use aci::FileDigest;
+use aci::push::{ByteRange, Pushed, RangeOfFile};
 use aci::stage::StagedFile;
-use aci::{FileDigest, Reference};
 use axum::body::Body;
 use futures_util::TryStreamExt;
-use keys::{Keyring, Liveness, Policy, VerifiedImage};
-use sha2::{Digest, Sha512};
+use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage};
 use tokio_util::io::{StreamReader, SyncIoBridge};
+use tracing::Instrument;
 
-use crate::api::Holder;
-use crate::catalog::{NewImage, StoredImage};
-use crate::error::ApiError;
+use crate::access::{Action, Caller};
+use crate::error::{ApiError, UploadError};
+use crate::parts;
 use crate::state::{Shared, State};
+use crate::store::store_and_record;
 use crate::token::UploadId;
 
 /// An image that is arriving.
@@ -26,125 +27,124 @@ pub(crate) struct Arrival {
     /// The upload it is sent on.
     pub(crate) upload: UploadId,
     pub(crate) signature: Vec<u8>,
+    /// The file, where it was announced.
+    pub(crate) file_digest: Option<FileDigest>,
+    /// Its bytes, where what comes of it is to be held when the connection breaks off.
+    pub(crate) held_of: Option<u64>,
     pub(crate) body: Body,
 }
 
 /// An image that is whole, sound and signed by a key of its name, in a file without a name.
-struct Spooled {
-    file: StagedFile,
-    verified: VerifiedImage,
-    signature: Vec<u8>,
-    upload: UploadId,
+pub(crate) struct Spooled {
+    pub(crate) file: StagedFile,
+    pub(crate) verified: VerifiedImage,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) upload: UploadId,
 }
 
-/// Takes an image in, or says why not and keeps nothing of it.
+/// What came of reading an image.
+pub(crate) enum Received {
+    Whole(Spooled),
+    /// It could not be read to its end. This much of it was.
+    Broken(StagedFile, io::Error),
+}
+
+/// Takes an image in, or says why not. Of one that did not come whole and whose size is known, what
+/// came is held.
 pub(crate) async fn take_in(
     state: &Shared,
-    holder: Holder,
+    caller: Caller,
     arrival: Arrival,
 ) -> Result<Pushed, ApiError> {
-    let place = state.pushes.acquire().await.map_err(ApiError::internal)?;
-    let spooled = spool_and_verify(state, arrival).await?;
-    drop(place);
-    admit(state, &holder, &spooled.verified)?;
-    // A task of its own: a client that goes away now must not stop the image
-    // between its files and its row, nor let go of the lock while files are written.
     let state = Shared::clone(state);
-    tokio::spawn(async move { store_and_record(&state, &holder, spooled).await }).await?
+    // A task of its own: a client that goes away now must not stop the image between its files and
+    // its row, nor what came of it from being held.
+    let taken = async move {
+        let Arrival { upload, signature, file_digest, held_of, body } = arrival;
+        let place = state.pushes.take(caller.id()).await?;
+        let received = receive(&state, &upload, signature, reader(body)).await?;
+        drop(place);
+        let spooled = match received {
+            Received::Whole(spooled) => spooled,
+            // The body ended early or fell silent: the client's end of the wire.
+            Received::Broken(file, error) => {
+                if let Some(total) = held_of {
+                    let bytes = file.file().metadata()?.len();
+                    let range = ByteRange::new(0, bytes);
+                    if let Some(range) = range.and_then(|range| RangeOfFile::new(range, total)) {
+                        parts::keep_beginning(&state, &caller, &upload, range, file).await;
+                    }
+                }
+                return Err(ApiError::unread(&error));
+            }
+        };
+        announced(&spooled.verified, file_digest.as_ref())?;
+        admit(&state, &caller, &spooled.verified)?;
+        let stored = store_and_record(&state, &caller, vec![spooled]).await;
+        let mut pushed = stored.map_err(|refused| refused.error)?;
+        pushed.pop().ok_or_else(|| ApiError::internal("an image was stored and is none"))
+    };
+    tokio::spawn(taken.in_current_span()).await?
 }
 
-/// Reads the image to its end: into the spool, the inspection and the signature's digest.
-async fn spool_and_verify(state: &Shared, arrival: Arrival) -> Result<Spooled, ApiError> {
-    let Arrival { upload, signature, body } = arrival;
+/// A body for a thread that may block. A client that falls silent ends it: see `connection.rs`.
+pub(crate) fn reader(body: Body) -> impl Read + Send + 'static {
+    let chunks = body.into_data_stream().map_err(io::Error::other);
+    SyncIoBridge::new(StreamReader::new(chunks))
+}
+
+/// Reads an image to its end: into the spool, the inspection and the signature's digest.
+pub(crate) async fn receive(
+    state: &Shared,
+    upload: &UploadId,
+    signature: Vec<u8>,
+    image: impl Read + Send + 'static,
+) -> Result<Received, ApiError> {
     let keyring: Keyring = state.keyring().await?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
-    // A client that falls silent ends the stream: see `connection.rs`.
-    let chunks = body.into_data_stream().map_err(io::Error::other);
-    let reader = SyncIoBridge::new(StreamReader::new(chunks));
-    let state = Shared::clone(state);
+    let (state, upload) = (Shared::clone(state), upload.clone());
     tokio::task::spawn_blocking(move || {
         let limits = &state.config().limits;
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
-        let verified = keys::receive(reader, &mut file, &signature, &keyring, &policy, limits)?;
-        // Here rather than under the lock: the data of a large image takes its time.
-        file.file().sync_data()?;
-        Ok(Spooled { file, verified, signature, upload })
+        match keys::receive(image, &mut file, &signature, &keyring, &policy, limits) {
+            Ok(verified) => {
+                // Here rather than under the lock: the data of a large image takes its time.
+                file.file().sync_data()?;
+                Ok(Received::Whole(Spooled { file, verified, signature, upload }))
+            }
+            Err(ReceiveError::Read(error)) => Ok(Received::Broken(file, error)),
+            Err(error) => Err(error.into()),
+        }
     })
     .await?
 }
 
+/// Whether it is the file that was announced.
+pub(crate) fn announced(
+    verified: &VerifiedImage,
+    wanted: Option<&FileDigest>,
+) -> Result<(), UploadError> {
+    let found = verified.inspected().file_digest();
+    match wanted.filter(|wanted| *wanted != found) {
+        None => Ok(()),
+        Some(wanted) => {
+            Err(UploadError::OtherFile { wanted: wanted.clone(), found: found.clone() })
+        }
+    }
+}
+
 /// Whether this registry serves the name, and this token may bring it. The name is
 /// the one inside the image; no other is ever asked for.
-fn admit(state: &State, holder: &Holder, verified: &VerifiedImage) -> Result<(), ApiError> {
+pub(crate) fn admit(
+    state: &State,
+    caller: &Caller,
+    verified: &VerifiedImage,
+) -> Result<(), ApiError> {
     let name = &verified.inspected().manifest().name;
     let domains = &state.config().domains;
     if !domains.own(name) {
         let domains = domains.to_string();
         return Err(ApiError::NotServed { name: name.clone(), domains });
     }
-    holder.may_name(name)
-}
-
-async fn store_and_record(
-    state: &Shared,
-    holder: &Holder,
-    spooled: Spooled,
-) -> Result<Pushed, ApiError> {
-    let Spooled { file, verified, signature, upload } = spooled;
-    let inspected = verified.inspected();
-    let manifest = inspected.manifest();
-    let _one_at_a_time = state.commit.lock().await;
-    // Sending may have taken long.
-    holder.may_still(state).await?;
-    if let Some(there) = state.catalog.image(inspected.image_id()).await? {
-        // The files of a disk that lost them come back with the next push.
-        if state.blobs.intact(&there)? {
-            state.catalog.upload_brought(&upload, &there.image_id).await?;
-            return Ok(pushed(&there, false));
-        }
-        tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
-    } else if let Some(there) = state.catalog.image_with(&manifest.name, &manifest.labels).await? {
-        return Err(version_exists(&verified, there));
-    }
-    let new = NewImage {
-        verified: &verified,
-        signature_digest: FileDigest::of(Sha512::digest(&signature).into()),
-        signature_bytes: signature.len() as u64,
-        pushed: state.clock.now(),
-        pushed_by: holder.token(),
-        upload: &upload,
-    };
-    let blobs = state.blobs.clone();
-    let image = verified.clone();
-    tokio::task::spawn_blocking(move || blobs.store(&image, file, &signature)).await??;
-    state.catalog.record(&new).await?;
-    let stored = state.catalog.image(inspected.image_id()).await?;
-    let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
-    tracing::info!(
-        image = %stored.image_id, reference = %stored.reference(), signer = %stored.signer,
-        token = %holder.token(), "published"
-    );
-    Ok(pushed(&stored, true))
-}
-
-fn version_exists(verified: &VerifiedImage, there: aci::ImageId) -> ApiError {
-    let inspected = verified.inspected();
-    let manifest = inspected.manifest();
-    ApiError::VersionExists {
-        reference: Box::new(Reference::new(manifest.name.clone(), manifest.labels.clone())),
-        there,
-        pushed: inspected.image_id().clone(),
-    }
-}
-
-fn pushed(image: &StoredImage, created: bool) -> Pushed {
-    Pushed {
-        image_id: image.image_id.clone(),
-        name: image.name.clone(),
-        labels: image.labels.clone(),
-        file_digest: image.file_digest.clone(),
-        file_bytes: image.file_bytes,
-        signer: image.signer.to_string(),
-        created,
-    }
+    caller.may(Action::Push, name)
 }

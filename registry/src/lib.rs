@@ -8,6 +8,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = registry::Config {
 //!     data: "/var/lib/gantry-registry".into(),
+//!     database: None,
 //!     listen: vec!["127.0.0.1:8443".parse()?],
 //!     http: Vec::new(),
 //!     trusted_proxies: Vec::new(),
@@ -16,6 +17,7 @@
 //!     limits: aci::Limits::default(),
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
+//!     connections: registry::ConnectionLimits::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -24,34 +26,46 @@
 //! # }
 //! ```
 
+mod access;
 pub mod admin;
 mod api;
+mod audit;
 mod blobs;
 mod catalog;
 mod client_address;
+mod commit;
 mod config;
 mod connection;
 mod data;
 mod error;
 mod files;
+mod gc;
+mod host;
 mod ingest;
 mod pages;
+mod parts;
 mod router;
 mod select;
 mod serve;
 mod state;
+mod store;
 mod tls;
 mod token;
+mod trace;
+mod yank;
 
-pub use catalog::CatalogError;
+pub use access::{Action, ActionError, Grant};
+pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
+pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
 pub use config::{
     Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config, ConfigError,
-    ConfigFile, DirectoryUrl, DirectoryUrlError, Domains, LimitsSection, Network, NetworkError,
-    NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts, TimeoutsSection, Tls,
-    TlsSection,
+    ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains, LimitsSection, Network,
+    NetworkError, NoDomain, ProxyHeader, ServerSection, SettingError, Size, Span, Timeouts,
+    TimeoutsSection, Tls, TlsSection,
 };
-pub use data::{DataDir, DataError};
+pub use connection::ConnectionLimits;
+pub use data::{DataDir, DataError, Place};
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
-pub use token::{Action, Token, TokenError, TokenId};
+pub use token::{Token, TokenError, TokenId};
 pub use web::{Domain, DomainError};

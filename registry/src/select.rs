@@ -2,11 +2,13 @@
 //!
 //! Every label asked for must be the image's (spec: discovery.md, "Validation"),
 //! but an image without an `os` or `arch` label runs anywhere and serves for a
-//! request that names them, where no image has them exactly. Without a version,
-//! or with `latest`, the newest is meant. What remains must be one image.
+//! request that names them, where no image of that version has them exactly. Without
+//! a version, or with `latest`, the newest version is meant that any image serves in:
+//! a newer one for other platforms alone does not count, nor one that its author has
+//! withdrawn. What remains must be one image.
 
 use aci::{Label, Labels, Reference};
-use semver::Version;
+use semver::{BuildMetadata, Version};
 
 use crate::catalog::StoredImage;
 
@@ -17,6 +19,8 @@ pub(crate) enum Selection<'a> {
     Found(&'a StoredImage),
     /// None matches.
     Absent,
+    /// Those that match were all withdrawn, and it is the newest that was asked for.
+    Withdrawn,
     /// Several match, and nothing asked for tells them apart.
     Ambiguous(Vec<&'a StoredImage>),
 }
@@ -30,53 +34,58 @@ pub(crate) fn asks_for_newest(labels: &Labels) -> bool {
 pub(crate) fn select<'a>(images: &'a [StoredImage], reference: &Reference) -> Selection<'a> {
     let wanted = reference.labels();
     if !asks_for_newest(wanted) {
-        return single(matching(images.iter().collect(), wanted), wanted);
+        return single(exact(serving(images.iter(), wanted), wanted), wanted);
+    }
+    let wanted = wanted.without("version");
+    let all = serving(images.iter().filter(|image| !image.yanked), &wanted);
+    if all.is_empty() && !serving(images.iter(), &wanted).is_empty() {
+        return Selection::Withdrawn;
     }
     // An author who labels a version "latest" says which one it is.
-    let labelled: Vec<_> =
-        images.iter().filter(|i| i.labels.value("version") == Some("latest")).collect();
-    let wanted = wanted.without("version");
-    let labelled = matching(labelled, &wanted);
-    if !labelled.is_empty() {
-        return single(labelled, &wanted);
-    }
-    let all = matching(images.iter().collect(), &wanted);
-    let Some(newest) = all.iter().max_by_key(|image| rank(image)) else {
+    let labelled = all.iter().find(|image| image.labels.value("version") == Some("latest"));
+    let Some(newest) = labelled.or_else(|| all.iter().max_by_key(|image| rank(image))) else {
         return Selection::Absent;
     };
     let version = newest.labels.value("version");
     let of_version = all.iter().copied().filter(|i| i.labels.value("version") == version);
-    single(of_version.collect(), &wanted)
+    single(exact(of_version.collect(), &wanted), &wanted)
 }
 
 /// The order of versions: none, then those that are no semantic version by the
-/// order of their pushes, then pre-releases, then releases.
+/// order of their pushes, then pre-releases, then releases. Build metadata is of no
+/// account (semver.org, 10): of two that differ in nothing else, the later push is newer.
 pub(crate) fn rank(image: &StoredImage) -> (u8, Option<Version>, i64) {
     let Some(text) = image.labels.value("version").filter(|text| !text.is_empty()) else {
         return (0, None, image.sequence);
     };
     match Version::parse(text) {
         Err(_) => (1, None, image.sequence),
-        Ok(version) if version.pre.is_empty() => (3, Some(version), image.sequence),
-        Ok(version) => (2, Some(version), image.sequence),
+        Ok(version) => {
+            let class = if version.pre.is_empty() { 3 } else { 2 };
+            (class, Some(Version { build: BuildMetadata::EMPTY, ..version }), image.sequence)
+        }
     }
 }
 
-/// The images that have every wanted label; where there are none, those that lack
-/// no other than `os` and `arch`.
-fn matching<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Vec<&'a StoredImage> {
-    let exact: Vec<_> =
-        images.iter().copied().filter(|i| wanted.first_mismatch(&i.labels).is_none()).collect();
-    if !exact.is_empty() {
-        return exact;
-    }
-    let anywhere = |image: &&StoredImage| {
+/// The images that have every wanted label, or lack no other than `os` and `arch`.
+fn serving<'a>(
+    images: impl Iterator<Item = &'a StoredImage>,
+    wanted: &Labels,
+) -> Vec<&'a StoredImage> {
+    let serves = |image: &&StoredImage| {
         wanted.iter().all(|Label { name, value }| match image.labels.value(name.as_str()) {
             Some(found) => found == value,
             None => matches!(name.as_str(), "os" | "arch"),
         })
     };
-    images.into_iter().filter(anywhere).collect()
+    images.filter(serves).collect()
+}
+
+/// Of images that serve, those that lack no label; all, where there are none.
+fn exact<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Vec<&'a StoredImage> {
+    let exact: Vec<_> =
+        images.iter().copied().filter(|i| wanted.first_mismatch(&i.labels).is_none()).collect();
+    if exact.is_empty() { images } else { exact }
 }
 
 /// The image with the fewest labels nobody asked for, where there is but one.

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use keys::{Keyring, TrustStore};
-use tokio::sync::{Mutex, Semaphore};
 
 use crate::api::Unnoted;
-use crate::blobs::Blobs;
+use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Config, Live};
+use crate::connection::Places;
 use crate::data::DataDir;
 use crate::error::ApiError;
-
-/// How many images are taken in at once; others wait. Each needs two threads.
-const PUSHES: usize = 32;
 
 /// The state, shared by all requests.
 pub(crate) type Shared = Arc<State>;
@@ -21,29 +18,35 @@ pub(crate) type Shared = Arc<State>;
 pub(crate) struct State {
     pub(crate) data: DataDir,
     pub(crate) catalog: Catalog,
-    pub(crate) blobs: Blobs,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    /// What this node is called in leases.
+    pub(crate) node: String,
     pub(crate) live: Live,
     pub(crate) clock: Clock,
     /// A place for each image that is being read.
-    pub(crate) pushes: Semaphore,
+    pub(crate) pushes: Places,
     /// Why uploads were refused that the catalogue could not note.
     pub(crate) unnoted: Unnoted,
-    /// Held from looking whether an image is there until its row is: the files and the
-    /// row of one image always come from one push.
-    pub(crate) commit: Mutex<()>,
 }
 
 impl State {
-    pub(crate) fn new(data: DataDir, catalog: Catalog, live: Live, clock: Clock) -> Self {
+    pub(crate) fn new(
+        data: DataDir,
+        catalog: Catalog,
+        blobs: Arc<dyn BlobStore>,
+        node: String,
+        live: Live,
+        pushes: Places,
+    ) -> Self {
         Self {
-            blobs: Blobs::new(data.blobs()),
             data,
             catalog,
+            blobs,
+            node,
+            clock: live.now().clock.clone(),
             live,
-            clock,
-            pushes: Semaphore::new(PUSHES),
+            pushes,
             unnoted: Unnoted::default(),
-            commit: Mutex::new(()),
         }
     }
 

@@ -17,11 +17,11 @@ const PREFIX: &str = "gantry_";
 pub struct Token(String);
 
 /// What the server keeps of a token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenHash(String);
 
 /// A token's ID: 8 hex digits. No secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct TokenId(String);
 
@@ -29,15 +29,7 @@ pub struct TokenId(String);
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct UploadId(String);
 
-/// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Publish images.
-    Push,
-}
-
-/// Why a text is no token, ID or action.
+/// Why a text is no token or ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not the form of a token.
@@ -49,9 +41,6 @@ pub enum TokenError {
     /// Not the form of an upload ID.
     #[error("this is no upload ID")]
     Upload,
-    /// No action a token can allow.
-    #[error("{0:?} is nothing a token can allow: the only word is \"push\"")]
-    Action(String),
 }
 
 impl Token {
@@ -132,6 +121,12 @@ impl UploadId {
     }
 }
 
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadId({}…)", &self.0[..8])
+    }
+}
+
 impl FromStr for UploadId {
     type Err = TokenError;
 
@@ -140,30 +135,9 @@ impl FromStr for UploadId {
     }
 }
 
-impl Action {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-        }
-    }
-}
-
-impl FromStr for Action {
-    type Err = TokenError;
-
-    fn from_str(text: &str) -> Result<Self, TokenError> {
-        match text {
-            "push" => Ok(Self::Push),
-            _ => Err(TokenError::Action(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// 32 hex digits that nobody can guess, for what is no secret but must not be foreseen.
+pub(crate) fn nonce() -> std::io::Result<String> {
+    Ok(hex(&random::<16>()?))
 }
 
 fn random<const N: usize>() -> std::io::Result<[u8; N]> {
@@ -175,7 +149,8 @@ fn random<const N: usize>() -> std::io::Result<[u8; N]> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn is_hex(text: &str, length: usize) -> bool {

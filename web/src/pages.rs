@@ -64,6 +64,8 @@ pub struct ImageEntry {
     pub signer: String,
     /// The day it was pushed: `2026-11-03`.
     pub pushed: String,
+    /// Why its author has withdrawn it, where it was; empty where no reason was given.
+    pub withdrawn: Option<String>,
 }
 
 /// What a person sees instead of a page. It has no meta tags.

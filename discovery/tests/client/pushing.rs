@@ -58,7 +58,7 @@ impl Scene {
     }
 
     fn upload(&self, path: &str) {
-        let upload = Upload { id: "u1".to_owned(), path: path.to_owned() };
+        let upload = Upload { id: "u1".to_owned(), path: path.to_owned(), progress: None };
         self.answer("/-/api/v1/uploads", 201, &upload);
     }
 
@@ -93,7 +93,8 @@ async fn push_sends_the_signature_then_the_image() {
 #[tokio::test]
 async fn push_to_a_registry_below_a_path() {
     let scene = scene().await;
-    let upload = Upload { id: "u1".to_owned(), path: "/-/api/v1/uploads/u1".to_owned() };
+    let upload =
+        Upload { id: "u1".to_owned(), path: "/-/api/v1/uploads/u1".to_owned(), progress: None };
     scene.answer("/below/-/api/v1/uploads", 201, &upload);
     for base in ["https://example.com/below", "https://example.com/below/?x#y"] {
         let done = scene.push(Some(&base.parse().unwrap())).await.unwrap();
@@ -112,7 +113,7 @@ async fn push_refused_shows_the_registrys_own_words() {
         rule: "the rule".to_owned(),
         next: "the step".to_owned(),
     };
-    let body = ErrorBody { error: refusal.clone() };
+    let body = ErrorBody { error: refusal.clone(), upload: None };
     for (status, kind) in [
         (400, Kind::Server),
         (401, Kind::Server),

@@ -19,20 +19,19 @@ use std::sync::{Mutex, PoisonError};
 
 use aci::{Name, Refusal, Refuse};
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use keys::{Liveness, Policy};
 use serde::{Deserialize, Serialize};
 
-use super::auth::Holder;
+use super::body::{read, whole};
 use super::send::Open;
+use crate::access::Pusher;
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::token::{Action, UploadId};
+use crate::token::UploadId;
 
 /// The most bytes of what the client says in the end.
 const COMPLETED_BYTES: u64 = 64 << 10;
@@ -88,11 +87,10 @@ impl IntoResponse for Refused {
 /// `POST /-/acpush/{name}`: an upload begins. Its name says only which domain it goes by.
 pub(super) async fn initiate(
     State(state): State<Shared>,
-    holder: Result<Holder, ApiError>,
+    pusher: Result<Pusher, ApiError>,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refused> {
-    let holder = holder?;
-    holder.may(Action::Push)?;
+    let Pusher(caller) = pusher?;
     let Path(name) = name.map_err(|_| ApiError::PathUnknown)?;
     let name: Name = name.parse().map_err(|_| ApiError::PathUnknown)?;
     let domains = &state.config().domains;
@@ -101,7 +99,7 @@ pub(super) async fn initiate(
         .find(|domain| domain.owns(&name))
         .ok_or_else(|| ApiError::NotServed { name: name.clone(), domains: domains.to_string() })?;
     let id = UploadId::generate()?;
-    state.catalog.open_upload(&id, holder.token(), b"", state.clock.now()).await?;
+    state.catalog.open_upload(&id, caller.id(), b"", state.clock.now()).await?;
     let url = |part: &str| format!("https://{domain}/-/acpush/-/{}/{part}", id.as_str());
     Ok(Json(Initiated {
         aci_push_version: "0.0.1",
@@ -165,7 +163,7 @@ pub(super) async fn complete(
         let wanted = "{\"success\": true}, or false with a \"reason\"";
         ApiError::RequestMalformed { wanted, found: error.to_string() }
     })?;
-    let refused = match open.upload.is_published {
+    let refused = match open.upload.published.is_some() {
         true => None,
         false => Some(
             open.upload
@@ -216,29 +214,6 @@ impl Unnoted {
         let at = all.iter().rposition(|(other, _)| other == id)?;
         all.remove(at).map(|(_, refusal)| refusal)
     }
-}
-
-/// A body of at most so many bytes.
-async fn whole(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
-    let mut all = Vec::new();
-    read(body, |chunk| {
-        all.extend_from_slice(chunk);
-        if all.len() as u64 > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
-    })
-    .await?;
-    Ok(all)
-}
-
-/// Reads a body to its end.
-async fn read(
-    body: Body,
-    mut each: impl FnMut(&[u8]) -> Result<(), ApiError>,
-) -> Result<(), ApiError> {
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        each(&chunk.map_err(|_| ApiError::Interrupted)?)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
 //! `POST /-/api/v1/uploads`: the signature, before anything else. An unknown signer
-//! is refused before the image is sent.
+//! is refused before the image is sent. Who sends a file again is given the upload it was sent by.
 
-use aci::push::{CreateUpload, Upload};
+use aci::push::CreateUpload;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 
-use super::auth::Holder;
+use super::json;
+use super::upload::shown;
+use crate::access::{Caller, Pusher};
+use crate::catalog::NewUpload;
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::token::{Action, UploadId};
+use crate::store::intact;
+use crate::token::UploadId;
 
 /// Bytes of a request: a signature, each of whose line breaks JSON writes as two
 /// characters, and the little around it.
@@ -29,26 +31,16 @@ impl FromRequest<Shared> for Wanted {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| match error {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                ApiError::BodyTooLarge { limit: body_limit(state) as u64 }
-            }
-            _ => ApiError::Interrupted,
-        })?;
-        let wanted = serde_json::from_slice(&bytes).map_err(|error| {
-            let wanted = "a JSON object with `signature` and perhaps `fileBytes`";
-            ApiError::RequestMalformed { wanted, found: error.to_string() }
-        })?;
-        Ok(Self(wanted))
+        let wanted = "a JSON object with `signature`, and perhaps `fileBytes` and `fileDigest`";
+        json::read(request, body_limit(state), wanted).await.map(Self)
     }
 }
 
 pub(super) async fn create(
     State(state): State<Shared>,
-    holder: Holder,
+    Pusher(caller): Pusher,
     Wanted(wanted): Wanted,
 ) -> Result<Response, ApiError> {
-    holder.may(Action::Push)?;
     let limit = state.config().limits.file_bytes;
     if let Some(bytes) = wanted.file_bytes.filter(|bytes| *bytes > limit) {
         return Err(ApiError::FileTooLarge { limit, found: bytes });
@@ -58,9 +50,51 @@ pub(super) async fn create(
     let keyring = state.keyring().await?;
     let policy = Policy::new(now, Liveness::Now);
     keyring.check_signer(&signature, None, &policy, &state.config().limits)?;
+    let (file_bytes, file_digest) = (wanted.file_bytes, wanted.file_digest.as_ref());
+    if let Some(file) = file_digest {
+        let there = state.catalog.upload_of(caller.id(), file, &signature, now).await?;
+        if let Some(id) = there
+            && may_go_on(&state, &caller, &id, file_bytes).await?
+        {
+            return answer(&state, &caller, &id, StatusCode::OK).await;
+        }
+    }
     let id = UploadId::generate()?;
-    state.catalog.open_upload(&id, holder.token(), &signature, now).await?;
-    let path = format!("/-/api/v1/uploads/{}", id.as_str());
-    let upload = Upload { id: id.as_str().to_owned(), path: path.clone() };
-    Ok((StatusCode::CREATED, [(header::LOCATION, path)], Json(upload)).into_response())
+    let by = caller.id();
+    let new = NewUpload { id: &id, caller: by, signature: &signature, file_bytes, file_digest };
+    state.catalog.begin_upload(&new, now).await?;
+    answer(&state, &caller, &id, StatusCode::CREATED).await
+}
+
+/// Whether an upload is what is wanted: one that waits for this file, or brought it, and the registry
+/// still has it.
+async fn may_go_on(
+    state: &Shared,
+    caller: &Caller,
+    id: &UploadId,
+    file_bytes: Option<u64>,
+) -> Result<bool, ApiError> {
+    let upload = state.catalog.upload(id, caller.id(), state.clock.now()).await?;
+    let Some(upload) = upload else { return Ok(false) };
+    if upload.file_bytes.zip(file_bytes).is_some_and(|(known, wanted)| known != wanted) {
+        return Ok(false);
+    }
+    let Some(published) = &upload.published else { return Ok(true) };
+    // A file that was lost comes back with the next push.
+    match state.catalog.image(published).await? {
+        Some(image) => intact(state, &image).await,
+        None => Ok(false),
+    }
+}
+
+async fn answer(
+    state: &Shared,
+    caller: &Caller,
+    id: &UploadId,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
+    let stored = state.catalog.upload(id, caller.id(), state.clock.now()).await?;
+    let upload = shown(state, id, stored.ok_or(ApiError::UploadUnknown)?).await?;
+    let location = upload.path.clone();
+    Ok((status, [(header::LOCATION, location)], Json(upload)).into_response())
 }

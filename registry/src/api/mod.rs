@@ -1,26 +1,39 @@
-//! Pushing: Gantry's own API, and the appc push protocol.
+//! Gantry's own API, and the appc push protocol.
 
 mod acpush;
-mod auth;
+mod body;
+mod commit;
 mod create;
+mod images;
+mod json;
 mod reclaim;
 mod send;
+mod upload;
 
 pub(crate) use acpush::Unnoted;
-pub(crate) use auth::Holder;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{post, put};
+use axum::routing::{MethodRouter, delete, post, put};
+pub(crate) use send::Open;
 
 use crate::state::Shared;
 
 /// The paths of both.
 pub(crate) fn router(state: &Shared) -> Router<Shared> {
     let create = post(create::create).layer(DefaultBodyLimit::max(create::body_limit(state)));
+    let committing =
+        |route: MethodRouter<Shared>| route.layer(DefaultBodyLimit::max(commit::BODY_LIMIT));
     Router::new()
         .route("/-/api/v1/uploads", create)
-        .route("/-/api/v1/uploads/{id}", put(send::send))
+        .route(
+            "/-/api/v1/uploads/{id}",
+            put(send::send).patch(upload::patch).get(upload::show).delete(upload::abort),
+        )
+        .route("/-/api/v1/uploads/{id}/commit", committing(post(commit::one)))
+        .route("/-/api/v1/commits", committing(post(commit::group)))
+        .route("/-/api/v1/images/{id}", delete(images::delete))
+        .route("/-/api/v1/images/{id}/yank", put(images::yank).get(images::said))
         .route("/-/acpush/{*name}", post(acpush::initiate))
         .route("/-/acpush/-/{id}/manifest", put(acpush::manifest))
         .route("/-/acpush/-/{id}/signature", put(acpush::signature))

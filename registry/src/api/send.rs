@@ -1,4 +1,5 @@
-//! `PUT /-/api/v1/uploads/{id}`: the image. It is served once this has answered.
+//! `PUT /-/api/v1/uploads/{id}`: the image, in one stream that is verified while it flows. It is
+//! served once this has answered.
 
 use aci::push::Pushed;
 use axum::Json;
@@ -7,12 +8,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::Holder;
+use crate::access::{Caller, Pusher};
 use crate::catalog::StoredUpload;
+use crate::commit;
 use crate::error::ApiError;
 use crate::ingest::{self, Arrival};
 use crate::state::Shared;
-use crate::token::{Action, UploadId};
+use crate::token::UploadId;
 
 impl FromRequestParts<Shared> for UploadId {
     type Rejection = ApiError;
@@ -26,21 +28,20 @@ impl FromRequestParts<Shared> for UploadId {
 }
 
 /// An upload, and whose it is.
-pub(super) struct Open {
-    pub(super) id: UploadId,
-    pub(super) holder: Holder,
-    pub(super) upload: StoredUpload,
+pub(crate) struct Open {
+    pub(crate) id: UploadId,
+    pub(crate) caller: Caller,
+    pub(crate) upload: StoredUpload,
 }
 
 impl FromRequestParts<Shared> for Open {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let holder = Holder::from_request_parts(parts, state).await?;
+        let Pusher(caller) = Pusher::from_request_parts(parts, state).await?;
         let id = UploadId::from_request_parts(parts, state).await?;
-        holder.may(Action::Push)?;
-        let upload = state.catalog.upload(&id, holder.token(), state.clock.now()).await?;
-        Ok(Self { upload: upload.ok_or(ApiError::UploadUnknown)?, id, holder })
+        let upload = state.catalog.upload(&id, caller.id(), state.clock.now()).await?;
+        Ok(Self { upload: upload.ok_or(ApiError::UploadUnknown)?, id, caller })
     }
 }
 
@@ -55,14 +56,23 @@ impl Open {
         if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
             return Err(ApiError::FileTooLarge { limit, found });
         }
-        let Self { id, holder, upload } = self;
-        let body = request.into_body();
-        let arrival = Arrival { upload: id, signature: upload.signature, body };
-        ingest::take_in(state, holder, arrival).await
+        let length = announced(request.headers());
+        let Self { id, caller, upload } = self;
+        // What has neither is sent by a client that will not ask for what is held.
+        let is_known = upload.file_bytes.is_some() || upload.file_digest.is_some();
+        let arrival = Arrival {
+            upload: id,
+            signature: upload.signature,
+            file_digest: upload.file_digest,
+            held_of: upload.file_bytes.or(length).filter(|_| is_known),
+            body: request.into_body(),
+        };
+        ingest::take_in(state, caller, arrival).await
     }
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
+/// Bytes of the body, as the request says.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -71,8 +81,22 @@ pub(super) async fn send(
     open: Open,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let pushed = open.take_in(&state, request).await?;
+    let id = open.id.clone();
+    match open.take_in(&state, request).await {
+        Ok(pushed) => {
+            commit::drop_parts(&state, &id).await;
+            Ok(answer(pushed))
+        }
+        Err(error) => {
+            commit::note(&state, &id, &error).await;
+            Err(error)
+        }
+    }
+}
+
+/// The answer to whoever pushed an image.
+pub(super) fn answer(pushed: Pushed) -> Response {
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/-/blobs/{}.aci", pushed.image_id);
-    Ok((status, [(header::LOCATION, location)], Json(pushed)).into_response())
+    (status, [(header::LOCATION, location)], Json(pushed)).into_response()
 }

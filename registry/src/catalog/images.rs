@@ -1,26 +1,14 @@
 //! Images, and the names they make up.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use aci::{FileDigest, Identifier, ImageId, Label, Labels, Name, Reference};
-use keys::{Fingerprint, VerifiedImage};
+use aci::{Extension, FileDigest, Identifier, ImageId, Label, Labels, Name, Reference};
+use keys::Fingerprint;
 
-use super::uploads::brought;
-use super::{Catalog, CatalogError, count, parsed, seconds, stored, time};
-use crate::token::{TokenId, UploadId};
-
-/// An image about to be recorded. Made from a [`VerifiedImage`] alone, so nothing
-/// else can become visible.
-pub(crate) struct NewImage<'a> {
-    pub(crate) verified: &'a VerifiedImage,
-    pub(crate) signature_digest: FileDigest,
-    pub(crate) signature_bytes: u64,
-    pub(crate) pushed: SystemTime,
-    pub(crate) pushed_by: &'a TokenId,
-    /// The upload that brought it.
-    pub(crate) upload: &'a UploadId,
-}
+use super::database::on;
+use super::{Catalog, CatalogError, count, parsed, time};
+use crate::blobs::BlobKey;
 
 /// An image the registry serves.
 #[derive(Debug, Clone)]
@@ -37,9 +25,19 @@ pub(crate) struct StoredImage {
     /// Fingerprint of the signer's primary key.
     pub(crate) signer: Fingerprint,
     pub(crate) pushed: SystemTime,
+    /// Whether its author has withdrawn it.
+    pub(crate) yanked: bool,
 }
 
 impl StoredImage {
+    /// Where one of its two files is.
+    pub(crate) fn blob(&self, extension: Extension) -> BlobKey {
+        match extension {
+            Extension::Image => BlobKey::image(&self.file_digest),
+            Extension::Signature => BlobKey::signature(&self.file_digest, &self.signature_digest),
+        }
+    }
+
     /// The name and all labels.
     pub(crate) fn reference(&self) -> Reference {
         Reference::new(self.name.clone(), self.labels.clone())
@@ -66,6 +64,7 @@ struct ImageRow {
     signature_bytes: i64,
     signer: String,
     pushed_at: i64,
+    yanked: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -91,6 +90,7 @@ impl TryFrom<ImageRow> for StoredImage {
             signature_bytes: count(row.signature_bytes),
             signer: parsed("fingerprint", row.signer)?,
             pushed: time(row.pushed_at),
+            yanked: row.yanked != 0,
         })
     }
 }
@@ -111,78 +111,16 @@ impl TryFrom<NameRow> for NameSummary {
     }
 }
 
-/// The label names by which images of one name and version are told apart, beyond
-/// the two every client fills in.
-fn extra_labels(labels: &Labels) -> String {
-    let names: BTreeSet<&str> = labels
-        .iter()
-        .map(|label| label.name.as_str())
-        .filter(|name| !matches!(*name, "version" | "os" | "arch"))
-        .collect();
-    names.into_iter().collect::<Vec<_>>().join(",")
-}
-
 impl Catalog {
-    /// Makes an image visible: one transaction, after its files are on disk. That no
-    /// other image has its name and labels is asked before (see [`Catalog::image_with`]);
-    /// the table holds to it whatever was asked.
-    pub(crate) async fn record(&self, new: &NewImage<'_>) -> Result<(), CatalogError> {
-        let inspected = new.verified.inspected();
-        let manifest = inspected.manifest();
-        let signature = new.verified.signature();
-        let labels: Vec<Label> = manifest.labels.clone().into();
-        let labels = serde_json::to_string(&labels)
-            .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        // An image that is there already gets here only where its files had been
-        // lost; then these are its files and this is its signature.
-        sqlx::query(
-            "INSERT INTO images (image_id, name, version, labels, labels_canonical, extra_labels,
-                 manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
-                 signature_bytes, signer, signing_key, signed_at, pushed_at, pushed_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-             ON CONFLICT (image_id) DO UPDATE SET compression = excluded.compression,
-                 file_digest = excluded.file_digest, file_bytes = excluded.file_bytes,
-                 signature_digest = excluded.signature_digest,
-                 signature_bytes = excluded.signature_bytes, signer = excluded.signer,
-                 signing_key = excluded.signing_key, signed_at = excluded.signed_at",
-        )
-        .bind(inspected.image_id().as_str())
-        .bind(manifest.name.as_str())
-        .bind(manifest.labels.value("version"))
-        .bind(labels)
-        .bind(manifest.labels.canonical())
-        .bind(extra_labels(&manifest.labels))
-        .bind(inspected.manifest_bytes())
-        .bind(inspected.compression().as_str())
-        .bind(inspected.file_digest().as_str())
-        .bind(stored(inspected.file_bytes()))
-        .bind(stored(inspected.tar_bytes()))
-        .bind(new.signature_digest.as_str())
-        .bind(stored(new.signature_bytes))
-        .bind(signature.signer().to_string())
-        .bind(signature.signing_key().to_string())
-        .bind(seconds(signature.created()))
-        .bind(seconds(new.pushed))
-        .bind(new.pushed_by.as_str())
-        .execute(&mut *transaction)
-        .await?;
-        // Whoever asks what came of the upload is told the same as whoever asks for the image.
-        brought(new.upload, inspected.image_id()).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
     /// The image of this ID.
     pub(crate) async fn image(&self, id: &ImageId) -> Result<Option<StoredImage>, CatalogError> {
-        let row: Option<ImageRow> = sqlx::query_as(
+        let row: Option<ImageRow> = on!(self, pool => sqlx::query_as(
             "SELECT sequence, image_id, name, labels, file_digest, file_bytes, signature_digest,
-                 signature_bytes, signer, pushed_at
+                 signature_bytes, signer, pushed_at, yanked
              FROM images WHERE image_id = $1",
         )
         .bind(id.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(pool).await)?;
         row.map(StoredImage::try_from).transpose()
     }
 
@@ -192,12 +130,13 @@ impl Catalog {
         name: &Name,
         labels: &Labels,
     ) -> Result<Option<ImageId>, CatalogError> {
-        let row: Option<(String,)> =
+        let row: Option<(String,)> = on!(self, pool => {
             sqlx::query_as("SELECT image_id FROM images WHERE name = $1 AND labels_canonical = $2")
                 .bind(name.as_str())
                 .bind(labels.canonical())
-                .fetch_optional(&self.pool)
-                .await?;
+                .fetch_optional(pool)
+                .await?
+        });
         row.map(|(id,)| parsed("image ID", id)).transpose()
     }
 
@@ -207,15 +146,14 @@ impl Catalog {
         name: &Name,
         version: Option<&str>,
     ) -> Result<Vec<StoredImage>, CatalogError> {
-        let rows: Vec<ImageRow> = sqlx::query_as(
+        let rows: Vec<ImageRow> = on!(self, pool => sqlx::query_as(
             "SELECT sequence, image_id, name, labels, file_digest, file_bytes, signature_digest,
-                 signature_bytes, signer, pushed_at
+                 signature_bytes, signer, pushed_at, yanked
              FROM images WHERE name = $1 AND ($2 IS NULL OR version = $2) ORDER BY sequence DESC",
         )
         .bind(name.as_str())
         .bind(version)
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(pool).await)?;
         rows.into_iter().map(StoredImage::try_from).collect()
     }
 
@@ -228,16 +166,15 @@ impl Catalog {
         limit: u32,
     ) -> Result<Vec<NameSummary>, CatalogError> {
         // What follows "/" in ASCII is "0": between the two lies all that is below.
-        let rows: Vec<NameRow> = sqlx::query_as(
+        let rows: Vec<NameRow> = on!(self, pool => sqlx::query_as(
             "SELECT name, COUNT(*) AS images, MAX(pushed_at) AS pushed_at FROM images
              WHERE (name = $1 OR (name > $1 || '/' AND name < $1 || '0')) AND name > $2
              GROUP BY name ORDER BY name LIMIT $3",
         )
         .bind(top.as_str())
         .bind(after.map_or("", Name::as_str))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(i64::from(limit))
+        .fetch_all(pool).await)?;
         rows.into_iter().map(NameSummary::try_from).collect()
     }
 
@@ -247,32 +184,16 @@ impl Catalog {
         name: &Name,
         limit: u32,
     ) -> Result<Vec<BTreeSet<Identifier>>, CatalogError> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        let rows: Vec<(String,)> = on!(self, pool => sqlx::query_as(
             "SELECT DISTINCT extra_labels FROM images WHERE name = $1 AND extra_labels <> ''
              ORDER BY extra_labels LIMIT $2",
         )
         .bind(name.as_str())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(i64::from(limit))
+        .fetch_all(pool).await)?;
         let set = |(text,): (String,)| {
             text.split(',').map(|word| parsed("label name", word.to_owned())).collect()
         };
         rows.into_iter().map(set).collect()
-    }
-
-    /// The image IDs whose digits begin with these two.
-    pub(crate) async fn ids_beginning(
-        &self,
-        digits: &str,
-    ) -> Result<HashSet<ImageId>, CatalogError> {
-        let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT image_id FROM images WHERE image_id >= $1 AND image_id < $2")
-                .bind(format!("sha512-{digits}"))
-                // `g` follows every hex digit.
-                .bind(format!("sha512-{digits}g"))
-                .fetch_all(&self.pool)
-                .await?;
-        rows.into_iter().map(|(id,)| parsed("image ID", id)).collect()
     }
 }

@@ -1,27 +1,34 @@
-//! What the registry knows, in SQL: images, tokens, uploads under way.
+//! What the registry knows, in SQL: images and their blobs, tokens, uploads under way.
 //!
 //! This is the only place of the server with SQL in it. A row goes in whole, in
 //! one transaction, after everything it speaks of is on disk.
 
+mod audit;
+mod blobs;
+mod database;
+mod delete;
 mod images;
+mod parts;
+mod publish;
+mod standing;
 mod tokens;
 mod uploads;
+mod yank;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use aci::stage::{Hold, Lock};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlitePool};
 
-pub(crate) use images::{NameSummary, NewImage, StoredImage};
+pub(crate) use blobs::Lease;
+pub use database::{Database, DatabaseUrl, DatabaseUrlError};
+use database::{Pool, on};
+pub(crate) use images::{NameSummary, StoredImage};
+pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
+pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use tokens::StoredToken;
-pub(crate) use uploads::StoredUpload;
-
-/// How long a writer waits for another one, as an admin command beside the server.
-const BUSY: Duration = Duration::from_secs(15);
-/// One writer at a time is all SQLite has; the rest are readers.
-const CONNECTIONS: u32 = 8;
+pub(crate) use uploads::{NewUpload, StoredUpload};
+pub(crate) use yank::Yanked;
 
 /// Why the catalogue could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +42,14 @@ pub enum CatalogError {
     /// The lock beside the database could not be taken.
     #[error("the catalogue could not be locked while its tables are brought up to date")]
     Lock(#[source] std::io::Error),
+    /// The database's password could not be read.
+    #[error("the database's password cannot be read from {path:?}: {source}")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A stored text is not what was written.
     #[error("the catalogue holds {value:?} where a {wanted} should be")]
     Corrupt {
@@ -48,58 +63,54 @@ pub enum CatalogError {
 impl CatalogError {
     /// Whether the disk had no room for the database.
     pub(crate) fn is_full_disk(&self) -> bool {
-        // SQLITE_FULL (sqlite.org/rescode.html).
-        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.code().as_deref() == Some("13"))
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        // SQLITE_FULL (sqlite.org/rescode.html), disk_full (PostgreSQL's manual, appendix A).
+        matches!(error.code().as_deref(), Some("13" | "53100"))
     }
 }
 
-/// The catalogue of one data directory.
+/// The catalogue, in one database or the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
-    pool: SqlitePool,
+    pool: Pool,
 }
 
 impl Catalog {
     /// Opens the database, and creates or updates its tables.
-    pub(crate) async fn open(database: &Path, lock: &Path) -> Result<Self, CatalogError> {
-        let options = SqliteConnectOptions::new()
-            .filename(database)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A transaction that was answered for must survive a power cut.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY)
-            .foreign_keys(true);
-        // Two processes that open a new database at once would both create its tables.
-        let lock = lock.to_owned();
-        let held = tokio::task::spawn_blocking(move || Lock::wait(&lock, Hold::Exclusive))
-            .await
-            .map_err(|error| CatalogError::Lock(error.into()))?
-            .map_err(CatalogError::Lock)?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            // Where the disk is full, SQLite itself rolls back. sqlx does not see it, counts
-            // the transaction as open for ever, and every later one on this connection fails.
-            .before_acquire(|connection, _| {
-                let usable = !connection.is_in_transaction();
-                Box::pin(std::future::ready(Ok(usable)))
-            })
-            .connect_with(options)
-            .await?;
-        sqlx::migrate!("src/catalog/migrations").run(&pool).await?;
+    pub(crate) async fn open(database: &Database) -> Result<Self, CatalogError> {
+        // Two processes that open a new file at once would both create its tables. A server sees to
+        // that itself.
+        let held = match database.lock() {
+            Some(path) => Some(
+                tokio::task::spawn_blocking(move || Lock::wait(&path, Hold::Exclusive))
+                    .await
+                    .map_err(|error| CatalogError::Lock(error.into()))?
+                    .map_err(CatalogError::Lock)?,
+            ),
+            None => None,
+        };
+        let pool = database.connect().await?;
+        match &pool {
+            Pool::Sqlite(pool) => sqlx::migrate!("src/catalog/migrations/sqlite").run(pool).await?,
+            Pool::Postgres(pool) => {
+                sqlx::migrate!("src/catalog/migrations/postgres").run(pool).await?;
+            }
+        }
         drop(held);
         Ok(Self { pool })
     }
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<(), CatalogError> {
-        sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(&self.pool).await?;
+        on!(self, pool => {
+            sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(pool).await?;
+        });
         Ok(())
     }
 
-    /// Closes every connection, and folds the write-ahead log into the database.
+    /// Closes every connection; SQLite folds its write-ahead log into the database.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        on!(self, pool => pool.close().await);
     }
 }
 
@@ -117,7 +128,7 @@ fn count(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or_default()
 }
 
-/// A size as SQLite keeps it. Limits keep sizes far below the end of `i64`.
+/// A size as a database keeps it. Limits keep sizes far below the end of `i64`.
 fn stored(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -129,14 +140,16 @@ fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::{Action, Token, TokenId, UploadId};
+    use crate::access::{Action, CallerId, Grant};
+    use crate::token::{Token, TokenId, UploadId};
 
     #[tokio::test]
     async fn full_database_is_told_from_a_broken_one() {
         let folder = tempfile::tempdir().unwrap();
         let catalog =
-            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
-        let mut connection = catalog.pool.acquire().await.unwrap();
+            Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+        let mut connection = pool.acquire().await.unwrap();
         for sql in ["CREATE TABLE rows (bytes BLOB)", "PRAGMA max_page_count = 1"] {
             sqlx::query(sql).execute(&mut *connection).await.unwrap();
         }
@@ -151,12 +164,13 @@ mod tests {
     async fn transaction_that_sqlite_ended_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let catalog =
-            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
+            Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let token = StoredToken {
             id: TokenId::generate().unwrap(),
-            prefix: "example.com".parse().unwrap(),
-            actions: vec![Action::Push],
+            name: String::new(),
+            grant: Grant::new(vec!["example.com".parse().unwrap()], vec![Action::Push]),
             created: now,
             expires: None,
             last_used: None,
@@ -168,15 +182,88 @@ mod tests {
             "CREATE TRIGGER full BEFORE INSERT ON uploads
              BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
         )
-        .execute(&catalog.pool)
+        .execute(pool)
         .await
         .unwrap();
         let upload = || UploadId::generate().unwrap();
+        let caller = CallerId::of_token(&token.id);
         for _ in 0..3 {
-            let failed = catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap_err();
+            let failed = catalog.open_upload(&upload(), &caller, b"s", now).await.unwrap_err();
             assert!(matches!(failed, CatalogError::Sql(sqlx::Error::Database(_))), "{failed:?}");
         }
-        sqlx::query("DROP TRIGGER full").execute(&catalog.pool).await.unwrap();
-        catalog.open_upload(&upload(), &token.id, b"s", now).await.unwrap();
+        sqlx::query("DROP TRIGGER full").execute(pool).await.unwrap();
+        catalog.open_upload(&upload(), &caller, b"s", now).await.unwrap();
+    }
+
+    /// Every schema that ever was goes forward, and keeps what it holds.
+    #[tokio::test]
+    async fn older_tables_are_brought_up_to_date_with_what_they_hold() {
+        for version in 1..=5 {
+            let folder = tempfile::tempdir().unwrap();
+            let url = Database::from(DatabaseUrl::file(&folder.path().join("db")));
+            let Pool::Sqlite(pool) = url.connect().await.unwrap() else { unreachable!() };
+            let mut older = sqlx::migrate!("src/catalog/migrations/sqlite");
+            older.migrations.to_mut().retain(|migration| migration.version <= version);
+            older.run(&pool).await.unwrap();
+            let (a, b, c) = ("a".repeat(128), "b".repeat(128), "c".repeat(128));
+            let mut rows = vec![
+                "INSERT INTO tokens (token_id, token_hash, prefix, actions, created_at)
+                 VALUES ('00000001', 'x', 'example.com', 'push', 1)"
+                    .to_owned(),
+                format!(
+                    "INSERT INTO uploads (upload_id, token_id, signature, created_at)
+                     VALUES ('{}', '00000001', x'00', 1000000000)",
+                    "e".repeat(64)
+                ),
+            ];
+            let (mut columns, mut values) = ("", String::new());
+            if version >= 3 {
+                let signature = format!("{b}.{}.aci.asc", &c[..32]);
+                rows.push(format!(
+                    "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
+                     VALUES ('sha512-{b}.aci', 10, 0, ''), ('sha512-{signature}', 5, 0, '')"
+                ));
+                columns = ", image_blob, signature_blob";
+                values = format!(", 'sha512-{b}.aci', 'sha512-{signature}'");
+            }
+            rows.extend([
+                format!(
+                    "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+                         extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes,
+                         signature_digest, signature_bytes, signer, signing_key, signed_at,
+                         pushed_at, pushed_by{columns})
+                     VALUES ('sha512-{a}', 'example.com/a', '1',
+                         '[{{\"name\":\"version\",\"value\":\"1\"}}]', 'version=1', '', x'7b7d', 'gzip',
+                         'sha512-{b}', 10, 20, 'sha512-{c}', 5, '{d}', '{d}', 1, 2, '00000001'{values})",
+                    d = "D".repeat(40)
+                ),
+            ]);
+            for sql in rows {
+                sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+
+            let catalog = Catalog::open(&url).await.unwrap();
+            let image = catalog.image(&format!("sha512-{a}").parse().unwrap()).await.unwrap();
+            let image = image.unwrap();
+            assert_eq!(image.reference().to_string(), "example.com/a:1", "from {version}");
+            assert_eq!(image.pushed, time(2));
+            let token: TokenId = "00000001".parse().unwrap();
+            let id = "e".repeat(64).parse().unwrap();
+            let caller = CallerId::of_token(&token);
+            let upload = catalog.upload(&id, &caller, time(1_000_000_001));
+            assert_eq!(upload.await.unwrap().unwrap().signature, [0]);
+            // Its token is what it was.
+            let tokens = catalog.tokens().await.unwrap();
+            let before = vec!["example.com".parse().unwrap()];
+            assert_eq!(tokens[0].grant, Grant::new(before, vec![Action::Push]));
+            let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+            let pushed_by: (String,) =
+                sqlx::query_as("SELECT pushed_by FROM images").fetch_one(pool).await.unwrap();
+            assert_eq!(pushed_by.0, "token:00000001");
+            // Its files are known, and kept.
+            assert_eq!(catalog.condemn(time(2_000_000_000), 9).await.unwrap(), []);
+            catalog.close().await;
+        }
     }
 }

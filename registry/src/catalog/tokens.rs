@@ -1,18 +1,22 @@
-//! Tokens: who may do what below which prefix.
+//! Tokens: who may do what below which prefixes.
 
 use std::time::SystemTime;
 
 use aci::Name;
 
+use super::audit::append;
+use super::database::{Write as _, on};
 use super::{Catalog, CatalogError, parsed, seconds, time};
-use crate::token::{Action, TokenHash, TokenId};
+use crate::access::Grant;
+use crate::audit::{Actor, AuditAction, Event};
+use crate::token::{TokenHash, TokenId};
 
 /// A token as the catalogue knows it: all but the token itself.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredToken {
     pub(crate) id: TokenId,
-    pub(crate) prefix: Name,
-    pub(crate) actions: Vec<Action>,
+    pub(crate) name: String,
+    pub(crate) grant: Grant,
     pub(crate) created: SystemTime,
     pub(crate) expires: Option<SystemTime>,
     pub(crate) last_used: Option<SystemTime>,
@@ -22,7 +26,8 @@ pub(crate) struct StoredToken {
 #[derive(sqlx::FromRow)]
 struct TokenRow {
     token_id: String,
-    prefix: String,
+    token_name: String,
+    prefixes: String,
     actions: String,
     created_at: i64,
     expires_at: Option<i64>,
@@ -34,19 +39,32 @@ impl TryFrom<TokenRow> for StoredToken {
     type Error = CatalogError;
 
     fn try_from(row: TokenRow) -> Result<Self, CatalogError> {
-        let words = row.actions.split(',').filter(|word| !word.is_empty());
-        let actions: Result<Vec<Action>, _> =
-            words.map(|word| parsed("list of actions", word.to_owned())).collect();
         Ok(Self {
             id: parsed("token ID", row.token_id)?,
-            prefix: parsed("name prefix", row.prefix)?,
-            actions: actions?,
+            name: row.token_name,
+            grant: grant(&row.prefixes, &row.actions)?,
             created: time(row.created_at),
             expires: row.expires_at.map(time),
             last_used: row.last_used_at.map(time),
             revoked: row.revoked_at.map(time),
         })
     }
+}
+
+/// Two lists between commas.
+pub(super) fn grant(prefixes: &str, actions: &str) -> Result<Grant, CatalogError> {
+    fn all<T: std::str::FromStr>(wanted: &'static str, text: &str) -> Result<Vec<T>, CatalogError> {
+        let words = text.split(',').filter(|word| !word.is_empty());
+        words.map(|word| parsed(wanted, word.to_owned())).collect()
+    }
+    Ok(Grant::new(all("name prefix", prefixes)?, all("action", actions)?))
+}
+
+/// The two lists of a grant.
+pub(super) fn lists(grant: &Grant) -> (String, String) {
+    let prefixes: Vec<&str> = grant.prefixes().iter().map(Name::as_str).collect();
+    let actions: Vec<&str> = grant.actions().iter().map(|action| action.as_str()).collect();
+    (prefixes.join(","), actions.join(","))
 }
 
 impl Catalog {
@@ -56,46 +74,54 @@ impl Catalog {
         token: &StoredToken,
         hash: &TokenHash,
     ) -> Result<(), CatalogError> {
-        let actions: Vec<&str> = token.actions.iter().map(|action| action.as_str()).collect();
-        sqlx::query(
-            "INSERT INTO tokens (token_id, token_hash, prefix, actions, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+        let (prefixes, actions) = lists(&token.grant);
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            sqlx::query(
+            "INSERT INTO tokens (token_id, token_hash, token_name, prefixes, actions, created_at,
+                 expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(token.id.as_str())
         .bind(hash.as_str())
-        .bind(token.prefix.as_str())
-        .bind(actions.join(","))
+        .bind(&*token.name)
+        .bind(&*prefixes)
+        .bind(&*actions)
         .bind(seconds(token.created))
         .bind(token.expires.map(seconds))
-        .execute(&self.pool)
-        .await?;
+        .execute(&mut *transaction).await?;
+            append!(transaction, &done(AuditAction::TokenCreate, &token.id), token.created);
+            transaction.commit().await?;
+        });
         Ok(())
     }
 
-    /// The token with this hash. The index compares hashes of 256 random bits, so
-    /// the time it takes tells nothing about a token.
+    /// The token with this hash, or with this one before its secret was changed. The index compares
+    /// hashes of 256 random bits, so the time it takes tells nothing about a token.
     pub(crate) async fn token(
         &self,
         hash: &TokenHash,
+        now: SystemTime,
     ) -> Result<Option<StoredToken>, CatalogError> {
-        let row: Option<TokenRow> = sqlx::query_as(
-            "SELECT token_id, prefix, actions, created_at, expires_at, last_used_at, revoked_at
-             FROM tokens WHERE token_hash = $1",
+        let row: Option<TokenRow> = on!(self, pool => sqlx::query_as(
+            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
+                 revoked_at
+             FROM tokens WHERE token_hash = $1 OR (old_hash = $1 AND old_until > $2)",
         )
         .bind(hash.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
+        .bind(seconds(now))
+        .fetch_optional(pool).await)?;
         row.map(StoredToken::try_from).transpose()
     }
 
     /// Every token, oldest first.
     pub(crate) async fn tokens(&self) -> Result<Vec<StoredToken>, CatalogError> {
-        let rows: Vec<TokenRow> = sqlx::query_as(
-            "SELECT token_id, prefix, actions, created_at, expires_at, last_used_at, revoked_at
+        let rows: Vec<TokenRow> = on!(self, pool => sqlx::query_as(
+            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
+                 revoked_at
              FROM tokens ORDER BY created_at, token_id",
         )
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(pool).await)?;
         rows.into_iter().map(StoredToken::try_from).collect()
     }
 
@@ -105,12 +131,60 @@ impl Catalog {
         id: &TokenId,
         now: SystemTime,
     ) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE tokens SET last_used_at = $1 WHERE token_id = $2")
+        on!(self, pool => { sqlx::query("UPDATE tokens SET last_used_at = $1 WHERE token_id = $2")
             .bind(seconds(now))
             .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
+            .execute(pool).await?; });
         Ok(())
+    }
+
+    /// Gives a token another secret; the one it had is good until then, or until it would have
+    /// expired. `None` where there is no token of this ID that is not revoked.
+    pub(crate) async fn rotate_token(
+        &self,
+        id: &TokenId,
+        hash: &TokenHash,
+        old_until: SystemTime,
+        expires: Option<Option<SystemTime>>,
+        now: SystemTime,
+    ) -> Result<Option<StoredToken>, CatalogError> {
+        let row: Option<TokenRow> = on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            // The right sides speak of the row as it was.
+            sqlx::query(
+                "UPDATE tokens SET token_hash = $1, old_hash = token_hash,
+                     old_until = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END
+                 WHERE token_id = $3 AND revoked_at IS NULL",
+            )
+            .bind(hash.as_str())
+            .bind(seconds(old_until))
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+            if let Some(expires) = expires {
+                sqlx::query(
+                    "UPDATE tokens SET expires_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
+                )
+                .bind(expires.map(seconds))
+                .bind(id.as_str())
+                .execute(&mut *transaction)
+                .await?;
+            }
+            let row = sqlx::query_as(
+                "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
+                     revoked_at
+                 FROM tokens WHERE token_id = $1 AND revoked_at IS NULL",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if row.is_some() {
+                append!(transaction, &done(AuditAction::TokenRotate, id), now);
+            }
+            transaction.commit().await?;
+            row
+        });
+        row.map(StoredToken::try_from).transpose()
     }
 
     /// Revokes a token; `false` where there is none of this ID that is not revoked.
@@ -119,13 +193,27 @@ impl Catalog {
         id: &TokenId,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
-        let done = sqlx::query(
-            "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
-        )
-        .bind(seconds(now))
-        .bind(id.as_str())
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            let revoked = sqlx::query(
+                "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
+            )
+            .bind(seconds(now))
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if revoked == 0 {
+                return Ok(false);
+            }
+            append!(transaction, &done(AuditAction::TokenRevoke, id), now);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
+}
+
+/// What an administrator did to a token.
+fn done(action: AuditAction, id: &TokenId) -> Event<'static> {
+    Event { actor: Actor::admin(), action, name: None, image: None, detail: Some(id.to_string()) }
 }

@@ -1,30 +1,47 @@
-//! Uploads under way: the signature that came first, whose it is, and what came of it.
+//! Uploads under way: the signature that came first, whose it is, what was said of its image, and
+//! what came of it.
 
 use std::time::{Duration, SystemTime};
 
-use aci::{ImageId, Refusal};
-use sqlx::Sqlite;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
+use aci::{FileDigest, ImageId, Refusal};
 
-use super::{Catalog, CatalogError, seconds};
-use crate::token::{TokenId, UploadId};
+use super::database::{Write as _, on};
+use super::parts::{CONDEMN_PARTS, FORGET_PARTS};
+use super::{Catalog, CatalogError, count, parsed, seconds, stored, time};
+use crate::access::CallerId;
+use crate::blobs::BlobKey;
+use crate::token::UploadId;
 
-/// How long an upload may wait for its image.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// How many uploads of one token are remembered; of more, those that published go first, then the
+/// How long an upload may wait for its image, or for a further part of it.
+pub(super) const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// How many uploads of one caller are remembered; of more, those that published go first, then the
 /// oldest.
-const PER_TOKEN: i64 = 256;
+const PER_CALLER: i64 = 256;
 
 /// An upload that waits for its image, or had it.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredUpload {
     /// The signature, as it was sent.
     pub(crate) signature: Vec<u8>,
-    /// Whether its image is served.
-    pub(crate) is_published: bool,
-    /// Why a part of it was refused.
+    /// The image that it brought.
+    pub(crate) published: Option<ImageId>,
+    /// Why its image, or a part of it, was refused.
     pub(crate) refused: Option<Refusal>,
+    /// Bytes of the image file, as was said.
+    pub(crate) file_bytes: Option<u64>,
+    /// The image file, as was said.
+    pub(crate) file_digest: Option<FileDigest>,
+    /// When it ends, unless a further part comes.
+    pub(crate) expires: SystemTime,
+}
+
+/// An upload that begins.
+pub(crate) struct NewUpload<'a> {
+    pub(crate) id: &'a UploadId,
+    pub(crate) caller: &'a CallerId,
+    pub(crate) signature: &'a [u8],
+    pub(crate) file_bytes: Option<u64>,
+    pub(crate) file_digest: Option<&'a FileDigest>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -32,6 +49,9 @@ struct UploadRow {
     signature: Vec<u8>,
     published: Option<String>,
     refused: Option<String>,
+    file_bytes: Option<i64>,
+    file_digest: Option<String>,
+    moved_at: i64,
 }
 
 impl TryFrom<UploadRow> for StoredUpload {
@@ -44,67 +64,107 @@ impl TryFrom<UploadRow> for StoredUpload {
         });
         Ok(Self {
             signature: row.signature,
-            is_published: row.published.is_some(),
+            published: row.published.map(|id| parsed("image ID", id)).transpose()?,
             refused: refused.transpose()?,
+            file_bytes: row.file_bytes.map(count),
+            file_digest: row.file_digest.map(|text| parsed("file digest", text)).transpose()?,
+            expires: time(row.moved_at) + LIFETIME,
         })
     }
 }
 
+/// Uploads that have not moved since then are over.
+fn over_before(now: SystemTime) -> i64 {
+    seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH))
+}
+
 impl Catalog {
-    /// Opens an upload, and forgets those nobody will finish.
+    /// Opens an upload of which nothing more is known.
     pub(crate) async fn open_upload(
         &self,
         id: &UploadId,
-        token: &TokenId,
+        caller: &CallerId,
         signature: &[u8],
         now: SystemTime,
     ) -> Result<(), CatalogError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM uploads WHERE created_at < $1")
-            .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
-            .execute(&mut *transaction)
-            .await?;
+        let new = NewUpload { id, caller, signature, file_bytes: None, file_digest: None };
+        self.begin_upload(&new, now).await
+    }
+
+    /// Opens an upload, and ends those nobody will finish.
+    pub(crate) async fn begin_upload(
+        &self,
+        new: &NewUpload<'_>,
+        now: SystemTime,
+    ) -> Result<(), CatalogError> {
         // A client that opens uploads and never sends an image would fill the disk.
-        sqlx::query(
-            "DELETE FROM uploads WHERE rowid IN (
-                 SELECT rowid FROM uploads WHERE token_id = $1
-                 ORDER BY published IS NULL DESC, created_at DESC, rowid DESC LIMIT -1 OFFSET $2)",
+        let rows: Vec<(String,)> = on!(self, pool => sqlx::query_as(
+            "SELECT upload_id FROM uploads WHERE caller = $1 AND sequence NOT IN (
+                 SELECT sequence FROM uploads WHERE caller = $1
+                 ORDER BY published IS NULL DESC, created_at DESC, sequence DESC LIMIT $2)",
         )
-        .bind(token.as_str())
-        .bind(PER_TOKEN - 1)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO uploads (upload_id, token_id, signature, created_at)
-             VALUES ($1, $2, $3, $4)",
-        )
-        .bind(id.as_str())
-        .bind(token.as_str())
-        .bind(signature)
-        .bind(seconds(now))
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
+        .bind(new.caller.as_str())
+        .bind(PER_CALLER - 1)
+        .fetch_all(pool).await)?;
+        for (id,) in rows {
+            self.end(&id, i64::MAX, now).await?;
+        }
+        self.end_old(now).await?;
+        on!(self, pool => {
+            sqlx::query(
+                "INSERT INTO uploads (upload_id, caller, signature, created_at, moved_at,
+                     file_bytes, file_digest)
+                 VALUES ($1, $2, $3, $4, $4, $5, $6)",
+            )
+            .bind(new.id.as_str())
+            .bind(new.caller.as_str())
+            .bind(new.signature)
+            .bind(seconds(now))
+            .bind(new.file_bytes.map(stored))
+            .bind(new.file_digest.map(FileDigest::as_str))
+            .execute(pool)
+            .await?;
+        });
         Ok(())
     }
 
-    /// The upload of this ID, where this token opened it and it is not too old. It
+    /// The newest upload by which this caller sends, or has sent, this file under this signature.
+    pub(crate) async fn upload_of(
+        &self,
+        caller: &CallerId,
+        file: &FileDigest,
+        signature: &[u8],
+        now: SystemTime,
+    ) -> Result<Option<UploadId>, CatalogError> {
+        let row: Option<(String,)> = on!(self, pool => sqlx::query_as(
+            "SELECT upload_id FROM uploads
+             WHERE caller = $1 AND file_digest = $2 AND signature = $3 AND moved_at >= $4
+             ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(caller.as_str())
+        .bind(file.as_str())
+        .bind(signature)
+        .bind(over_before(now))
+        .fetch_optional(pool).await)?;
+        row.map(|(id,)| parsed("upload ID", id)).transpose()
+    }
+
+    /// The upload of this ID, where this caller opened it and it is not over. It
     /// stays until then, so that a client which never saw the answer can ask again.
     pub(crate) async fn upload(
         &self,
         id: &UploadId,
-        token: &TokenId,
+        caller: &CallerId,
         now: SystemTime,
     ) -> Result<Option<StoredUpload>, CatalogError> {
-        let row: Option<UploadRow> = sqlx::query_as(
-            "SELECT signature, published, refused FROM uploads
-             WHERE upload_id = $1 AND token_id = $2 AND created_at >= $3",
+        let row: Option<UploadRow> = on!(self, pool => sqlx::query_as(
+            "SELECT signature, published, refused, file_bytes, file_digest, moved_at FROM uploads
+             WHERE upload_id = $1 AND caller = $2 AND moved_at >= $3",
         )
         .bind(id.as_str())
-        .bind(token.as_str())
-        .bind(seconds(now.checked_sub(LIFETIME).unwrap_or(SystemTime::UNIX_EPOCH)))
-        .fetch_optional(&self.pool)
-        .await?;
+        .bind(caller.as_str())
+        .bind(over_before(now))
+        .fetch_optional(pool).await)?;
         row.map(StoredUpload::try_from).transpose()
     }
 
@@ -114,15 +174,17 @@ impl Catalog {
         id: &UploadId,
         signature: &[u8],
     ) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE uploads SET signature = $1, refused = NULL WHERE upload_id = $2")
-            .bind(signature)
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
+        on!(self, pool => {
+            sqlx::query("UPDATE uploads SET signature = $1, refused = NULL WHERE upload_id = $2")
+                .bind(signature)
+                .bind(id.as_str())
+                .execute(pool)
+                .await?;
+        });
         Ok(())
     }
 
-    /// Notes why a part of an upload was refused.
+    /// Notes why the image of an upload, or a part of it, was refused.
     pub(crate) async fn refuse_upload(
         &self,
         id: &UploadId,
@@ -130,11 +192,31 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let refusal = serde_json::to_string(refusal)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
-        sqlx::query("UPDATE uploads SET refused = $1 WHERE upload_id = $2")
-            .bind(refusal)
+        on!(self, pool => {
+            sqlx::query("UPDATE uploads SET refused = $1 WHERE upload_id = $2")
+                .bind(refusal)
+                .bind(id.as_str())
+                .execute(pool)
+                .await?;
+        });
+        Ok(())
+    }
+
+    /// Notes of which file an upload is, where nobody had said so.
+    pub(crate) async fn announce_file(
+        &self,
+        id: &UploadId,
+        file: &FileDigest,
+    ) -> Result<(), CatalogError> {
+        on!(self, pool => {
+            sqlx::query(
+                "UPDATE uploads SET file_digest = $1 WHERE upload_id = $2 AND file_digest IS NULL",
+            )
+            .bind(file.as_str())
             .bind(id.as_str())
-            .execute(&self.pool)
+            .execute(pool)
             .await?;
+        });
         Ok(())
     }
 
@@ -144,17 +226,86 @@ impl Catalog {
         id: &UploadId,
         image: &ImageId,
     ) -> Result<(), CatalogError> {
-        brought(id, image).execute(&self.pool).await?;
+        on!(self, pool => {
+            sqlx::query(BROUGHT).bind(image.as_str()).bind(id.as_str()).execute(pool).await?;
+        });
         Ok(())
+    }
+
+    /// Ends an upload. What it held is condemned, and told.
+    pub(crate) async fn end_upload(
+        &self,
+        id: &UploadId,
+        now: SystemTime,
+    ) -> Result<Vec<BlobKey>, CatalogError> {
+        self.end(id.as_str(), i64::MAX, now).await
+    }
+
+    /// Ends the uploads whose time is over, and what crashes left of those that were done. What they
+    /// held is condemned, for a collector.
+    pub(crate) async fn expire_uploads(&self, now: SystemTime) -> Result<(), CatalogError> {
+        self.end_old(now).await?;
+        let rows: Vec<(String,)> = on!(self, pool => sqlx::query_as(
+            "SELECT DISTINCT upload_id FROM upload_parts JOIN uploads USING (upload_id)
+             WHERE published IS NOT NULL",
+        )
+        .fetch_all(pool).await)?;
+        for (id,) in rows {
+            self.drop_parts(&parsed("upload ID", id)?, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_old(&self, now: SystemTime) -> Result<(), CatalogError> {
+        let before = over_before(now);
+        let rows: Vec<(String,)> = on!(self, pool => {
+            sqlx::query_as("SELECT upload_id FROM uploads WHERE moved_at < $1")
+                .bind(before)
+                .fetch_all(pool)
+                .await?
+        });
+        for (id,) in rows {
+            self.end(&id, before, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends an upload, unless it has moved since then.
+    async fn end(
+        &self,
+        id: &str,
+        before: i64,
+        now: SystemTime,
+    ) -> Result<Vec<BlobKey>, CatalogError> {
+        let rows: Vec<(String,)> = on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            // The row stays locked until the end: a part comes before this or never.
+            let ends = sqlx::query(
+                "UPDATE uploads SET moved_at = 0 WHERE upload_id = $1 AND moved_at < $2",
+            )
+            .bind(id)
+            .bind(before)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if ends == 0 {
+                return Ok(Vec::new());
+            }
+            let rows = sqlx::query_as(CONDEMN_PARTS)
+                .bind(seconds(now))
+                .bind(id)
+                .fetch_all(&mut *transaction)
+                .await?;
+            for forget in [FORGET_PARTS, "DELETE FROM uploads WHERE upload_id = $1"] {
+                sqlx::query(forget).bind(id).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            rows
+        });
+        rows.into_iter().map(|(key,)| parsed("blob key", key)).collect()
     }
 }
 
-/// The statement that an upload brought an image.
-pub(super) fn brought<'q>(
-    id: &'q UploadId,
-    image: &'q ImageId,
-) -> Query<'q, Sqlite, SqliteArguments> {
-    sqlx::query("UPDATE uploads SET published = $1, refused = NULL WHERE upload_id = $2")
-        .bind(image.as_str())
-        .bind(id.as_str())
-}
+/// An upload brought an image: the image's ID, the upload's.
+pub(super) const BROUGHT: &str =
+    "UPDATE uploads SET published = $1, refused = NULL WHERE upload_id = $2";

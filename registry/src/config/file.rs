@@ -28,7 +28,9 @@ use aci::{Refusal, Refuse};
 use serde::{Deserialize, Serialize};
 
 use super::resolve::SettingError;
-use super::sections::{AcmeSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+use super::sections::{
+    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 
 /// Largest configuration file read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -39,6 +41,8 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct ConfigFile {
     /// What is served, and where.
     pub server: ServerSection,
+    /// Where the catalogue is.
+    pub database: DatabaseSection,
     /// A certificate of your own.
     pub tls: TlsSection,
     /// Certificates from an authority that speaks ACME.
@@ -115,6 +119,7 @@ impl ConfigFile {
         let (tls, acme) = if silent { (under.tls, under.acme) } else { (self.tls, self.acme) };
         Self {
             server: self.server.over(under.server),
+            database: self.database.over(under.database),
             tls,
             acme,
             limits: self.limits.over(under.limits),

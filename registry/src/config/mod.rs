@@ -18,6 +18,8 @@ use std::time::{Duration, SystemTime};
 use aci::{Limits, Name};
 use web::Domain;
 
+use crate::catalog::Database;
+use crate::connection::ConnectionLimits;
 use crate::tls::TlsError;
 
 pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
@@ -27,13 +29,17 @@ pub(crate) use live::Live;
 pub use network::{Network, NetworkError};
 pub use proxy_header::ProxyHeader;
 pub use resolve::SettingError;
-pub use sections::{AcmeSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+pub use sections::{
+    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The data directory.
     pub data: PathBuf,
+    /// The catalogue's database; where none is given, `gantry.db` in the data directory.
+    pub database: Option<Database>,
     /// The addresses to listen on for HTTPS; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
     /// The addresses to listen on without TLS: loopback, unless proxies are trusted.
@@ -50,6 +56,8 @@ pub struct Config {
     pub tls: Tls,
     /// How long what may take.
     pub timeouts: Timeouts,
+    /// What connections may cost.
+    pub connections: ConnectionLimits,
     /// What time it is.
     pub clock: Clock,
 }
@@ -76,7 +84,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// The headers of a request, from the end of the one before.
     pub headers: Duration,
-    /// A connection on which nothing moves, in either direction.
+    /// A connection without a request in progress, from the end of the last one.
     pub silence: Duration,
     /// What is running when the server is told to stop.
     pub drain: Duration,

@@ -5,11 +5,15 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use aci::Limits;
 
 use super::file::ConfigFile;
-use super::sections::{AcmeSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection};
+use super::sections::{
+    AcmeSection, DatabaseSection, LimitsSection, ServerSection, TimeoutsSection, TlsSection,
+};
 use super::{
     Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Size, Span, Timeouts,
     Tls,
 };
+use crate::catalog::Database;
+use crate::connection::ConnectionLimits;
 
 /// Why settings cannot be used that are each in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +30,9 @@ pub enum SettingError {
     /// A key without its certificate.
     #[error("a key is named, and no certificate")]
     NoCertificate,
+    /// A password without its database.
+    #[error("a database's password is named, and no database")]
+    NoDatabase,
     /// A registry nobody can reach.
     #[error("there is no address to listen on")]
     NoListener,
@@ -56,6 +63,7 @@ impl SettingError {
             Self::NoData => "the folder with the registry's data",
             Self::NoDomain => "at least one domain whose names are served",
             Self::NoKey | Self::NoCertificate => "a certificate and its key, or neither",
+            Self::NoDatabase => "a database and its password, or neither",
             Self::NoListener => "at least one address",
             Self::TwoCertificates => "one place that the certificate comes from",
             Self::AcmeWithoutTls => "an address for HTTPS, where the certificate is shown",
@@ -77,6 +85,7 @@ impl SettingError {
             Self::NoCertificate => {
                 "give --tls-cert FILE beside --tls-key, or `certificate` in the section [tls]"
             }
+            Self::NoDatabase => "give --database URL, or `url` in the section [database]",
             Self::NoListener => {
                 "give --listen ADDRESS:PORT, or `listen` in the section [server], or leave it out"
             }
@@ -114,6 +123,7 @@ impl ConfigFile {
                 proxy_header: Some(ProxyHeader::XForwardedFor),
                 ..ServerSection::default()
             },
+            database: DatabaseSection::default(),
             tls: TlsSection::default(),
             acme: None,
             limits: LimitsSection {
@@ -154,7 +164,7 @@ impl ConfigFile {
 
     /// The configuration this is, with defaults for what it does not say.
     pub fn resolve(self, clock: Clock) -> Result<Config, SettingError> {
-        let Self { server, tls, acme, limits, timeouts } = self.complete();
+        let Self { server, database, tls, acme, limits, timeouts } = self.complete();
         let listen = server.listen.unwrap_or_default();
         let http = server.http.unwrap_or_default();
         if listen.is_empty() && http.is_empty() {
@@ -174,6 +184,7 @@ impl ConfigFile {
         let domains = server.domains.unwrap_or_default();
         Ok(Config {
             data: server.data.ok_or(SettingError::NoData)?,
+            database: database.resolve()?,
             listen,
             http,
             trusted_proxies,
@@ -182,8 +193,19 @@ impl ConfigFile {
             limits: limits.resolve(),
             tls,
             timeouts: timeouts.resolve(),
+            connections: ConnectionLimits::default(),
             clock,
         })
+    }
+}
+
+impl DatabaseSection {
+    fn resolve(self) -> Result<Option<Database>, SettingError> {
+        match self {
+            Self { url: Some(url), password_file } => Ok(Some(Database { url, password_file })),
+            Self { url: None, password_file: None } => Ok(None),
+            Self { url: None, password_file: Some(_) } => Err(SettingError::NoDatabase),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use web::Domain;
 
 use super::{ChallengeKind, DirectoryUrl, Network, ProxyHeader, Size, Span};
+use crate::catalog::DatabaseUrl;
 
 /// Each field of the first where it says something, else of the second. A field that is left
 /// out does not compile.
@@ -36,6 +37,17 @@ pub struct ServerSection {
     pub trusted_proxies: Option<Vec<Network>>,
     /// The header in which they say it.
     pub proxy_header: Option<ProxyHeader>,
+}
+
+/// `[database]`: where the catalogue is. Without it, `gantry.db` in the data directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DatabaseSection {
+    /// Its address; as `--database`.
+    pub url: Option<DatabaseUrl>,
+    /// A file with its password; as `--database-password-file`.
+    #[serde(deserialize_with = "absolute")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// `[tls]`: a certificate of your own.
@@ -102,6 +114,13 @@ pub struct TimeoutsSection {
 impl ServerSection {
     pub(super) fn over(self, under: Self) -> Self {
         over!(self, under; data, domains, listen, http, trusted_proxies, proxy_header)
+    }
+}
+
+impl DatabaseSection {
+    /// A password from one place never goes to a database from another.
+    pub(super) fn over(self, under: Self) -> Self {
+        if self == Self::default() { under } else { self }
     }
 }
 

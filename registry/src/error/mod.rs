@@ -5,6 +5,8 @@
 
 mod push;
 mod refusal;
+mod upload;
+mod withdrawal;
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -16,8 +18,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::Action;
 use crate::catalog::CatalogError;
-use crate::token::Action;
+use crate::connection::is_too_slow;
+use crate::token::UploadId;
+use crate::trace::Fault;
+
+pub(crate) use upload::UploadError;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -30,18 +37,22 @@ pub(crate) enum ApiError {
     TokenExpired(SystemTime),
     #[error("the token was revoked")]
     TokenRevoked,
-    #[error("the token does not allow to {0}")]
-    TokenAction(Action),
-    #[error("the token is for names under {prefix}, not for {name}")]
-    TokenPrefix { prefix: Name, name: Name },
+    #[error("what was given stopped being good meanwhile")]
+    CredentialsEnded,
+    #[error("the caller may not {0}")]
+    ActionMissing(Action),
+    #[error("the caller may do so under {}, not for {name}", listed(.prefixes))]
+    OtherNames { prefixes: Vec<Name>, name: Name },
     #[error("{name} is under no domain this registry serves")]
     NotServed { name: Name, domains: String },
-    #[error("no such upload is open for this token")]
+    #[error("no such upload is open for this caller")]
     UploadUnknown,
     #[error("the image has not arrived")]
     UploadIncomplete,
     #[error("{reference} is published already, as another image")]
     VersionExists { reference: Box<Reference>, there: ImageId, pushed: ImageId },
+    #[error("{reference} was published once, and deleted")]
+    VersionDeleted { reference: Box<Reference>, there: ImageId },
     #[error("the image file is larger than this registry takes")]
     FileTooLarge { limit: u64, found: u64 },
     #[error("the request is larger than this registry reads")]
@@ -52,6 +63,10 @@ pub(crate) enum ApiError {
     ReferenceMalformed(#[from] ReferenceError),
     #[error("the upload stopped arriving before its end")]
     Interrupted,
+    #[error("the request arrived too slowly")]
+    TooSlow,
+    #[error("the URL is longer than this registry reads")]
+    UrlTooLong { limit: usize, found: usize },
     #[error("there is nothing at this path")]
     PathUnknown,
     #[error("this path is not for the method {0}")]
@@ -64,8 +79,24 @@ pub(crate) enum ApiError {
     ImageAmbiguous { reference: Box<Reference>, candidates: Vec<String> },
     #[error("there is no image with the ID {0}")]
     BlobUnknown(ImageId),
+    #[error("the image {0} was deleted")]
+    BlobDeleted(ImageId),
+    #[error("{0} was deleted")]
+    ImageDeleted(Box<Reference>),
+    #[error("every image that {0} could mean was withdrawn by its author")]
+    ImageYanked(Box<Reference>),
+    #[error("the statement cannot be read: {0}")]
+    YankMalformed(String),
+    #[error("the statement is about another image: {found}")]
+    YankOfAnother { wanted: String, found: String },
+    #[error("there is a later statement about this image")]
+    YankStale,
+    #[error("its author has said nothing of the image {0}")]
+    YankUnknown(ImageId),
     #[error("no key may sign for {0}")]
     KeysUnknown(Name),
+    #[error("the request does not say for which host it is")]
+    HostMalformed(&'static str),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
     #[error("requests without TLS are not taken from {0}")]
@@ -76,6 +107,17 @@ pub(crate) enum ApiError {
     /// Refused by the format's limits, with its own words.
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
+    /// Refused by the push protocol's own rules.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error("none of the images was published")]
+    OneOfGroup {
+        upload: UploadId,
+        #[source]
+        error: Box<ApiError>,
+    },
+    #[error("the registry is busy with files of this image")]
+    Busy,
     #[error("the registry's disk is full")]
     StorageFull(#[source] Box<dyn Error + Send + Sync>),
     #[error("the registry failed")]
@@ -83,6 +125,11 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// Why a request's body could not be read to its end.
+    pub(crate) fn unread(error: &(dyn Error + 'static)) -> Self {
+        if is_too_slow(error) { Self::TooSlow } else { Self::Interrupted }
+    }
+
     /// A fault that is not the client's.
     pub(crate) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
@@ -91,14 +138,16 @@ impl ApiError {
     /// The table of statuses.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::RequestMalformed { .. } | Self::ReferenceMalformed(_) | Self::Interrupted => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::RequestMalformed { .. }
+            | Self::ReferenceMalformed(_)
+            | Self::HostMalformed(_)
+            | Self::Interrupted => StatusCode::BAD_REQUEST,
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
-            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } | Self::PlainHttp(_) => {
+            | Self::TokenRevoked
+            | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
+            Self::ActionMissing(_) | Self::OtherNames { .. } | Self::PlainHttp(_) => {
                 StatusCode::FORBIDDEN
             }
             Self::UploadUnknown
@@ -107,18 +156,39 @@ impl ApiError {
             | Self::ImageUnknown(_)
             | Self::ImageAmbiguous { .. }
             | Self::BlobUnknown(_)
+            | Self::YankUnknown(_)
             | Self::KeysUnknown(_) => StatusCode::NOT_FOUND,
+            Self::BlobDeleted(_) | Self::ImageDeleted(_) | Self::ImageYanked(_) => StatusCode::GONE,
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::VersionExists { .. } | Self::UploadIncomplete => StatusCode::CONFLICT,
+            Self::VersionExists { .. }
+            | Self::VersionDeleted { .. }
+            | Self::YankStale
+            | Self::UploadIncomplete => StatusCode::CONFLICT,
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotServed { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotServed { .. }
+            | Self::Refused(_)
+            | Self::YankMalformed(_)
+            | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Upload(error) => error.status(),
+            Self::OneOfGroup { error, .. } => error.status(),
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
+}
+
+/// Names, between commas.
+fn listed(names: &[Name]) -> String {
+    if names.is_empty() {
+        return "no name".to_owned();
+    }
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<CatalogError> for ApiError {
@@ -154,8 +224,17 @@ impl IntoResponse for ApiError {
         if self.status().is_server_error() {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
-        let body = Json(ErrorBody { error: self.refusal() });
+        let upload = match &self {
+            Self::OneOfGroup { upload, .. } => Some(upload.as_str().to_owned()),
+            _ => None,
+        };
+        let refusal = self.refusal();
+        let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
+        let body = Json(ErrorBody { error: refusal, upload });
         let mut response = (self.status(), body).into_response();
+        if let Some(fault) = fault {
+            response.extensions_mut().insert(fault);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status() == StatusCode::UNAUTHORIZED {

@@ -5,12 +5,29 @@ use aci::{Refusal, Refuse};
 use keys::{ReceiveError, VerifyError};
 
 use super::ApiError;
+use crate::catalog::NotPublished;
+
+impl From<NotPublished> for ApiError {
+    fn from(error: NotPublished) -> Self {
+        match error {
+            NotPublished::Taken { reference, there, pushed } => {
+                Self::VersionExists { reference: Box::new(reference), there, pushed }
+            }
+            NotPublished::Deleted { reference, there } => {
+                Self::VersionDeleted { reference: Box::new(reference), there }
+            }
+            NotPublished::Caller => Self::CredentialsEnded,
+            NotPublished::Lease => Self::Busy,
+            NotPublished::Catalog(error) => error.into(),
+        }
+    }
+}
 
 impl From<ReceiveError> for ApiError {
     fn from(error: ReceiveError) -> Self {
         match error {
-            // The body ended early or fell silent: the client's end of the wire.
-            ReceiveError::Read(_) => Self::Interrupted,
+            // The body ended early or came too slowly: the client's end of the wire.
+            ReceiveError::Read(error) => Self::unread(&error),
             ReceiveError::Write(error) => error.into(),
             ReceiveError::Archive(ArchiveError::Io(error)) => error.into(),
             ReceiveError::Archive(error @ ArchiveError::Limit { .. }) => {

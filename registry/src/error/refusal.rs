@@ -2,18 +2,18 @@
 
 use aci::{Refusal, Refuse};
 
-use super::ApiError;
+use super::{ApiError, listed};
 use crate::pages::day;
 
 /// How a client finds what there is.
-const SEE_PAGE: &str =
+pub(super) const SEE_PAGE: &str =
     "open the name's page on this host in a browser: it lists every image with its labels";
 const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
 
 /// Code, wanted, found, rule, next.
-type Parts = (&'static str, String, String, &'static str, String);
+pub(super) type Parts = (&'static str, String, String, &'static str, String);
 
-fn parts(
+pub(super) fn parts(
     code: &'static str,
     wanted: impl Into<String>,
     found: impl Into<String>,
@@ -27,19 +27,34 @@ impl Refuse for ApiError {
     fn refusal(&self) -> Refusal {
         let (code, wanted, found, rule, next) = match self {
             Self::Refused(refusal) | Self::TooLarge(refusal) => return (**refusal).clone(),
+            Self::OneOfGroup { error, .. } => {
+                let refusal = error.refusal();
+                return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
+            }
+            Self::Upload(error) => error.about(),
             Self::TokenMissing
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked
-            | Self::TokenAction(_)
-            | Self::TokenPrefix { .. } => self.about_token(),
+            | Self::CredentialsEnded
+            | Self::ActionMissing(_)
+            | Self::OtherNames { .. } => self.about_caller(),
+            Self::BlobDeleted(_)
+            | Self::ImageDeleted(_)
+            | Self::ImageYanked(_)
+            | Self::YankMalformed(_)
+            | Self::YankOfAnother { .. }
+            | Self::YankStale
+            | Self::YankUnknown(_) => self.about_withdrawal(),
             Self::NotServed { .. }
             | Self::UploadUnknown
             | Self::UploadIncomplete
             | Self::VersionExists { .. }
+            | Self::VersionDeleted { .. }
             | Self::FileTooLarge { .. }
             | Self::BodyTooLarge { .. }
-            | Self::Interrupted => self.about_push(),
+            | Self::Interrupted
+            | Self::TooSlow => self.about_push(),
             _ => self.about_request(),
         };
         let message = self.to_string();
@@ -48,7 +63,7 @@ impl Refuse for ApiError {
 }
 
 impl ApiError {
-    fn about_token(&self) -> Parts {
+    fn about_caller(&self) -> Parts {
         match self {
             Self::TokenUnknown => parts(
                 "token-unknown",
@@ -71,19 +86,26 @@ impl ApiError {
                 "a revoked token never works again",
                 NEW_TOKEN,
             ),
-            Self::TokenAction(action) => parts(
-                "token-action",
-                format!("a token that allows to {action}"),
-                "a token without it",
-                "a token allows what it was made for and no more",
-                NEW_TOKEN,
+            Self::CredentialsEnded => parts(
+                "credentials-ended",
+                "a token, a user or a job that is known until the end of the request",
+                "one that expired, was revoked or was changed in between",
+                "what is given is asked for once more when something is changed",
+                "ask again, with what is good now",
             ),
-            Self::TokenPrefix { prefix, name } => parts(
-                "token-prefix",
-                format!("a name at or under {prefix}"),
-                format!("{name}, the name in the image's manifest"),
-                "a token is good for the names under its prefix, by whole path segments",
-                format!("push with a token for {name}, or give the image a name under {prefix}"),
+            Self::ActionMissing(action) => parts(
+                "action-not-allowed",
+                format!("a caller who may {action}"),
+                "one who may not",
+                "a token, a user or a job may do what it was made for and no more",
+                "ask the registry's administrator: `--allow` says what is allowed when one is made",
+            ),
+            Self::OtherNames { prefixes, name } => parts(
+                "name-not-allowed",
+                format!("a name at or under {}", listed(prefixes)),
+                name.to_string(),
+                "what is allowed is so for the names under a prefix, by whole path segments",
+                format!("ask with a token for {name}; or, of an image, give it another name"),
             ),
             _ => parts(
                 "token-missing",
@@ -116,6 +138,13 @@ impl ApiError {
                 "what was published under a name and labels never changes",
                 "give the image another version and push that",
             ),
+            Self::VersionDeleted { reference, there } => parts(
+                "version-deleted",
+                "a name and labels that no image ever had",
+                format!("{reference}, which was {there} until that was deleted"),
+                "what was published under a name and labels never becomes something else",
+                "give the image another version and push that",
+            ),
             Self::FileTooLarge { limit, found } => parts(
                 "image-too-large",
                 format!("an image file of at most {limit} bytes"),
@@ -141,14 +170,21 @@ impl ApiError {
                 "upload-interrupted",
                 "all of it",
                 "an upload that ended early",
-                "nothing is kept of an image that did not arrive whole",
-                "push again",
+                "an image is published whole or not; what came of one whose size was announced is held for a day",
+                "push again: `gantry push` goes on where it broke off",
+            ),
+            Self::TooSlow => parts(
+                "upload-too-slow",
+                "a request that arrives at this registry's least rate, or recovers soon",
+                "one that stayed below it for too long",
+                "who sends slowly holds a place that others wait for",
+                "push again over a better connection",
             ),
             _ => parts(
                 "upload-unknown",
-                "the ID of an upload this token opened in the last 24 hours",
-                "an ID that is not, or of another token",
-                "an upload belongs to the token that opened it",
+                "the ID of an upload this caller opened in the last 24 hours",
+                "an ID that is not, or of another caller",
+                "an upload belongs to who opened it",
                 "push again from the start: `gantry push` opens a new upload",
             ),
         }
@@ -205,12 +241,26 @@ impl ApiError {
                 "a registry serves the keys its administrator added",
                 "`gantry registry keys add --prefix PREFIX FILE` adds one",
             ),
+            Self::HostMalformed(found) => parts(
+                "host-malformed",
+                "one host: in the URL, or in one Host header",
+                *found,
+                "RFC 9112, 3.2, and RFC 9113, 8.3.1",
+                "use a client that speaks HTTP as they say",
+            ),
             Self::Misdirected { host, domains } => parts(
                 "host-not-served",
                 domains.clone(),
                 host.clone(),
-                "pages are given out for the registry's own domains and for localhost (RFC 9110, 15.5.20)",
+                "a registry answers for its own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
+            ),
+            Self::UrlTooLong { limit, found } => parts(
+                "url-too-long",
+                format!("a URL of at most {limit} bytes"),
+                format!("{found} bytes"),
+                "this registry's limit on URLs; no image name comes near it",
+                "check the URL",
             ),
             Self::PlainHttp(peer) => parts(
                 "plain-http",
@@ -225,6 +275,13 @@ impl ApiError {
                 method.clone(),
                 "RFC 9110, 15.5.6",
                 "use GET for files and pages",
+            ),
+            Self::Busy => parts(
+                "busy",
+                "the image's files to be kept",
+                "the same files, which are being removed",
+                "what is being removed is kept again only once it is gone",
+                "push again in a minute",
             ),
             Self::StorageFull(_) => parts(
                 "storage-full",

@@ -35,7 +35,9 @@ pub(crate) async fn serve(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let image = state.catalog.image(&id).await?.ok_or(ApiError::BlobUnknown(id))?;
-    let path = state.blobs.path(&image.image_id, extension);
-    File::of(&image, extension, path, Caching::Immutable).respond(&method, &headers).await
+    let Some(image) = state.catalog.image(&id).await? else {
+        let deleted = state.catalog.is_deleted(&id).await?;
+        return Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::BlobUnknown(id) });
+    };
+    File::of(&image, extension, Caching::Immutable).respond(&*state.blobs, &method, &headers).await
 }

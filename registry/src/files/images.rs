@@ -42,12 +42,19 @@ pub(crate) async fn serve(
     let images = state.catalog.images(reference.name(), version).await?;
     let image = match select(&images, &reference) {
         Selection::Found(image) => image,
-        Selection::Absent => return Err(ApiError::ImageUnknown(Box::new(reference))),
+        Selection::Withdrawn => return Err(ApiError::ImageYanked(Box::new(reference))),
+        Selection::Absent => {
+            let deleted = state.catalog.tombstone(reference.name(), labels).await?.is_some();
+            let reference = Box::new(reference);
+            return Err(match deleted {
+                true => ApiError::ImageDeleted(reference),
+                false => ApiError::ImageUnknown(reference),
+            });
+        }
         Selection::Ambiguous(several) => {
             let candidates = several.iter().map(|image| image.reference().to_string()).collect();
             return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });
         }
     };
-    let path = state.blobs.path(&image.image_id, extension);
-    File::of(image, extension, path, Caching::Revalidate).respond(&method, &headers).await
+    File::of(image, extension, Caching::Revalidate).respond(&*state.blobs, &method, &headers).await
 }

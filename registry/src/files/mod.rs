@@ -2,8 +2,11 @@
 
 mod blobs;
 mod conditional;
+mod content;
 mod images;
+mod multipart;
 mod pubkeys;
+mod range;
 mod respond;
 
 use aci::Extension;

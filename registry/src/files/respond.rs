@@ -1,21 +1,20 @@
 //! A file as an HTTP answer.
 
-use std::io::SeekFrom;
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::ops::Range;
 
 use aci::{Extension, FileDigest};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
 
 use super::conditional::{Answer, Validators, answer};
+use super::content::body;
+use super::multipart::{Multipart, Piece};
+use crate::blobs::{BlobKey, BlobStore};
 use crate::catalog::StoredImage;
 use crate::error::ApiError;
-
-/// Larger and smaller reads were both measured slower.
-const READ_BYTES: usize = 256 << 10;
+use crate::token::nonce;
 
 /// How long others may keep an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub(crate) enum Caching {
 /// An image or signature to be served.
 #[derive(Debug)]
 pub(crate) struct File {
-    path: PathBuf,
+    key: BlobKey,
     validators: Validators,
     content_type: &'static str,
     caching: Caching,
@@ -38,12 +37,7 @@ pub(crate) struct File {
 
 impl File {
     /// One of the two files of an image.
-    pub(crate) fn of(
-        image: &StoredImage,
-        extension: Extension,
-        path: PathBuf,
-        caching: Caching,
-    ) -> Self {
+    pub(crate) fn of(image: &StoredImage, extension: Extension, caching: Caching) -> Self {
         let (digest, bytes, content_type): (&FileDigest, u64, _) = match extension {
             Extension::Image => (&image.file_digest, image.file_bytes, "application/octet-stream"),
             Extension::Signature => {
@@ -64,80 +58,111 @@ impl File {
         add("gantry-image-id", id.as_str());
         // A client that asked for the newest can ask for the rest of the same image.
         add("content-location", &here);
+        // What its author says of it since, signed.
+        if image.yanked {
+            add("gantry-yanked", &format!("/-/api/v1/images/{id}/yank"));
+        }
         if let Some(version) = image.labels.value("version") {
             add("gantry-version", version);
         }
-        Self { path, validators, content_type, caching, extra }
+        Self { key: image.blob(extension), validators, content_type, caching, extra }
     }
 
     /// The answer to a GET or HEAD.
     pub(crate) async fn respond(
         self,
+        blobs: &dyn BlobStore,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
-        let answer = answer(method, headers, &self.validators);
         let total = self.validators.bytes;
-        let (status, first, end) = match answer {
-            Answer::Whole => (StatusCode::OK, 0, total),
-            Answer::Part(first, end) => (StatusCode::PARTIAL_CONTENT, first, end),
-            Answer::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
-            Answer::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, 0, 0),
-            Answer::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
-        };
-        let body = match answer {
-            Answer::Whole | Answer::Part(..) if method == Method::GET => {
-                self.body(first, end - first).await?
+        let answer = answer(method, headers, &self.validators);
+        let (status, sent) = match answer {
+            Answer::Whole => (StatusCode::OK, Some(Sent::whole(total))),
+            Answer::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(Sent::part(range, total))),
+            Answer::Parts(parts) => {
+                let several = Multipart::new(&parts, self.content_type, total, &nonce()?);
+                // Parts with what stands around them may come to more than the whole.
+                if several.bytes < total {
+                    (StatusCode::PARTIAL_CONTENT, Some(Sent::several(several)))
+                } else {
+                    (StatusCode::OK, Some(Sent::whole(total)))
+                }
             }
-            _ => Body::empty(),
+            Answer::NotModified => (StatusCode::NOT_MODIFIED, None),
+            Answer::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, None),
+            Answer::Unsatisfiable => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{total}"));
+                return Ok(response);
+            }
         };
-        let mut response = Response::new(body);
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
-        self.describe(answer, response.headers_mut());
+        self.describe(response.headers_mut());
+        if let Some(Sent { bytes, content_type, content_range, pieces }) = sent {
+            let headers = response.headers_mut();
+            set(headers, header::CONTENT_LENGTH, &bytes.to_string());
+            set(
+                headers,
+                header::CONTENT_TYPE,
+                content_type.as_deref().unwrap_or(self.content_type),
+            );
+            if let Some(range) = content_range {
+                set(headers, header::CONTENT_RANGE, &range);
+            }
+            if method == Method::GET {
+                *response.body_mut() = body(blobs.blob(&self.key).await?, pieces);
+            }
+        }
         Ok(response)
     }
 
-    fn describe(&self, answer: Answer, headers: &mut HeaderMap) {
-        let Validators { etag, modified, bytes } = &self.validators;
-        let mut set = |name: HeaderName, value: String| {
-            // Digests, dates and numbers: always the stuff of headers.
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
-        };
-        if answer == Answer::Unsatisfiable {
-            set(header::CONTENT_RANGE, format!("bytes */{bytes}"));
-            return;
-        }
-        set(header::ETAG, etag.clone());
-        set(header::LAST_MODIFIED, httpdate::fmt_http_date(*modified));
+    /// What every answer about the file says.
+    fn describe(&self, headers: &mut HeaderMap) {
+        let Validators { etag, modified, .. } = &self.validators;
+        set(headers, header::ETAG, etag);
+        set(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(*modified));
         let caching = match self.caching {
             Caching::Immutable => "public, max-age=31536000, immutable",
             Caching::Revalidate => "no-cache",
         };
-        set(header::CACHE_CONTROL, caching.to_owned());
-        set(header::ACCEPT_RANGES, "bytes".to_owned());
-        match answer {
-            Answer::Whole => set(header::CONTENT_LENGTH, bytes.to_string()),
-            Answer::Part(first, end) => {
-                set(header::CONTENT_LENGTH, (end - first).to_string());
-                set(header::CONTENT_RANGE, format!("bytes {first}-{}/{bytes}", end - 1));
-            }
-            _ => {}
-        }
-        if matches!(answer, Answer::Whole | Answer::Part(..)) {
-            set(header::CONTENT_TYPE, self.content_type.to_owned());
-        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.extend(self.extra.iter().cloned());
     }
+}
 
-    async fn body(&self, first: u64, bytes: u64) -> Result<Body, ApiError> {
-        let mut file = tokio::fs::File::open(&self.path).await?;
-        // tokio cuts every read to its own maximum, 2 MiB unless told.
-        file.set_max_buf_size(READ_BYTES);
-        if first > 0 {
-            file.seek(SeekFrom::Start(first)).await?;
-        }
-        Ok(Body::from_stream(ReaderStream::with_capacity(file.take(bytes), READ_BYTES)))
+/// What is sent of a file.
+struct Sent {
+    bytes: u64,
+    /// Where it is not the file's own.
+    content_type: Option<String>,
+    content_range: Option<String>,
+    pieces: VecDeque<Piece>,
+}
+
+impl Sent {
+    fn whole(total: u64) -> Self {
+        let pieces = [Piece::File(0..total)].into();
+        Self { bytes: total, content_type: None, content_range: None, pieces }
+    }
+
+    fn part(range: Range<u64>, total: u64) -> Self {
+        let content_range = Some(format!("bytes {}-{}/{total}", range.start, range.end - 1));
+        let bytes = range.end - range.start;
+        Self { bytes, content_type: None, content_range, pieces: [Piece::File(range)].into() }
+    }
+
+    fn several(Multipart { bytes, content_type, pieces }: Multipart) -> Self {
+        Self { bytes, content_type: Some(content_type), content_range: None, pieces }
+    }
+}
+
+/// Digests, dates and numbers: always the stuff of headers.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
     }
 }

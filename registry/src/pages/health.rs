@@ -14,7 +14,7 @@ pub(super) async fn ready(State(state): State<Shared>) -> (StatusCode, &'static 
         tracing::error!(error = &error as &dyn std::error::Error, "not ready");
         return (StatusCode::SERVICE_UNAVAILABLE, "the catalogue does not answer\n");
     }
-    if tokio::fs::metadata(state.data.blobs()).await.is_err() {
+    if state.blobs.ready().await.is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the blobs cannot be reached\n");
     }
     (StatusCode::OK, "ok\n")

@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use web::{Discovery, HomePage, NameEntry};
 
-use super::audience::Audience;
 use super::{PageError, html, name_entry};
 use crate::error::ApiError;
+use crate::host::Audience;
 use crate::state::Shared;
 
 /// Names on one page.

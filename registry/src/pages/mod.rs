@@ -1,7 +1,6 @@
 //! The pages people and discovery clients read.
 
 mod assets;
-mod audience;
 mod health;
 mod home;
 mod name;
@@ -27,8 +26,11 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/", get(home::show))
         .route("/{*path}", get(name::show))
         .route("/-/assets/{file}", get(assets::serve))
-        .route("/-/healthz", get(health::alive))
-        .route("/-/readyz", get(health::ready))
+}
+
+/// What load balancers ask, by address.
+pub(crate) fn probes() -> Router<Shared> {
+    Router::new().route("/-/healthz", get(health::alive)).route("/-/readyz", get(health::ready))
 }
 
 /// An error as a page for people, with the same words as its JSON.

@@ -5,17 +5,18 @@
 //! name that does not exist are told so.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use aci::Name;
+use aci::{ImageId, Name};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use web::{Discovery, Domain, ImageEntry, NamePage};
 
-use super::audience::Audience;
 use super::{PageError, asks_for_discovery, day, html, name_entry};
 use crate::catalog::{NameSummary, StoredImage};
 use crate::error::ApiError;
+use crate::host::Audience;
 use crate::select::rank;
 use crate::state::{Shared, State as Registry};
 
@@ -30,6 +31,8 @@ const LABEL_SETS: u32 = 64;
 struct Content {
     name: Name,
     images: Vec<StoredImage>,
+    /// Why those of them were withdrawn that were.
+    reasons: HashMap<ImageId, String>,
     children: Vec<NameSummary>,
 }
 
@@ -44,9 +47,12 @@ pub(super) async fn show(
     let content = match content(&state, &pages).await? {
         Some(content) => content,
         None => match pages.first() {
-            Some((_, name)) if asks_for_discovery(&uri) => {
-                Content { name: name.clone(), images: Vec::new(), children: Vec::new() }
-            }
+            Some((_, name)) if asks_for_discovery(&uri) => Content {
+                name: name.clone(),
+                images: Vec::new(),
+                reasons: HashMap::new(),
+                children: Vec::new(),
+            },
             Some((_, name)) => return Err(ApiError::NameUnknown(name.clone()).into()),
             None => return Err(ApiError::PathUnknown.into()),
         },
@@ -65,7 +71,8 @@ async fn content(state: &Registry, pages: &[(Domain, Name)]) -> Result<Option<Co
         }
         children.retain(|child| child.name != *name);
         let images = state.catalog.images(name, None).await?;
-        return Ok(Some(Content { name: name.clone(), images, children }));
+        let reasons = state.catalog.yank_reasons(name).await?;
+        return Ok(Some(Content { name: name.clone(), images, reasons, children }));
     }
     Ok(None)
 }
@@ -73,9 +80,11 @@ async fn content(state: &Registry, pages: &[(Domain, Name)]) -> Result<Option<Co
 fn page(mut content: Content, discovery: Discovery) -> NamePage {
     content.images.sort_by_cached_key(|image| Reverse(rank(image)));
     let left_out = content.images.len().saturating_sub(IMAGES);
+    let mut reasons = content.reasons;
     let entry = |image: StoredImage| ImageEntry {
         pushed: day(image.pushed),
         signer: image.signer.to_string(),
+        withdrawn: reasons.remove(&image.image_id),
         labels: image.labels,
         image_id: image.image_id,
         file_digest: image.file_digest,

@@ -9,14 +9,18 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
+use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Live, Tls};
+use crate::connection::{Places, Server};
 use crate::data::{DataDir, DataError};
+use crate::gc;
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, Certificates, TlsError};
-use accept::{Door, DoorKind, Server};
+use accept::{Door, DoorKind, Doors};
 
 pub use reload::Reloader;
 
@@ -72,27 +76,36 @@ pub async fn serve(
     if let Some(pair) = tls::load(&config, &folder)? {
         certificates.install(pair);
     }
-    let catalog = Catalog::open(&data.database(), &data.database_lock()).await?;
+    let catalog = Catalog::open(&data.database(config.database.as_ref())).await?;
+    let node = data.node()?;
+    let blobs = Folder::new(&data.blobs());
     let doors = listen(&config).await?;
     let authority = (config.tls == Tls::OwnAuthority && !config.listen.is_empty())
         .then(|| tls::authority_file(&folder));
-    let clock = config.clock.clone();
+    let connections = config.connections.clone().fitting(raise_file_limit());
+    let places = Places::new(&connections);
     let (sender, live) = Live::new(config);
-    let state = Arc::new(State::new(data, catalog.clone(), live.clone(), clock));
-    sweep(&state).await?;
-    raise_file_limit();
+    let stored = Arc::new(blobs.clone());
+    let state = Arc::new(State::new(data, catalog.clone(), stored, node, live.clone(), places));
+    sweep(&state, &blobs).await?;
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
     let reloader = Reloader { sender, folder: folder.clone() };
     let (https, http) = (addresses(&doors, DoorKind::Https), addresses(&doors, DoorKind::Http));
     ready(&Ready { https, http, authority, reloader });
+    let server = Server {
+        router: router(state, &connections),
+        timeouts: live.now().timeouts.clone(),
+        limits: connections,
+        stopping: CancellationToken::new(),
+    };
     let challenges = tls::challenge_router(Arc::clone(certificates.challenges()));
-    let server = Server::new(router(state), challenges, live.clone(), acceptor);
+    let doors = Doors { doors, challenges, acceptor, live: live.clone() };
     let running = tokio::select! {
-        running = server.accept_all(&doors, shutdown) => running,
+        running = doors.accept(server, shutdown) => running,
         () = tls::keep(Arc::clone(&certificates), live.clone(), folder.clone()) => return Ok(()),
         () = tls::order_certificates(certificates, live.clone(), folder) => return Ok(()),
     };
-    if tokio::time::timeout(live.now().timeouts.drain, running.shutdown()).await.is_err() {
+    if tokio::time::timeout(live.now().timeouts.drain, running.wait()).await.is_err() {
         tracing::warn!("requests that were still running were cut off");
     }
     catalog.close().await;
@@ -120,23 +133,33 @@ fn addresses(doors: &[Door], kind: DoorKind) -> Vec<SocketAddr> {
 
 /// Removes what a crash left: spooled files on file systems that cannot do without
 /// a name, and blobs whose row was never written.
-async fn sweep(state: &State) -> Result<(), ServeError> {
+async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
     let spool = aci::stage::clean(&state.data.spool());
     spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
-    let removed = state.blobs.sweep(&state.catalog).await;
-    match removed.map_err(|error| ServeError::Sweep(error.to_string()))? {
-        0 => {}
-        files => tracing::info!(files, "removed files of pushes that were cut off"),
+    let removed = async {
+        blobs::adopt(&state.data.blobs(), folder, &state.catalog).await?;
+        state.catalog.release_all(&state.node).await?;
+        gc::collect(state).await
+    };
+    match removed.await.map_err(|error| ServeError::Sweep(error.to_string()))? {
+        gc::Collected { blobs: 0, .. } => {}
+        gc::Collected { blobs, bytes } => {
+            tracing::info!(blobs, bytes, "removed files of pushes that were cut off");
+        }
     }
     Ok(())
 }
 
 /// Each connection, each download and each push needs a file descriptor; shells give
-/// few, and leave the rest to be asked for.
-fn raise_file_limit() {
+/// few, and leave the rest to be asked for. Returns how many there are now.
+fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+            current
+        }
     }
 }

@@ -25,6 +25,7 @@ impl Reloader {
         let old = Arc::clone(&self.sender.borrow());
         let kept = Config {
             data: old.data.clone(),
+            database: old.database.clone(),
             listen: old.listen.clone(),
             http: old.http.clone(),
             clock: old.clock.clone(),
@@ -38,6 +39,7 @@ impl Reloader {
         }
         for (setting, changed) in [
             ("data", new.data != old.data),
+            ("database", new.database != old.database),
             ("listen", new.listen != old.listen),
             ("http", new.http != old.http),
             ("challenge-listen", new.challenge_listen() != old.challenge_listen()),

@@ -248,7 +248,9 @@ async fn acpush_without_a_token_that_is_good_is_refused_at_once() {
     let (expired, _) = registry.token_for("example.com", Some(DAY)).await;
     let (revoked, id) = registry.token_for("example.com", None).await;
     assert!(
-        admin::revoke_token(&registry.data(), &id, std::time::SystemTime::now()).await.unwrap()
+        admin::revoke_token(&registry.place().await, &id, std::time::SystemTime::now())
+            .await
+            .unwrap()
     );
     *registry.time.lock().unwrap() += 2 * DAY;
     let image = hello();
@@ -510,7 +512,7 @@ async fn acpush_publishes_nothing_with_a_token_that_was_revoked_meanwhile() {
     // The token is asked for when the request begins.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let now = std::time::SystemTime::now();
-    assert!(admin::revoke_token(&registry.data(), &id, now).await.unwrap());
+    assert!(admin::revoke_token(&registry.place().await, &id, now).await.unwrap());
     client.connection.write_all(rest).await.unwrap();
     client.connection.flush().await.unwrap();
     assert_eq!(client.answer().await.0, 401);

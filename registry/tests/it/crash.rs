@@ -1,7 +1,7 @@
 //! `kill -9` at points spread over a push. After a restart the image is whole and
 //! verified or absent, what was answered for is there, and a second push succeeds.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aci::push::Upload;
 use keys::Generated;
 use registry::admin::{self, NewToken};
+use registry::{Database, DatabaseUrl, Place};
 use reqwest::{Client, StatusCode};
 
 use crate::fixture::*;
@@ -17,38 +18,44 @@ const POINTS: u32 = 50;
 /// So many of them lie before the last byte of the image was sent.
 const WHILE_SENDING: u32 = 20;
 const DATA: &str = "GANTRY_TEST_CRASH_DATA";
+const DATABASE: &str = "GANTRY_TEST_CRASH_DATABASE";
 
 /// The server of a crash: this test, run again in a process of its own. Without the
 /// variable it is nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_server() {
     let Some(data) = std::env::var_os(DATA).map(PathBuf::from) else { return };
+    let database = std::env::var(DATABASE).ok();
+    let database = database.map(|url| Database::from(url.parse::<DatabaseUrl>().unwrap()));
     let time = Arc::new(Mutex::new(SystemTime::now()));
     let address = data.with_extension("address");
     let ready = |ready: &registry::Ready| {
         let text = ready.https[0].to_string();
         aci::stage::write(&address, text.as_bytes(), 0o644, aci::stage::Existing::Replace).unwrap();
     };
-    registry::serve(config(data, &time), ready, std::future::pending()).await.unwrap();
+    registry::serve(config(Place { data, database }, &time), ready, std::future::pending())
+        .await
+        .unwrap();
 }
 
 /// A server in a process that can be killed.
-struct Victim {
+pub(crate) struct Victim {
     process: Child,
-    client: Client,
-    url: String,
+    pub(crate) client: Client,
+    pub(crate) url: String,
 }
 
 impl Victim {
-    async fn start(data: &Path) -> Self {
+    pub(crate) async fn start(place: &Place) -> Self {
+        let data = &place.data;
         let file = data.with_extension("address");
         let _ = std::fs::remove_file(&file);
-        let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::crash_server"])
-            .env(DATA, data)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "crash::crash_server"]).env(DATA, data).stdout(Stdio::null());
+        if let Some(database) = &place.database {
+            command.env(DATABASE, database.url.to_string());
+        }
+        let process = command.spawn().unwrap();
         let start = Instant::now();
         let address = loop {
             if let Ok(text) = std::fs::read_to_string(&file) {
@@ -61,7 +68,7 @@ impl Victim {
         Self { process, client, url: format!("https://example.com:{}", address.port()) }
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
@@ -78,7 +85,7 @@ impl Victim {
         self.client.put(format!("{}{path}", self.url)).bearer_auth(token).body(body)
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Vec<u8>) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Vec<u8>) {
         let response = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
         (response.status(), response.bytes().await.unwrap().to_vec())
     }
@@ -93,7 +100,7 @@ impl Drop for Victim {
 
 /// What is the same for all points.
 struct Scene {
-    data: PathBuf,
+    place: Place,
     token: String,
     key: &'static Generated,
 }
@@ -110,19 +117,18 @@ impl Scene {
     async fn crash(&self, point: u32, usual: Duration) -> Outcome {
         let image = image(&format!("example.com/crash:{point}.0.0"), &content(point));
         let signature = sign(self.key, &image.bytes);
-        let victim = Victim::start(&self.data).await;
+        let victim = Victim::start(&self.place).await;
         let path = victim.upload(&self.token, &signature).await;
         let answered = self.push_and_kill(victim, &path, &image, point, usual).await;
 
-        let victim = Victim::start(&self.data).await;
+        let victim = Victim::start(&self.place).await;
         let outcome = look(&victim, &image, &signature).await;
         assert!(!answered || outcome == Outcome::Whole, "point {point}: answered, and lost");
-        let left = files_below(&self.data.join("spool"));
+        let left = files_below(&self.place.data.join("spool"));
         assert!(left.is_empty(), "point {point}: {left:?}");
-        let left = files_below(&self.data.join("blobs"));
-        let ours = left.iter().filter(|path| path.to_string_lossy().contains(image.id.digits()));
+        let ours = image.files(&self.place.data.join("blobs"));
         let wanted = if outcome == Outcome::Whole { 2 } else { 0 };
-        assert_eq!(ours.count(), wanted, "point {point}");
+        assert_eq!(ours.len(), wanted, "point {point}");
 
         // The upload is still open: the client may simply send again.
         let again = victim.put(&self.token, &path, image.bytes.clone().into());
@@ -205,19 +211,22 @@ fn content(point: u32) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_point_leaves_the_image_whole_or_absent() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
+    let place = place(folder.path()).await;
     let new = NewToken {
-        prefix: "example.com".parse().unwrap(),
-        actions: vec![registry::Action::Push],
+        name: String::new(),
+        grant: registry::Grant::new(
+            vec!["example.com".parse().unwrap()],
+            vec![registry::Action::Push],
+        ),
         lifetime: None,
     };
-    let (token, _) = admin::create_token(&data, new, SystemTime::now()).await.unwrap();
+    let (token, _) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
     let scope = keys::Scope::Prefix("example.com".parse().unwrap());
-    admin::add_keys(&data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
-    let scene = Scene { data, token: token.reveal().to_owned(), key: team_key() };
+    admin::add_keys(&place.data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
+    let scene = Scene { place, token: token.reveal().to_owned(), key: team_key() };
 
     // How long a push usually takes, to aim by.
-    let victim = Victim::start(&scene.data).await;
+    let victim = Victim::start(&scene.place).await;
     let mut usual = Duration::ZERO;
     for try_out in 1000..1003 {
         let image = image(&format!("example.com/crash:{try_out}.0.0"), &content(try_out));

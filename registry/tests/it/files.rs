@@ -88,6 +88,95 @@ async fn file_can_be_had_in_parts() {
 }
 
 #[tokio::test]
+async fn file_can_be_had_in_several_parts() {
+    let (registry, images) = with(&[]).await;
+    assert!(images.is_empty());
+    // Large enough that parts are cheaper than the whole, and that a part takes many reads.
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", &noise(900 << 10));
+    registry.publish(&token, &image, team_key()).await;
+    let bytes = &image.bytes;
+    let total = bytes.len();
+    let path = format!("/-/blobs/{}.aci", image.id);
+    let etag = registry.get(&path).await.headers()["etag"].to_str().unwrap().to_owned();
+    let last = total - 1;
+    let asked = "bytes=500-600009, 0-9, -5";
+    let mut boundaries = Vec::new();
+    for http1 in [true, false] {
+        let client = client(registry.address, &registry.data().join("tls/ca.pem"), http1);
+        let request = client.get(registry.url(&path)).header("range", asked);
+        let response = request.header("if-range", &etag).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+        let headers = response.headers().clone();
+        assert_eq!(headers["etag"], etag.as_str());
+        assert!(!headers.contains_key("content-range"), "it stands in the parts");
+        let kind = headers["content-type"].to_str().unwrap();
+        let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+        let head = |first: usize, end: usize| {
+            format!(
+                "--{boundary}\r\nContent-Type: application/octet-stream\r\n\
+                 Content-Range: bytes {first}-{end}/{total}\r\n\r\n"
+            )
+            .into_bytes()
+        };
+        let wanted = [
+            &head(500, 600_009),
+            &bytes[500..600_010],
+            b"\r\n",
+            &head(0, 9),
+            &bytes[..10],
+            b"\r\n",
+            &head(last - 4, last),
+            &bytes[last - 4..],
+            format!("\r\n--{boundary}--\r\n").as_bytes(),
+        ]
+        .concat();
+        assert_eq!(headers["content-length"], wanted.len().to_string().as_str());
+        boundaries.push(boundary.to_owned());
+        assert!(response.bytes().await.unwrap() == wanted, "the parts as they were asked for");
+    }
+    assert_ne!(boundaries[0], boundaries[1], "nobody knows the next");
+}
+
+#[tokio::test]
+async fn file_in_parts_costs_no_more_than_the_whole() {
+    let (registry, images) = with(&["example.com/a:1.0.0"]).await;
+    let total = images[0].bytes.len();
+    let path = format!("/-/blobs/{}.aci", images[0].id);
+    let many: Vec<String> = (0..17).map(|at| format!("{at}-{at}")).collect();
+    let apart: Vec<String> = (0..16).map(|at| format!("{0}-{0}", at * 2)).collect();
+    for (range, status, content_range) in [
+        // One is left.
+        ("bytes=0-9,5-19".to_owned(), 206, Some(format!("bytes 0-19/{total}"))),
+        ("bytes=0-9,10-19".to_owned(), 206, Some(format!("bytes 0-19/{total}"))),
+        (format!("bytes=0-9,{total}-"), 206, Some(format!("bytes 0-9/{total}"))),
+        ("bytes=0-,0-,0-,-1".to_owned(), 206, Some(format!("bytes 0-{}/{total}", total - 1))),
+        // Too many; more than the file; no ranges; ranges of another copy.
+        (format!("bytes={}", many.join(",")), 200, None),
+        (format!("bytes={}", apart.join(",")), 200, None),
+        ("bytes=0-1,5-4".to_owned(), 200, None),
+        (format!("bytes={total}-,-0"), 416, Some(format!("bytes */{total}"))),
+    ] {
+        let response = registry.get_with(&path, &[("range", &range)]).await;
+        assert_eq!(response.status().as_u16(), status, "{range}");
+        let found = response.headers().get("content-range").map(|v| v.to_str().unwrap().to_owned());
+        assert_eq!(found, content_range, "{range}");
+        let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let body = response.bytes().await.unwrap();
+        assert!(body.len() <= total && body.len() == length, "{range}");
+        if status == 200 {
+            assert_eq!(body, images[0].bytes, "{range}");
+        }
+    }
+    let other = [("range", "bytes=0-1,10-11"), ("if-range", "\"other\"")];
+    assert_eq!(registry.get_with(&path, &other).await.status(), StatusCode::OK);
+    let url = registry.url(&path);
+    let head = registry.client.head(url).header("range", "bytes=0-1,10-11").send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    assert_eq!(head.headers()["content-length"], total.to_string().as_str());
+}
+
+#[tokio::test]
 async fn file_head_has_the_headers_alone() {
     let (registry, images) = with(&["example.com/a:1.0.0"]).await;
     for path in [
@@ -124,6 +213,59 @@ async fn image_latest_is_the_newest_release_and_says_which() {
     registry.publish(&token, &image("example.com/a:1.11.0", b"new"), team_key()).await;
     let response = registry.get("/-/images/example.com/a:latest.aci").await;
     assert_eq!(response.headers()["gantry-version"], "1.11.0");
+}
+
+#[tokio::test]
+async fn image_latest_is_the_newest_that_runs_there() {
+    let (registry, images) = with(&[
+        "example.com/a:1.0.0,os=linux,arch=amd64",
+        "example.com/a:2.0.0-rc.1,os=linux,arch=amd64",
+        "example.com/a:2.0.0,os=linux,arch=aarch64",
+        "example.com/b:1.0.0+z",
+        "example.com/b:1.0.0+a",
+        "example.com/b:0.9.0,os=linux,arch=amd64",
+        "example.com/c:first",
+        "example.com/c:second",
+    ])
+    .await;
+    for (reference, wanted) in [
+        ("example.com/a:latest,os=linux,arch=amd64", 0),
+        ("example.com/a,os=linux,arch=amd64", 0),
+        ("example.com/a:latest,os=linux,arch=aarch64", 2),
+        ("example.com/a", 2),
+        ("example.com/a:2.0.0-rc.1,os=linux,arch=amd64", 1),
+        ("example.com/b:latest,os=linux,arch=amd64", 4),
+        ("example.com/b:latest", 4),
+        ("example.com/b:0.9.0,os=linux,arch=amd64", 5),
+        ("example.com/c:latest,os=linux,arch=amd64", 7),
+    ] {
+        for (extension, len) in [("aci", Some(images[wanted].bytes.len())), ("aci.asc", None)] {
+            let response = registry.get(&format!("/-/images/{reference}.{extension}")).await;
+            assert_eq!(response.status(), StatusCode::OK, "{reference}");
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            let version = images[wanted].reference.split([':', ',']).nth(1).unwrap();
+            assert_eq!(header("gantry-version"), version, "{reference}");
+            assert_eq!(header("gantry-image-id"), images[wanted].id.as_str(), "{reference}");
+            let place = format!("/-/blobs/{}.{extension}", images[wanted].id);
+            assert_eq!(header("content-location"), place, "{reference}");
+            let body = response.bytes().await.unwrap();
+            assert!(len.is_none_or(|len| len == body.len()), "{reference}");
+        }
+    }
+    let none = registry.get("/-/images/example.com/a:latest,os=freebsd,arch=amd64.aci").await;
+    assert_eq!(refused(none).await, (404, "image-unknown".to_owned()));
+    // What a client makes of the templates of an image without a platform leads to it.
+    let page = registry.get("/b?ac-discovery=1").await.text().await.unwrap();
+    let templates = page.split("content=\"example.com https://example.com").skip(1);
+    let templates: Vec<_> = templates.map(|rest| rest.split('"').next().unwrap()).collect();
+    let reference = "example.com/b:latest,os=linux,arch=amd64".parse().unwrap();
+    let mut followed = 0;
+    for template in templates.iter().filter(|template| template.starts_with("/-/images/")) {
+        let path = aci::Template::new(*template).render(&reference, aci::Extension::Image).unwrap();
+        assert_eq!(registry.get(&path).await.bytes().await.unwrap(), images[4].bytes, "{path}");
+        followed += 1;
+    }
+    assert_eq!(followed, 2);
 }
 
 #[tokio::test]

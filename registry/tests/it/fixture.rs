@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use aci::archive::{ArchiveWriter, Compression, Entry, EntryKind, WriteOptions};
 use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
-use aci::{ImageId, ImageManifest, Label, Limits, Refusal};
+use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, ProxyHeader, Timeouts, Tls};
+use registry::{Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -32,10 +32,12 @@ pub(crate) struct Registry {
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
-pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
+pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
     let time = Arc::clone(time);
+    let Place { data, database } = place;
     Config {
         data,
+        database,
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         http: Vec::new(),
         trusted_proxies: Vec::new(),
@@ -44,8 +46,17 @@ pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
         limits: Limits::default(),
         tls: Tls::OwnAuthority,
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
+        connections: ConnectionLimits::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
+}
+
+/// Where the data of a registry in this folder is: beside it in SQLite, or in a database of its own
+/// in the cluster of this process.
+pub(crate) async fn place(folder: &Path) -> Place {
+    let database =
+        if crate::ON_POSTGRES { Some(crate::cluster::database(folder).await.into()) } else { None };
+    Place { data: folder.join("data"), database }
 }
 
 /// One provider for the process; a second installation changes nothing.
@@ -71,6 +82,20 @@ pub(crate) fn client(address: SocketAddr, authority: &Path, http1: bool) -> Clie
     client.build().unwrap()
 }
 
+impl Image {
+    /// The digits of its file's digest, by which its files are kept.
+    pub(crate) fn file_digits(&self) -> String {
+        FileDigest::of_bytes(&self.bytes).digits().to_owned()
+    }
+
+    /// The files that are kept of it below a folder of blobs.
+    pub(crate) fn files(&self, blobs: &Path) -> Vec<PathBuf> {
+        let digits = self.file_digits();
+        let ours = |path: &PathBuf| path.to_string_lossy().contains(&digits);
+        files_below(blobs).into_iter().filter(ours).collect()
+    }
+}
+
 impl Registry {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
@@ -83,7 +108,7 @@ impl Registry {
     pub(crate) async fn start_in(folder: TempDir, adjust: impl FnOnce(&mut Config)) -> Self {
         crate::log::begin();
         let time = Arc::new(Mutex::new(SystemTime::now()));
-        let mut config = config(folder.path().join("data"), &time);
+        let mut config = config(place(folder.path()).await, &time);
         adjust(&mut config);
         let (ready, listens) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
@@ -116,6 +141,10 @@ impl Registry {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    pub(crate) async fn place(&self) -> Place {
+        place(self.folder.path()).await
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -165,9 +194,10 @@ impl Registry {
         actions: Vec<Action>,
         lifetime: Option<Duration>,
     ) -> (String, registry::TokenId) {
-        let new = NewToken { prefix: prefix.parse().unwrap(), actions, lifetime };
-        let (token, info) =
-            admin::create_token(&self.data(), new, SystemTime::now()).await.unwrap();
+        let grant = Grant::new(vec![prefix.parse().unwrap()], actions);
+        let new = NewToken { name: String::new(), grant, lifetime };
+        let place = self.place().await;
+        let (token, info) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
         (token.reveal().to_owned(), info.id)
     }
 
@@ -175,6 +205,7 @@ impl Registry {
         let body = CreateUpload {
             signature: String::from_utf8_lossy(signature).into_owned(),
             file_bytes: None,
+            file_digest: None,
         };
         self.client
             .post(self.url("/-/api/v1/uploads"))
@@ -243,7 +274,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// The refusal in an answer, every part of which says something.
 pub(crate) async fn refusal(response: Response) -> (u16, Refusal) {
     let status = response.status().as_u16();
-    let ErrorBody { error } = response.json().await.unwrap();
+    let ErrorBody { error, .. } = response.json().await.unwrap();
     for part in [&error.code, &error.message, &error.wanted, &error.found, &error.rule, &error.next]
     {
         assert!(!part.is_empty(), "{error:?}");
@@ -375,4 +406,18 @@ pub(crate) fn archive(reference: &str, entries: &[(&str, EntryKind)]) -> Image {
 fn entry(path: &str, kind: EntryKind) -> Entry {
     let mode = if kind == EntryKind::Directory { 0o755 } else { 0o644 };
     Entry { path: path.into(), kind, mode, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new() }
+}
+
+/// Bytes that do not pack.
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        noise.extend(state.to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
 }

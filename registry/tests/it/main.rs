@@ -2,15 +2,26 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+/// Whether the catalogue is in PostgreSQL: `tests/postgres/main.rs` runs the same tests.
+const ON_POSTGRES: bool = false;
+
+mod cluster;
 mod fixture;
+mod wire;
+mod withdraw;
 
 mod acpush;
 mod crash;
+mod crash_ranges;
 mod files;
+mod groups;
+mod hosts;
 mod log;
 mod pages;
 mod push;
+mod ranges;
 mod refusals;
 mod restart;
+mod slow;
 mod tls;
 mod tokens;

@@ -132,11 +132,10 @@ async fn pages_are_not_given_to_other_hosts() {
         let request = client.get(registry.url("/?ac-discovery=1")).header("host", "evil.example");
         let response = request.send().await.unwrap();
         let (status, text) = (response.status(), response.text().await.unwrap());
-        assert!(!text.contains("<meta name=\"ac-discovery\" content=\"evil"), "{text}");
-        if http1 {
-            assert_eq!(status, StatusCode::MISDIRECTED_REQUEST);
-            assert_eq!(tags(&text), [""; 0]);
-        }
+        // In HTTP/2 the host stands in the URL as well, and the two differ.
+        let wanted = if http1 { StatusCode::MISDIRECTED_REQUEST } else { StatusCode::BAD_REQUEST };
+        assert_eq!(status, wanted);
+        assert_eq!(tags(&text), [""; 0]);
     }
 }
 

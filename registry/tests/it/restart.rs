@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use aci::FileDigest;
 use aci::push::{Pushed, Upload};
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;
@@ -23,49 +24,54 @@ async fn restart_serves_what_was_published() {
     assert_eq!(again.status(), StatusCode::OK);
 }
 
-/// Puts a file where the blob of an image would be, as a crash before the row leaves it.
-fn leave(registry: &Registry, image: &Image, extension: &str, bytes: &[u8]) {
-    let digits = image.id.digits();
-    let folder = registry.data().join("blobs").join(&digits[..2]);
+/// Puts files where those of an image would be, as a crash before the row leaves them.
+fn leave(registry: &Registry, image: &Image, signature: &[u8], bytes: [&[u8]; 2]) {
+    let digits = image.file_digits();
+    let folder = registry.data().join("blobs/sha512").join(&digits[..2]);
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join(format!("{digits}.{extension}")), bytes).unwrap();
+    fs::write(folder.join(format!("{digits}.aci")), bytes[0]).unwrap();
+    let signature = FileDigest::of_bytes(signature);
+    let name = format!("{digits}.{}.aci.asc", &signature.digits()[..32]);
+    fs::write(folder.join(name), bytes[1]).unwrap();
 }
 
 #[tokio::test]
-async fn restart_removes_files_without_a_row_and_no_others() {
+async fn restart_takes_up_files_as_they_were_named_before() {
     let registry = Registry::start().await;
     registry.add_key("example.com", team_key());
     let token = registry.token("example.com").await;
     let kept = image("example.com/a:1", b"a");
     registry.publish(&token, &kept, team_key()).await;
-    let orphan = image("example.com/a:2", b"b");
-    leave(&registry, &orphan, "aci", &orphan.bytes);
-    leave(&registry, &orphan, "aci.asc", b"x");
-    // One in the folder of an image that stays, and a stranger.
-    leave(&registry, &kept, "txt", b"an administrator's note");
     let blobs = registry.data().join("blobs");
-    fs::write(blobs.join(".gantry-stage-dead"), b"x").unwrap();
-    let half = blobs.join(&kept.id.digits()[..2]).join(".gantry-stage-dead");
-    fs::write(&half, b"x").unwrap();
-    assert_eq!(
-        registry.get(&format!("/-/blobs/{}.aci", orphan.id)).await.status(),
-        StatusCode::NOT_FOUND,
-        "a file without a row is invisible"
-    );
-    let registry = Registry::start_in(registry.stop().await, |_| {}).await;
-    let left = files_below(&blobs_of(&registry));
+    let folder = registry.stop().await;
+    // By image ID, without the folder that tells the digest.
     let digits = kept.id.digits();
-    assert!(!half.exists());
-    for extension in ["aci", "aci.asc", "txt"] {
-        let name = format!("{digits}.{extension}");
-        assert!(left.iter().any(|path| path.ends_with(&name)), "{name} in {left:?}");
+    let old = blobs.join(&digits[..2]);
+    fs::create_dir(&old).unwrap();
+    for file in files_below(&blobs.join("sha512")) {
+        let is_signature = file.extension().is_some_and(|extension| extension == "asc");
+        let extension = if is_signature { "aci.asc" } else { "aci" };
+        fs::rename(file, old.join(format!("{digits}.{extension}"))).unwrap();
     }
-    assert!(!left.iter().any(|path| path.to_string_lossy().contains(orphan.id.digits())));
-    registry.publish(&token, &orphan, team_key()).await;
-}
+    fs::remove_dir_all(blobs.join("sha512")).unwrap();
+    // Of a push that was cut off, of an older one, and a stranger.
+    let orphan = image("example.com/a:2", b"b");
+    let digits = orphan.id.digits();
+    let cut_off = blobs.join(&digits[..2]);
+    fs::create_dir_all(&cut_off).unwrap();
+    fs::write(cut_off.join(format!("{digits}.aci")), b"x").unwrap();
+    fs::write(cut_off.join(".gantry-stage-dead"), b"x").unwrap();
+    fs::write(old.join("note"), b"an administrator's note").unwrap();
 
-fn blobs_of(registry: &Registry) -> std::path::PathBuf {
-    registry.data().join("blobs")
+    let registry = Registry::start_in(folder, |_| {}).await;
+    let served = registry.get(&format!("/-/blobs/{}.aci", kept.id)).await;
+    assert_eq!(served.bytes().await.unwrap(), kept.bytes);
+    assert_eq!(kept.files(&blobs).len(), 2);
+    assert_eq!(files_below(&blobs).len(), 3, "{:?}", files_below(&blobs));
+    assert!(old.join("note").exists());
+    assert!(!cut_off.exists() || cut_off == old);
+    let registry = Registry::start_in(registry.stop().await, |_| {}).await;
+    registry.publish(&token, &orphan, team_key()).await;
 }
 
 #[tokio::test]
@@ -74,9 +80,8 @@ async fn push_heals_what_a_crash_left_without_a_restart() {
     registry.add_key("example.com", team_key());
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
-    leave(&registry, &image, "aci", b"half");
-    leave(&registry, &image, "aci.asc", b"another push's signature");
     let signature = sign(team_key(), &image.bytes);
+    leave(&registry, &image, &signature, [b"half", b"another half"]);
     let pushed = registry.push(&token, &image, &signature).await;
     assert_eq!(pushed.status(), StatusCode::CREATED);
     let blob = format!("/-/blobs/{}.aci", image.id);
@@ -93,8 +98,14 @@ async fn push_brings_back_files_that_were_lost() {
     let image = image("example.com/a:1", b"a");
     registry.publish(&token, &image, team_key()).await;
     let blob = format!("/-/blobs/{}.aci", image.id);
-    for lost in files_below(&registry.data().join("blobs")) {
-        fs::remove_file(lost).unwrap();
+    for lost in [image.bytes.len(), 0] {
+        // The image; then the signature that came with the push which brought the image back.
+        let served = registry.get(&format!("{blob}.asc")).await.bytes().await.unwrap();
+        let file = image.files(&registry.data().join("blobs")).into_iter().find(|file| {
+            let bytes = fs::read(file).unwrap();
+            if lost > 0 { bytes == image.bytes } else { bytes == served }
+        });
+        fs::remove_file(file.unwrap()).unwrap();
         let signature = sign(team_key(), &image.bytes);
         let pushed = registry.push(&token, &image, &signature).await;
         let pushed: Pushed = pushed.json().await.unwrap();
@@ -129,9 +140,7 @@ async fn push_whose_client_leaves_at_its_end_is_whole_or_absent() {
         let blob = format!("/-/blobs/{}.aci", image.id);
         let settled = async || {
             let served = registry.get(&blob).await.status() == StatusCode::OK;
-            let files = files_below(&registry.data().join("blobs"));
-            let ours = files.iter().filter(|f| f.to_string_lossy().contains(image.id.digits()));
-            (served, ours.count())
+            (served, image.files(&registry.data().join("blobs")).len())
         };
         let start = std::time::Instant::now();
         while !matches!(settled().await, (true, 2) | (false, 0)) {
@@ -144,7 +153,7 @@ async fn push_whose_client_leaves_at_its_end_is_whole_or_absent() {
 #[tokio::test]
 async fn second_server_on_the_same_data_is_refused() {
     let registry = Registry::start().await;
-    let second = config(registry.data(), &registry.time);
+    let second = config(registry.place().await, &registry.time);
     let stop = std::future::pending();
     let error = registry::serve(second, |_| panic!("it listens"), stop).await.unwrap_err();
     assert!(error.to_string().contains("another registry is running"), "{error}");

@@ -63,7 +63,7 @@ async fn tls_files_that_are_none_are_said_to_be() {
     let path = folder.path().join("x.pem");
     std::fs::write(&path, "no certificate").unwrap();
     let time = std::sync::Arc::new(std::sync::Mutex::new(std::time::SystemTime::now()));
-    let mut config = config(folder.path().join("data"), &time);
+    let mut config = config(place(folder.path()).await, &time);
     config.tls = Tls::Files { certificates: path.clone(), key: path };
     let stop = std::future::pending();
     let error = registry::serve(config, |_| panic!("it listens"), stop).await.unwrap_err();

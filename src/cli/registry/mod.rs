@@ -1,5 +1,6 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod audit;
 mod config;
 mod keys;
 mod serve;
@@ -9,8 +10,11 @@ mod token;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use aci::Name;
 use clap::Subcommand;
 use jiff::Timestamp;
+
+use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
 use super::{Context, Failure, Kind};
 
@@ -31,6 +35,7 @@ enum Command {
     Config(config::Args),
     Keys(keys::Args),
     Token(token::Args),
+    Audit(audit::Args),
 }
 
 impl Args {
@@ -40,6 +45,7 @@ impl Args {
             Command::Config(args) => args.run(context),
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
+            Command::Audit(args) => args.run(context),
         }
     }
 }
@@ -50,6 +56,50 @@ struct DataArgs {
     /// The registry's data directory; it is created where it is missing
     #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
     data: PathBuf,
+}
+
+/// Which registry, where its catalogue is asked.
+#[derive(clap::Args)]
+struct PlaceArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The catalogue's database: sqlite:///PATH or postgres://USER@HOST/DATABASE [default: gantry.db
+    /// in the data directory]
+    #[arg(long, value_name = "URL", env = "GANTRY_DATABASE", hide_env_values = true)]
+    database: Option<DatabaseUrl>,
+    /// Read the database's password from this file
+    #[arg(long, value_name = "FILE", env = "GANTRY_DATABASE_PASSWORD_FILE", requires = "database")]
+    database_password_file: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    fn place(&self) -> Place {
+        let password_file = self.database_password_file.clone();
+        let database = self.database.clone().map(|url| Database { url, password_file });
+        Place { data: self.data.data.clone(), database }
+    }
+}
+
+/// What somebody may do.
+#[derive(clap::Args)]
+struct GrantArgs {
+    /// For this name and all below it; may be given several times
+    #[arg(long = "prefix", value_name = "NAME", required = true)]
+    prefixes: Vec<Name>,
+    /// What is allowed there: push, read, delete, yank or admin; may be given several times
+    #[arg(long = "allow", value_name = "ACTION", required = true)]
+    actions: Vec<Action>,
+}
+
+impl GrantArgs {
+    fn grant(self) -> Grant {
+        Grant::new(self.prefixes, self.actions)
+    }
+}
+
+/// Several in one word.
+fn listed<T: ToString>(all: &[T]) -> String {
+    all.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A time for people: `2026-11-03 12:30 UTC`.

@@ -23,18 +23,29 @@ use super::{Context, Failure};
   gantry registry serve --config /etc/gantry/registry.toml
   gantry registry serve --data /var/lib/gantry-registry --domain example.com
   gantry registry serve --data ./data --listen 127.0.0.1:0 --domain example.com --domain example.org
+  gantry registry serve --data ./data --domain example.com \\
+      --database postgres://gantry@db.example.com/gantry --database-password-file db.password
   gantry registry serve --data ./data --http 127.0.0.1:8080 --trusted-proxy 127.0.0.1 \\
       --domain example.com
   gantry registry serve --data ./data --listen '[::]:443' --domain example.com \\
-      --tls-cert fullchain.pem --tls-key privkey.pem")]
+      --tls-cert fullchain.pem --tls-key privkey.pem --log-format json")]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: SettingArgs,
+    /// Log as text for people, or as JSON, an object for each line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        log(context);
+        log(context, self.log_format);
         let config = self.settings.resolve()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -79,15 +90,15 @@ async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
 }
 
 /// Logs go to stderr: one line for each request, or with `--quiet` errors alone.
-fn log(context: &Context) {
+fn log(context: &Context, format: LogFormat) {
     let usual = if context.global().quiet { "error" } else { "info" };
     let filter = EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Somebody else's logging, where there is any, is as good.
-    let _ = subscriber.try_init();
+    let _ = match format {
+        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => subscriber.json().with_span_list(false).try_init(),
+    };
 }
 
 /// Tells a service manager, where there is one.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use aci::Refuse;
 use registry::{
-    Clock, Config, ConfigError, ConfigFile, Domain, LimitsSection, Network, ServerSection, Size,
-    Span, TimeoutsSection, TlsSection,
+    Clock, Config, ConfigError, ConfigFile, DatabaseSection, DatabaseUrl, Domain, LimitsSection,
+    Network, ServerSection, Size, Span, TimeoutsSection, TlsSection,
 };
 
 use super::{Failure, Kind};
@@ -20,6 +20,13 @@ pub(super) struct SettingArgs {
     /// The registry's data directory; it is created where it is missing
     #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
     data: Option<PathBuf>,
+    /// The catalogue's database: sqlite:///PATH or postgres://USER@HOST/DATABASE [default: gantry.db
+    /// in the data directory]
+    #[arg(long, value_name = "URL", env = "GANTRY_DATABASE", hide_env_values = true)]
+    database: Option<DatabaseUrl>,
+    /// Read the database's password from this file
+    #[arg(long, value_name = "FILE", env = "GANTRY_DATABASE_PASSWORD_FILE", requires = "database")]
+    database_password_file: Option<PathBuf>,
     /// Listen on this address for HTTPS; port 0 takes a free one. May be given several times
     /// [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -60,6 +67,10 @@ impl SettingArgs {
                 http: self.http.clone(),
                 trusted_proxies: self.trusted_proxies.clone(),
                 proxy_header: None,
+            },
+            database: DatabaseSection {
+                url: self.database.clone(),
+                password_file: self.database_password_file.clone(),
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
             acme: None,

@@ -23,6 +23,7 @@ fn image(pairs: &[(&str, &str)]) -> ImageEntry {
         file_bytes: 18_140_160,
         signer: "0123456789abcdef0123456789abcdef01234567".to_owned(),
         pushed: "2026-11-03".to_owned(),
+        withdrawn: None,
     }
 }
 

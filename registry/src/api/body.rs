@@ -1,0 +1,29 @@
+//! Bodies of requests, within limits.
+
+use axum::body::Body;
+use futures_util::StreamExt;
+
+use crate::error::ApiError;
+
+/// A body of at most so many bytes.
+pub(super) async fn whole(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
+    let mut all = Vec::new();
+    read(body, |chunk| {
+        all.extend_from_slice(chunk);
+        if all.len() as u64 > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
+    })
+    .await?;
+    Ok(all)
+}
+
+/// Reads a body to its end.
+pub(super) async fn read(
+    body: Body,
+    mut each: impl FnMut(&[u8]) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        each(&chunk.map_err(|error| ApiError::unread(&error))?)?;
+    }
+    Ok(())
+}

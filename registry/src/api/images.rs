@@ -1,0 +1,116 @@
+//! `/-/api/v1/images/{image ID}`: deleting an image, and taking and giving what its author says of it.
+
+use aci::ImageId;
+use aci::yank::{SignedYank, YankTaken};
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use keys::{Liveness, Policy};
+
+use super::body::whole;
+use crate::access::{Action, Caller};
+use crate::catalog::{StoredImage, Yanked};
+use crate::error::ApiError;
+use crate::state::{Shared, State as Registry};
+use crate::yank::VerifiedYank;
+
+/// How long the files of a deleted image stay, for who has just looked it up. What is being read
+/// then goes on.
+const FILES_STAY: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// The image ID of the path.
+pub(super) struct Id(ImageId);
+
+impl FromRequestParts<Shared> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::PathUnknown)?;
+        Ok(Self(id.parse().map_err(|_| ApiError::PathUnknown)?))
+    }
+}
+
+/// The image, where there is one and the caller may do this to it.
+async fn image(
+    state: &Registry,
+    caller: &Caller,
+    action: Action,
+    id: ImageId,
+) -> Result<StoredImage, ApiError> {
+    caller.may_somewhere(action)?;
+    match state.catalog.image(&id).await? {
+        Some(image) => {
+            caller.may(action, &image.name)?;
+            Ok(image)
+        }
+        None if state.catalog.is_deleted(&id).await? => Err(ApiError::BlobDeleted(id)),
+        None => Err(ApiError::BlobUnknown(id)),
+    }
+}
+
+/// `DELETE …`: it is not found any more, by any path.
+pub(super) async fn delete(
+    State(state): State<Shared>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    let image = image(&state, &caller, Action::Delete, id).await?;
+    let now = state.clock.now();
+    let (id, actor) = (&image.image_id, caller.actor());
+    if state.catalog.delete(id, &actor, now, now + FILES_STAY).await?.is_none() {
+        // Somebody else was faster.
+        return Err(ApiError::BlobDeleted(image.image_id));
+    }
+    tracing::info!(image = %id, reference = %image.reference(), by = actor.who, "deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT …/yank`: what the author says, and the signature over exactly that.
+pub(super) async fn yank(
+    State(state): State<Shared>,
+    caller: Caller,
+    Id(id): Id,
+    request: Request,
+) -> Result<Json<YankTaken>, ApiError> {
+    let image = image(&state, &caller, Action::Yank, id).await?;
+    let limit =
+        state.config().limits.signature_bytes.saturating_mul(2) + 4 * aci::yank::MAX_BYTES as u64;
+    let SignedYank { statement, signature } =
+        whole(request.into_body(), limit).await.and_then(|bytes| {
+            serde_json::from_slice(&bytes).map_err(|error| {
+                let wanted = "a JSON object with `statement` and `signature`";
+                ApiError::RequestMalformed { wanted, found: error.to_string() }
+            })
+        })?;
+    let policy = Policy::new(state.clock.now(), Liveness::Now);
+    let keyring = state.keyring().await?;
+    let yank =
+        VerifiedYank::check(statement, signature, &keyring, &policy, &state.config().limits)?;
+    let said = yank.said();
+    if said.image_id != image.image_id || said.name != image.name {
+        let wanted = format!("a statement about {} {}", image.name, image.image_id);
+        let found = format!("one about {} {}", said.name, said.image_id);
+        return Err(ApiError::YankOfAnother { wanted, found });
+    }
+    let new = match state.catalog.yank(&yank, &caller.actor(), state.clock.now()).await? {
+        Yanked::Taken => true,
+        Yanked::Known => false,
+        Yanked::Stale => return Err(ApiError::YankStale),
+        Yanked::Absent => return Err(ApiError::BlobDeleted(image.image_id)),
+    };
+    tracing::info!(image = %said.image_id, yanked = said.yanked, new, "its author has spoken");
+    Ok(Json(YankTaken { image_id: image.image_id, yanked: said.yanked, new }))
+}
+
+/// `GET …/yank`: the last that the author said, as it was signed.
+pub(super) async fn said(State(state): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
+    let said = state.catalog.last_yank(&id).await?.ok_or(ApiError::YankUnknown(id))?;
+    let body = SignedYank { statement: said.statement, signature: said.signature };
+    let fresh: [(HeaderName, HeaderValue); 1] =
+        [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    Ok((fresh, Json(body)).into_response())
+}

@@ -1,0 +1,197 @@
+//! The audit log: who did what, to which image, when and from where.
+//!
+//! Records are appended in the transaction of what they tell, so there is none without the other. Each
+//! holds the hash of the one before it: who changes, removes or inserts one later has to make all that
+//! follow anew, and the last hash tells, for whoever has noted it elsewhere.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use aci::{ImageId, Name};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AuditAction {
+    /// An image was published.
+    Publish,
+    /// The lost files of an image came back.
+    Heal,
+    /// An image was deleted.
+    Delete,
+    /// An image was withdrawn by its author.
+    Yank,
+    /// An image was no longer withdrawn.
+    Unyank,
+    /// A token was made.
+    TokenCreate,
+    /// A token was given another secret.
+    TokenRotate,
+    /// A token was revoked.
+    TokenRevoke,
+}
+
+/// No word for anything that is done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is nothing that the audit log knows")]
+pub struct NoAuditAction(String);
+
+impl AuditAction {
+    const ALL: [Self; 8] = [
+        Self::Publish,
+        Self::Heal,
+        Self::Delete,
+        Self::Yank,
+        Self::Unyank,
+        Self::TokenCreate,
+        Self::TokenRotate,
+        Self::TokenRevoke,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Heal => "heal",
+            Self::Delete => "delete",
+            Self::Yank => "yank",
+            Self::Unyank => "unyank",
+            Self::TokenCreate => "token-create",
+            Self::TokenRotate => "token-rotate",
+            Self::TokenRevoke => "token-revoke",
+        }
+    }
+}
+
+impl FromStr for AuditAction {
+    type Err = NoAuditAction;
+
+    fn from_str(text: &str) -> Result<Self, NoAuditAction> {
+        let found = Self::ALL.into_iter().find(|action| action.as_str() == text);
+        found.ok_or_else(|| NoAuditAction(text.to_owned()))
+    }
+}
+
+impl fmt::Display for AuditAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who does something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// `token:3a91c07b`, say, or `admin` for who works on the data directory.
+    pub who: String,
+    /// From where, where that is known.
+    pub address: Option<IpAddr>,
+}
+
+impl Actor {
+    /// Who works on the data directory.
+    pub fn admin() -> Self {
+        Self { who: "admin".to_owned(), address: None }
+    }
+}
+
+/// Something that is being done.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    pub(crate) actor: Actor,
+    pub(crate) action: AuditAction,
+    pub(crate) name: Option<&'a Name>,
+    pub(crate) image: Option<&'a ImageId>,
+    pub(crate) detail: Option<String>,
+}
+
+/// A record of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Its number: 1, 2, 3, …
+    pub sequence: i64,
+    /// When.
+    pub at: SystemTime,
+    /// Who, and from where.
+    pub actor: Actor,
+    /// What was done.
+    pub action: AuditAction,
+    /// To which name.
+    pub name: Option<Name>,
+    /// To which image.
+    pub image_id: Option<ImageId>,
+    /// What else there is to say.
+    pub detail: Option<String>,
+    /// The hash of the record before it; empty for the first.
+    pub previous: String,
+    /// Its own.
+    pub hash: String,
+}
+
+/// What a record's hash is over: everything of it, unmistakably.
+#[derive(Serialize)]
+pub(crate) struct Hashed<'a> {
+    pub(crate) sequence: i64,
+    /// Seconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) actor: &'a str,
+    pub(crate) address: Option<&'a str>,
+    pub(crate) action: &'a str,
+    pub(crate) name: Option<&'a str>,
+    #[serde(rename = "imageId")]
+    pub(crate) image_id: Option<&'a str>,
+    pub(crate) detail: Option<&'a str>,
+    pub(crate) previous: &'a str,
+}
+
+impl Hashed<'_> {
+    /// SHA-256 over the record as one line of JSON.
+    pub(crate) fn hash(&self) -> Result<String, serde_json::Error> {
+        let digest = Sha256::digest(serde_json::to_vec(self)?);
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// What a check of the log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditVerdict {
+    /// Every record is as it was written, and none is missing.
+    Whole {
+        /// How many there are.
+        records: i64,
+        /// The hash of the last; empty where there is none.
+        head: String,
+    },
+    /// The first that is not as it was written, is missing, or was put in.
+    Broken {
+        /// Its number.
+        sequence: i64,
+        /// What is wrong.
+        fault: AuditFault,
+    },
+}
+
+/// What is wrong with an audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditFault {
+    /// Its hash is not that of what it says.
+    #[error("the record is not as it was written")]
+    Changed,
+    /// It does not follow the one before.
+    #[error("the record does not follow the one before it")]
+    Unchained,
+    /// There is none of this number, though there are later ones.
+    #[error("the record is missing")]
+    Missing,
+    /// The log ends before the last record that was written.
+    #[error("the log ends before the last record that was written")]
+    CutOff,
+    /// No record has the hash that somebody has noted.
+    #[error("no record has the hash that was noted: the log was made anew")]
+    OtherLog,
+}

@@ -1,0 +1,96 @@
+//! An image goes: its row, not yet its files, and a tombstone stays.
+
+use std::time::SystemTime;
+
+use aci::{ImageId, Labels, Name};
+
+use super::audit::append;
+use super::database::{Write as _, on};
+use super::{Catalog, CatalogError, StoredImage, parsed, seconds};
+use crate::audit::{Actor, AuditAction, Event};
+
+impl Catalog {
+    /// Deletes an image, and gives what it was; `None` where there is none of this ID. Its files stay
+    /// until then, for who has just looked it up. Its name and labels are never another image's.
+    pub(crate) async fn delete(
+        &self,
+        id: &ImageId,
+        actor: &Actor,
+        now: SystemTime,
+        files_until: SystemTime,
+    ) -> Result<Option<StoredImage>, CatalogError> {
+        let Some(image) = self.image(id).await? else { return Ok(None) };
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            let row: Option<(String, String, String, String)> = sqlx::query_as(
+                "DELETE FROM images WHERE image_id = $1
+                 RETURNING labels, labels_canonical, image_blob, signature_blob",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some((labels, labels_canonical, image_blob, signature_blob)) = row else {
+                return Ok(None);
+            };
+            sqlx::query(
+                "INSERT INTO tombstones (name, labels_canonical, labels, image_id, deleted_at,
+                     deleted_by)
+                 VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT (name, labels_canonical) DO UPDATE SET image_id = excluded.image_id,
+                     deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by",
+            )
+            .bind(image.name.as_str())
+            .bind(labels_canonical)
+            .bind(labels)
+            .bind(id.as_str())
+            .bind(seconds(now))
+            .bind(&*actor.who)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(
+                "UPDATE blobs SET leased_until = $1
+                 WHERE blob_key IN ($2, $3) AND leased_until < $1",
+            )
+            .bind(seconds(files_until))
+            .bind(image_blob)
+            .bind(signature_blob)
+            .execute(&mut *transaction)
+            .await?;
+            let (action, name) = (AuditAction::Delete, Some(&image.name));
+            let detail = Some(image.reference().to_string());
+            let event = Event { actor: actor.clone(), action, name, image: Some(id), detail };
+            append!(transaction, &event, now);
+            transaction.commit().await?;
+        });
+        Ok(Some(image))
+    }
+
+    /// Whether an image of this name and exactly these labels was deleted: which.
+    pub(crate) async fn tombstone(
+        &self,
+        name: &Name,
+        labels: &Labels,
+    ) -> Result<Option<ImageId>, CatalogError> {
+        let row: Option<(String,)> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT image_id FROM tombstones WHERE name = $1 AND labels_canonical = $2",
+            )
+            .bind(name.as_str())
+            .bind(labels.canonical())
+            .fetch_optional(pool)
+            .await?
+        });
+        row.map(|(id,)| parsed("image ID", id)).transpose()
+    }
+
+    /// Whether an image of this ID was deleted.
+    pub(crate) async fn is_deleted(&self, id: &ImageId) -> Result<bool, CatalogError> {
+        let row: Option<(String,)> = on!(self, pool => {
+            sqlx::query_as("SELECT image_id FROM tombstones WHERE image_id = $1 LIMIT 1")
+                .bind(id.as_str())
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.is_some())
+    }
+}

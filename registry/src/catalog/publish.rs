@@ -1,0 +1,227 @@
+//! An image becomes visible: one transaction, after its files are stored.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use aci::{FileDigest, ImageId, Label, Labels, Reference};
+use keys::VerifiedImage;
+
+use super::audit::append;
+use super::database::{Write as _, on};
+use super::standing::Holds as _;
+use super::uploads::BROUGHT;
+use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
+use crate::access::Caller;
+use crate::audit::{AuditAction, Event};
+use crate::blobs::BlobKey;
+use crate::token::UploadId;
+
+/// How often the same images are tried again where they come at the same moment.
+const ATTEMPTS: u32 = 5;
+
+/// An image about to be recorded. Made from a [`VerifiedImage`] alone, so nothing
+/// else can become visible.
+pub(crate) struct NewImage<'a> {
+    pub(crate) verified: &'a VerifiedImage,
+    pub(crate) signature_digest: FileDigest,
+    pub(crate) signature_bytes: u64,
+    /// The upload that brought it.
+    pub(crate) upload: &'a UploadId,
+    /// Whether it is there already and its files are not: then these are its files, and this is
+    /// its signature.
+    pub(crate) heals: bool,
+}
+
+impl NewImage<'_> {
+    /// The keys of its two files, and their sizes.
+    pub(crate) fn blobs(&self) -> [(BlobKey, u64); 2] {
+        let inspected = self.verified.inspected();
+        let file = inspected.file_digest();
+        [
+            (BlobKey::image(file), inspected.file_bytes()),
+            (BlobKey::signature(file, &self.signature_digest), self.signature_bytes),
+        ]
+    }
+}
+
+/// Why no image was published. Nothing of any of them was.
+#[derive(Debug)]
+pub(crate) enum NotPublished {
+    /// Another image has the name and the labels.
+    Taken {
+        reference: Reference,
+        there: ImageId,
+        pushed: ImageId,
+    },
+    /// An image had the name and the labels, and was deleted.
+    Deleted {
+        reference: Reference,
+        there: ImageId,
+    },
+    /// Who brings it is no longer who may.
+    Caller,
+    /// The lease of the files ran out before this, and they may be gone.
+    Lease,
+    Catalog(CatalogError),
+}
+
+impl<E: Into<CatalogError>> From<E> for NotPublished {
+    fn from(error: E) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+/// The label names by which images of one name and version are told apart, beyond
+/// the two every client fills in.
+fn extra_labels(labels: &Labels) -> String {
+    let names: BTreeSet<&str> = labels
+        .iter()
+        .map(|label| label.name.as_str())
+        .filter(|name| !matches!(*name, "version" | "os" | "arch"))
+        .collect();
+    names.into_iter().collect::<Vec<_>>().join(",")
+}
+
+impl Catalog {
+    /// Makes images visible, all or none, where each has a name and labels of its own and the caller
+    /// still is one. Says of each whether it was not there before.
+    pub(crate) async fn publish(
+        &self,
+        images: &[NewImage<'_>],
+        caller: &Caller,
+        lease: &Lease,
+        now: SystemTime,
+    ) -> Result<Vec<bool>, NotPublished> {
+        let mut attempts = 0;
+        loop {
+            match self.try_publish(images, caller, lease, now).await {
+                // The same image came at the same moment, and PostgreSQL saw the one row before the
+                // other. The next attempt finds it.
+                Err(NotPublished::Taken { there, pushed, .. })
+                    if there == pushed && attempts < ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_publish(
+        &self,
+        images: &[NewImage<'_>],
+        caller: &Caller,
+        lease: &Lease,
+        now: SystemTime,
+    ) -> Result<Vec<bool>, NotPublished> {
+        let mut created = Vec::new();
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            if !transaction.holds(caller.standing(), now).await? {
+                return Err(NotPublished::Caller);
+            }
+            for new in images {
+                let inspected = new.verified.inspected();
+                let manifest = inspected.manifest();
+                let signature = new.verified.signature();
+                let blobs = new.blobs();
+                for (key, _) in &blobs {
+                    let held = sqlx::query(
+                        "UPDATE blobs SET leased_until = $1
+                         WHERE blob_key = $2 AND condemned_at IS NULL",
+                    )
+                    .bind(seconds(lease.until()))
+                    .bind(key.as_str())
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected();
+                    if held == 0 {
+                        return Err(NotPublished::Lease);
+                    }
+                }
+                let recorded = sqlx::query(RECORD)
+                    .bind(inspected.image_id().as_str())
+                    .bind(manifest.name.as_str())
+                    .bind(manifest.labels.value("version"))
+                    .bind(labels_json(&manifest.labels)?)
+                    .bind(manifest.labels.canonical())
+                    .bind(extra_labels(&manifest.labels))
+                    .bind(inspected.manifest_bytes())
+                    .bind(inspected.compression().as_str())
+                    .bind(inspected.file_digest().as_str())
+                    .bind(stored(inspected.file_bytes()))
+                    .bind(stored(inspected.tar_bytes()))
+                    .bind(new.signature_digest.as_str())
+                    .bind(stored(new.signature_bytes))
+                    .bind(blobs[0].0.as_str())
+                    .bind(blobs[1].0.as_str())
+                    .bind(signature.signer().to_string())
+                    .bind(signature.signing_key().to_string())
+                    .bind(seconds(signature.created()))
+                    .bind(seconds(now))
+                    .bind(caller.id().as_str())
+                    .bind(i64::from(new.heals))
+                    .execute(&mut *transaction)
+                    .await;
+                let reference = || Reference::new(manifest.name.clone(), manifest.labels.clone());
+                let pushed = inspected.image_id().clone();
+                if let Err(sqlx::Error::Database(error)) = &recorded
+                    && error.is_unique_violation()
+                {
+                    drop(transaction);
+                    let there = self.image_with(&manifest.name, &manifest.labels).await?;
+                    // Who had it may have been deleted since; then the next push is told.
+                    let there = there.unwrap_or_else(|| pushed.clone());
+                    return Err(NotPublished::Taken { reference: reference(), there, pushed });
+                }
+                let recorded = recorded?.rows_affected() == 1;
+                created.push(recorded);
+                // After the image, so that one which is deleted meanwhile was waited for.
+                let deleted: Option<(String,)> = sqlx::query_as(
+                    "SELECT image_id FROM tombstones WHERE name = $1 AND labels_canonical = $2",
+                )
+                .bind(manifest.name.as_str())
+                .bind(manifest.labels.canonical())
+                .fetch_optional(&mut *transaction)
+                .await?;
+                if let Some((there,)) = deleted {
+                    let there = parsed("image ID", there)?;
+                    return Err(NotPublished::Deleted { reference: reference(), there });
+                }
+                if recorded {
+                    let action =
+                        if new.heals { AuditAction::Heal } else { AuditAction::Publish };
+                    let (name, image) = (Some(&manifest.name), Some(&pushed));
+                    let detail = Some(reference().to_string());
+                    let actor = caller.actor();
+                    append!(transaction, &Event { actor, action, name, image, detail }, now);
+                }
+                // Whoever asks what came of the upload is told the same as who asks for the image.
+                sqlx::query(BROUGHT)
+                    .bind(inspected.image_id().as_str())
+                    .bind(new.upload.as_str())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+        });
+        Ok(created)
+    }
+}
+
+const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+     extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
+     signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+ ON CONFLICT (image_id) DO UPDATE SET compression = excluded.compression,
+     file_digest = excluded.file_digest, file_bytes = excluded.file_bytes,
+     signature_digest = excluded.signature_digest, signature_bytes = excluded.signature_bytes,
+     image_blob = excluded.image_blob, signature_blob = excluded.signature_blob,
+     signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at
+ WHERE $21 = 1";
+
+fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
+    let labels: Vec<Label> = labels.clone().into();
+    serde_json::to_string(&labels)
+        .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))
+}

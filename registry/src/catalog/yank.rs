@@ -1,0 +1,124 @@
+//! What authors say of their images afterwards.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use aci::yank::Yank;
+use aci::{ImageId, Name};
+
+use super::audit::append;
+use super::database::{Write as _, on};
+use super::{Catalog, CatalogError, parsed};
+use crate::audit::{Actor, AuditAction, Event};
+use crate::yank::VerifiedYank;
+
+/// A statement and its signature, as they came.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct StoredYank {
+    pub(crate) statement: String,
+    pub(crate) signature: String,
+}
+
+/// What became of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Yanked {
+    /// It counts from now on.
+    Taken,
+    /// It was there already.
+    Known,
+    /// There is a later one about the same image.
+    Stale,
+    /// There is no such image.
+    Absent,
+}
+
+impl Catalog {
+    /// Takes a statement about an image, where it is the latest.
+    pub(crate) async fn yank(
+        &self,
+        yank: &VerifiedYank,
+        actor: &Actor,
+        now: SystemTime,
+    ) -> Result<Yanked, CatalogError> {
+        let said = yank.said();
+        let issued = said.issued.as_microsecond();
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            // The image's row stays locked, so that statements about it come one after the other.
+            let there = sqlx::query("UPDATE images SET yanked = yanked WHERE image_id = $1")
+                .bind(said.image_id.as_str())
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            if there == 0 {
+                return Ok(Yanked::Absent);
+            }
+            let last: Option<(String, i64)> =
+                sqlx::query_as("SELECT statement, issued_at FROM yanks WHERE image_id = $1")
+                    .bind(said.image_id.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+            match last {
+                Some((statement, _)) if statement == yank.statement() => return Ok(Yanked::Known),
+                Some((_, last)) if last >= issued => return Ok(Yanked::Stale),
+                _ => {}
+            }
+            sqlx::query(
+                "INSERT INTO yanks (image_id, statement, signature, issued_at)
+                 VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (image_id) DO UPDATE SET statement = excluded.statement,
+                     signature = excluded.signature, issued_at = excluded.issued_at",
+            )
+            .bind(said.image_id.as_str())
+            .bind(yank.statement())
+            .bind(yank.signature())
+            .bind(issued)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("UPDATE images SET yanked = $1 WHERE image_id = $2")
+                .bind(i64::from(said.yanked))
+                .bind(said.image_id.as_str())
+                .execute(&mut *transaction)
+                .await?;
+            let action = if said.yanked { AuditAction::Yank } else { AuditAction::Unyank };
+            let (name, image) = (Some(&said.name), Some(&said.image_id));
+            let detail = Some(said.reason.clone()).filter(|reason| !reason.is_empty());
+            let actor = actor.clone();
+            append!(transaction, &Event { actor, action, name, image, detail }, now);
+            transaction.commit().await?;
+        });
+        Ok(Yanked::Taken)
+    }
+
+    /// Why the withdrawn images of a name were.
+    pub(crate) async fn yank_reasons(
+        &self,
+        name: &Name,
+    ) -> Result<HashMap<ImageId, String>, CatalogError> {
+        let rows: Vec<(String, String)> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT images.image_id, statement FROM yanks
+                 JOIN images ON images.image_id = yanks.image_id
+                 WHERE images.name = $1 AND images.yanked = 1",
+            )
+            .bind(name.as_str())
+            .fetch_all(pool)
+            .await?
+        });
+        let reason = |(id, statement): (String, String)| match Yank::read(statement.as_bytes()) {
+            Ok(yank) => Ok((parsed("image ID", id)?, yank.reason)),
+            Err(_) => Err(CatalogError::Corrupt { wanted: "statement", value: statement }),
+        };
+        rows.into_iter().map(reason).collect()
+    }
+
+    /// The last statement about an image.
+    pub(crate) async fn last_yank(&self, id: &ImageId) -> Result<Option<StoredYank>, CatalogError> {
+        Ok(on!(self, pool => {
+            sqlx::query_as("SELECT statement, signature FROM yanks WHERE image_id = $1")
+                .bind(id.as_str())
+                .fetch_optional(pool)
+                .await?
+        }))
+    }
+}

@@ -1,0 +1,229 @@
+//! One connection, from its handshake to its end, and what it may cost.
+//!
+//! A client may be slow, silent, or one of ten thousand that mean harm. Each can hold
+//! three things of ours: a connection (memory and a descriptor), a request (a task, a file)
+//! and a place for a push (two threads). So:
+//!
+//! ```text
+//! the handshake           Timeouts::handshake
+//! the headers             Timeouts::headers, from the opening or the end of the request before
+//! no request in progress  Timeouts::silence; HTTP/2's pings keep nothing open
+//! a request's body        must arrive, a response must be taken, at ConnectionLimits::rate;
+//!                         ConnectionLimits::grace is what one may be behind (`pace.rs`)
+//! headers, URLs, streams  ConnectionLimits, told to hyper; too much is 431, 414, or the end
+//! connections             ConnectionLimits::connections: a new one takes the place of the one
+//!                         that has waited longest without a request in progress (`line.rs`)
+//! places for pushes       so many in all, and so many of one token (`places.rs`)
+//! ```
+//!
+//! Only time in which we wait for the client counts: an image that takes long to be
+//! verified, or a push that waits for a place, cuts nobody off. A request that arrives too
+//! slowly is answered with 408. What goes on inside of a response cannot be answered any
+//! more, so the connection ends. All of it is looked after in one loop ([`Lines::keep`]),
+//! for HTTP/1 and HTTP/2 alike.
+
+mod limits;
+mod line;
+mod pace;
+mod places;
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub use limits::ConnectionLimits;
+pub(crate) use line::{Line, Lines};
+pub(crate) use pace::is_too_slow;
+pub(crate) use places::Places;
+
+use crate::client_address::Arrival;
+use crate::config::Timeouts;
+use crate::tls::CHALLENGE_PROTOCOL;
+use line::Judged;
+use pace::{Arriving, Leaving, Pace};
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Ended {
+    /// As connections end: by the client, or after its last answer.
+    Done,
+    /// The TLS handshake failed.
+    Handshake,
+    /// A handshake or headers took too long.
+    Late,
+    /// No request for too long.
+    Silent,
+    /// A response was not taken.
+    Slow,
+    /// Another one needed the place.
+    Displaced,
+    /// The client broke the protocol, or went away within a request.
+    Broken,
+}
+
+/// Serves connections.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: ConnectionLimits,
+    /// Cancelled when no more requests are taken.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Server {
+    /// Serves a connection that begins with TLS.
+    pub(crate) async fn serve_tls(
+        &self,
+        stream: TcpStream,
+        arrival: Arrival,
+        acceptor: TlsAcceptor,
+        line: Arc<Line>,
+    ) -> Ended {
+        at_once(&stream);
+        let handshake = timeout(self.timeouts.handshake, acceptor.accept(stream));
+        let stream = tokio::select! {
+            shaken = handshake => match shaken {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a TLS handshake failed");
+                    return Ended::Handshake;
+                }
+                Err(_) => return Ended::Late,
+            },
+            () = line.displaced() => return Ended::Displaced,
+            () = self.stopping.cancelled() => return Ended::Done,
+        };
+        let protocol = stream.get_ref().1.alpn_protocol();
+        if protocol == Some(CHALLENGE_PROTOCOL) {
+            // The handshake was all there is to a challenge.
+            return Ended::Done;
+        }
+        let http2 = protocol == Some(b"h2");
+        self.serve(stream, http2, arrival, line).await
+    }
+
+    /// Serves a connection without TLS.
+    pub(crate) async fn serve_plain(
+        &self,
+        stream: TcpStream,
+        arrival: Arrival,
+        line: Arc<Line>,
+    ) -> Ended {
+        at_once(&stream);
+        self.serve(stream, false, arrival, line).await
+    }
+
+    /// Serves what a connection says, by this protocol.
+    async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        http2: bool,
+        arrival: Arrival,
+        line: Arc<Line>,
+    ) -> Ended {
+        let io = TokioIo::new(stream);
+        let limits = &self.limits;
+        let inner = TowerToHyperService::new(self.router.clone());
+        let pace = Pace { rate: limits.rate, grace: limits.grace };
+        let visited = Arc::clone(&line);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let visit = visited.begin(pace);
+            let mut request = request.map(|body| Body::new(Arriving::new(body, pace)));
+            request.extensions_mut().insert(arrival);
+            let answer = inner.call(request);
+            async move {
+                let response = answer.await?;
+                Ok::<_, Infallible>(response.map(|body| Leaving::new(body, visit)))
+            }
+        });
+        if http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(limits.streams)
+                .max_header_list_size(limits.header_bytes)
+                .max_pending_accept_reset_streams(limits.resets)
+                .keep_alive_interval(self.timeouts.silence / 3)
+                .keep_alive_timeout(self.timeouts.silence / 3)
+                .serve_connection(io, service);
+            self.keep(pin!(connection), &line).await
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.timeouts.headers)
+                .max_header_size(limits.header_bytes as usize)
+                .serve_connection(io, service);
+            self.keep(pin!(connection), &line).await
+        }
+    }
+
+    /// Keeps a connection for as long as it may be kept.
+    async fn keep<C>(&self, mut connection: Pin<&mut C>, line: &Line) -> Ended
+    where
+        C: GracefulConnection<Error = hyper::Error>,
+    {
+        let mut stopping = false;
+        let mut silent = false;
+        let mut look = interval(self.step());
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    return match ended {
+                        Ok(()) if silent => Ended::Silent,
+                        Ok(()) => Ended::Done,
+                        Err(error) if error.is_timeout() => Ended::Late,
+                        Err(error) => {
+                            tracing::debug!(%error, "a connection ended early");
+                            Ended::Broken
+                        }
+                    };
+                }
+                () = line.displaced() => return Ended::Displaced,
+                () = self.stopping.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = look.tick() => match line.judge(Instant::now(), &self.timeouts) {
+                    Judged::Fine => {}
+                    Judged::Slow => return Ended::Slow,
+                    // It is told so once, if it listens.
+                    Judged::Silent if silent => return Ended::Silent,
+                    Judged::Silent => {
+                        silent = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                },
+            }
+        }
+    }
+
+    /// How often a connection is looked after: often enough that no limit is passed by much.
+    fn step(&self) -> Duration {
+        let least = self.timeouts.silence.min(self.timeouts.headers).min(self.limits.grace);
+        (least / 4).max(Duration::from_millis(10))
+    }
+}
+
+/// Small answers must not wait for the acknowledgement of earlier ones.
+fn at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+}

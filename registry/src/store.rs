@@ -1,0 +1,231 @@
+//! Storing verified images and recording them, one or several: all become visible together, or none.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use aci::push::Pushed;
+use aci::stage::StagedFile;
+use aci::{Extension, FileDigest, ImageId, Reference};
+use keys::VerifiedImage;
+
+use crate::access::Caller;
+use crate::blobs::BlobKey;
+use crate::catalog::{Lease, NewImage, StoredImage};
+use crate::error::ApiError;
+use crate::gc;
+use crate::ingest::Spooled;
+use crate::state::State;
+
+/// How long the files of an image may stand without its row. Between the two there are moments.
+pub(crate) const LEASE: Duration = Duration::from_secs(3600);
+/// How often, and after which pauses, a push asks for a blob that is being removed.
+const CONDEMNED_ATTEMPTS: u32 = 100;
+const CONDEMNED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why none of several images was published, and which of them it is about, where it is about one.
+pub(crate) struct Refused {
+    pub(crate) at: Option<usize>,
+    pub(crate) error: ApiError,
+}
+
+impl<E: Into<ApiError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self { at: None, error: error.into() }
+    }
+}
+
+impl Refused {
+    /// About the image at this place.
+    pub(crate) fn at<E: Into<ApiError>>(at: usize) -> impl FnOnce(E) -> Self {
+        move |error| Self { at: Some(at), error: error.into() }
+    }
+}
+
+/// What a verified image is to the registry.
+enum Fate {
+    /// It is here, whole.
+    Here,
+    New,
+    /// It is here, and its files are not.
+    Heals,
+}
+
+/// Stores the files under a lease, then records them: the database decides between pushes that come
+/// at once, of this node or others. Gives the images in the order in which they came.
+pub(crate) async fn store_and_record(
+    state: &State,
+    caller: &Caller,
+    spooled: Vec<Spooled>,
+) -> Result<Vec<Pushed>, Refused> {
+    // Sending may have taken long.
+    caller.may_still(state).await?;
+    let fates = fates(state, &spooled).await?;
+    let (mut verified, mut files) = (Vec::new(), Vec::new());
+    for Spooled { file, verified: image, signature, upload } in spooled {
+        verified.push((image, signature, upload));
+        files.push(Some(file));
+    }
+    let mut new = Vec::new();
+    let mut contents: Vec<(StagedFile, &[u8])> = Vec::new();
+    for (((image, signature, upload), fate), file) in verified.iter().zip(&fates).zip(&mut files) {
+        if let (Fate::New | Fate::Heals, Some(file)) = (fate, file.take()) {
+            contents.push((file, signature));
+            new.push(NewImage {
+                verified: image,
+                signature_digest: FileDigest::of_bytes(signature),
+                signature_bytes: signature.len() as u64,
+                upload,
+                heals: matches!(fate, Fate::Heals),
+            });
+        } else {
+            let id = image.inspected().image_id();
+            state.catalog.upload_brought(upload, id).await?;
+        }
+    }
+    let published = publish(state, caller, &new, contents).await;
+    let created = published.map_err(|error| refused(error, &verified))?;
+    let mut created = created.into_iter();
+    let mut pushed = Vec::new();
+    for ((image, ..), fate) in verified.iter().zip(&fates) {
+        let id = image.inspected().image_id();
+        let stored = state.catalog.image(id).await?;
+        let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
+        let created = !matches!(fate, Fate::Here) && created.next().unwrap_or(false);
+        if created {
+            tracing::info!(
+                image = %stored.image_id, reference = %stored.reference(), signer = %stored.signer,
+                token = %caller.id(), "published"
+            );
+        }
+        pushed.push(answer(&stored, created));
+    }
+    Ok(pushed)
+}
+
+/// Which of the images are here. One that cannot be published is refused before any file is stored.
+async fn fates(state: &State, spooled: &[Spooled]) -> Result<Vec<Fate>, Refused> {
+    let mut fates = Vec::new();
+    let mut named: HashMap<(String, String), ImageId> = HashMap::new();
+    for (at, Spooled { verified, .. }) in spooled.iter().enumerate() {
+        let inspected = verified.inspected();
+        let manifest = inspected.manifest();
+        let there = state.catalog.image(inspected.image_id()).await?;
+        fates.push(match &there {
+            Some(there) if intact(state, there).await? => Fate::Here,
+            Some(there) => {
+                // The files of a disk that lost them come back with the next push.
+                tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
+                Fate::Heals
+            }
+            None => {
+                let taken = state.catalog.image_with(&manifest.name, &manifest.labels).await?;
+                let name = (manifest.name.to_string(), manifest.labels.canonical());
+                let other = named.insert(name, inspected.image_id().clone());
+                // The same image may have come since it was looked for.
+                let other = [taken, other].into_iter().flatten();
+                if let Some(there) = other.into_iter().find(|id| id != inspected.image_id()) {
+                    return Err(Refused::at(at)(version_exists(verified, there)));
+                }
+                Fate::New
+            }
+        });
+    }
+    Ok(fates)
+}
+
+/// Says of each image whether it was not there before.
+async fn publish(
+    state: &State,
+    caller: &Caller,
+    new: &[NewImage<'_>],
+    contents: Vec<(StagedFile, &[u8])>,
+) -> Result<Vec<bool>, ApiError> {
+    let Some(first) = new.first() else { return Ok(Vec::new()) };
+    let blobs: Vec<(BlobKey, u64)> = new.iter().flat_map(NewImage::blobs).collect();
+    let now = state.clock.now();
+    let lease = Lease::new(&state.node, first.upload, now + LEASE);
+    lease_blobs(state, &blobs, &lease).await?;
+    let stored = async {
+        for (keys, (file, signature)) in blobs.chunks(2).zip(contents) {
+            let mut staged = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
+            staged.write_all(signature)?;
+            state.blobs.put(&keys[0].0, file).await?;
+            state.blobs.put(&keys[1].0, staged).await?;
+        }
+        Ok::<_, ApiError>(state.catalog.publish(new, caller, &lease, now).await?)
+    };
+    let stored = stored.await;
+    if stored.is_err() {
+        // They would go some time after the end of the lease; this is sooner.
+        if let Err(fault) = gc::give_up(state, &blobs, &lease).await {
+            let fault: &dyn std::error::Error = &fault;
+            tracing::warn!(error = fault, "the files of a push that failed stay for a while");
+        }
+    }
+    stored
+}
+
+/// Which of the images the database refused.
+fn refused<S, U>(error: ApiError, images: &[(VerifiedImage, S, U)]) -> Refused {
+    let (ApiError::VersionExists { reference, .. } | ApiError::VersionDeleted { reference, .. }) =
+        &error
+    else {
+        return error.into();
+    };
+    let of = |(image, ..): &(VerifiedImage, S, U)| {
+        let manifest = image.inspected().manifest();
+        manifest.name == *reference.name() && manifest.labels == *reference.labels()
+    };
+    Refused { at: images.iter().position(of), error }
+}
+
+/// Leases blobs. One that is being removed is gone in a moment.
+pub(crate) async fn lease_blobs(
+    state: &State,
+    blobs: &[(BlobKey, u64)],
+    lease: &Lease,
+) -> Result<(), ApiError> {
+    for _ in 0..CONDEMNED_ATTEMPTS {
+        if state.catalog.lease(blobs, lease).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(CONDEMNED_PAUSE).await;
+    }
+    Err(ApiError::Busy)
+}
+
+/// Whether both files of an image are there, in their right sizes.
+pub(crate) async fn intact(state: &State, image: &StoredImage) -> Result<bool, ApiError> {
+    let sizes =
+        [(Extension::Image, image.file_bytes), (Extension::Signature, image.signature_bytes)];
+    for (extension, bytes) in sizes {
+        if state.blobs.bytes(&image.blob(extension)).await? != Some(bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn version_exists(verified: &VerifiedImage, there: ImageId) -> ApiError {
+    let inspected = verified.inspected();
+    let manifest = inspected.manifest();
+    ApiError::VersionExists {
+        reference: Box::new(Reference::new(manifest.name.clone(), manifest.labels.clone())),
+        there,
+        pushed: inspected.image_id().clone(),
+    }
+}
+
+/// An image as its pusher is told of it.
+pub(crate) fn answer(image: &StoredImage, created: bool) -> Pushed {
+    Pushed {
+        image_id: image.image_id.clone(),
+        name: image.name.clone(),
+        labels: image.labels.clone(),
+        file_digest: image.file_digest.clone(),
+        file_bytes: image.file_bytes,
+        signer: image.signer.to_string(),
+        created,
+    }
+}

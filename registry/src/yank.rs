@@ -1,0 +1,45 @@
+//! Withdrawing an image: a statement counts where a key that may sign the image's name has signed it.
+
+use aci::yank::Yank;
+use aci::{Limits, Name};
+use keys::{Keyring, Policy};
+
+use crate::error::ApiError;
+
+/// A statement that a key of the name has signed. Only the check makes one.
+#[derive(Debug)]
+pub(crate) struct VerifiedYank {
+    said: Yank,
+    statement: String,
+    signature: String,
+}
+
+impl VerifiedYank {
+    /// Reads a statement and verifies its signature, against the keys of the name in it.
+    pub(crate) fn check(
+        statement: String,
+        signature: String,
+        keyring: &Keyring,
+        policy: &Policy,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
+        let malformed = |error: aci::yank::YankError| ApiError::YankMalformed(error.to_string());
+        let said = Yank::read(statement.as_bytes()).map_err(malformed)?;
+        let name: &Name = &said.name;
+        let (bytes, signed) = (statement.as_bytes(), signature.as_bytes());
+        keys::verify_for(name, bytes, signed, keyring, policy, limits)?;
+        Ok(Self { said, statement, signature })
+    }
+
+    pub(crate) fn said(&self) -> &Yank {
+        &self.said
+    }
+
+    pub(crate) fn statement(&self) -> &str {
+        &self.statement
+    }
+
+    pub(crate) fn signature(&self) -> &str {
+        &self.signature
+    }
+}

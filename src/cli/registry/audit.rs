@@ -1,0 +1,135 @@
+//! `gantry registry audit`: what was done, and whether the log of it is whole.
+
+use clap::Subcommand;
+use registry::admin;
+use registry::{AuditRecord, AuditVerdict};
+use serde_json::{Value, json};
+
+use aci::Refusal;
+
+use super::{Context, Failure, Kind, PlaceArgs, moment, stamp, wait};
+
+/// See who did what to a registry, and check the log of it
+///
+/// Every publication, deletion, withdrawal and change of tokens is a record, which holds the hash
+/// of the one before it. Records are written with what they tell, in one step.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    List(List),
+    Verify(Verify),
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.command {
+            Command::List(args) => args.run(context),
+            Command::Verify(args) => args.run(context),
+        }
+    }
+}
+
+/// List the last records, the newest at the end
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry registry audit list --data ./data
+  gantry registry audit list --data ./data --last 1000 --json")]
+struct List {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// So many records
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    last: u32,
+}
+
+impl List {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let place = self.place.place();
+        let records = wait(admin::audit_records(&place, self.last))?;
+        if records.is_empty() {
+            context.note("nothing was done yet");
+            if !context.json() {
+                return Ok(());
+            }
+        }
+        let lines: Vec<String> = records.iter().map(line).collect();
+        let values: Vec<Value> = records.iter().map(describe).collect();
+        Ok(context.print(&json!({ "records": values }), lines.join("\n"))?)
+    }
+}
+
+fn line(record: &AuditRecord) -> String {
+    let from = record.actor.address.map_or_else(String::new, |address| format!(" from {address}"));
+    let what = record.detail.as_deref().or(record.name.as_ref().map(|name| name.as_str()));
+    let what =
+        what.map_or_else(String::new, |what| format!("  {}", discovery::printable_line(what)));
+    let image = record.image_id.as_ref().map_or_else(String::new, |id| format!("  {id}"));
+    format!(
+        "{}  {}  {}  by {}{from}{what}{image}",
+        record.sequence,
+        moment(record.at),
+        record.action,
+        record.actor.who
+    )
+}
+
+fn describe(record: &AuditRecord) -> Value {
+    json!({
+        "sequence": record.sequence,
+        "at": stamp(record.at),
+        "actor": record.actor.who,
+        "address": record.actor.address,
+        "action": record.action,
+        "name": record.name,
+        "imageId": record.image_id,
+        "detail": record.detail,
+        "previous": record.previous,
+        "hash": record.hash,
+    })
+}
+
+/// Check that no record was changed, removed or put in
+///
+/// Prints the hash of the last record. Who notes it elsewhere can give it to a later check, which
+/// then also tells whether the whole log was made anew.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry registry audit verify --data ./data
+  gantry registry audit verify --data ./data --noted 6f0c…e1
+
+Exit codes: 0 it is whole, 5 it is not.")]
+struct Verify {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// A hash that an earlier check has printed
+    #[arg(long, value_name = "HASH")]
+    noted: Option<String>,
+}
+
+impl Verify {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let place = self.place.place();
+        match wait(admin::verify_audit(&place, self.noted.as_deref()))? {
+            AuditVerdict::Whole { records, head } => {
+                context.note(format_args!("{records} records, each as it was written"));
+                Ok(context.print(&json!({ "records": records, "head": head }), &head)?)
+            }
+            AuditVerdict::Broken { sequence, fault } => {
+                let refusal = Refusal {
+                    code: "audit-broken".to_owned(),
+                    message: format!("the audit log is not whole: {fault}"),
+                    wanted: "every record as it was written, from the first to the last".to_owned(),
+                    found: format!("record {sequence}: {fault}"),
+                    rule: "each record holds the hash of the one before it".to_owned(),
+                    next: "see who can write to the database, and compare with a backup".to_owned(),
+                };
+                Err(Failure::refusal(Kind::Refused, refusal))
+            }
+        }
+    }
+}
