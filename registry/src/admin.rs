@@ -1,6 +1,8 @@
 //! What an administrator does to a registry's data: tokens and keys. All of it works
 //! beside a running server, which sees it with the next request.
 
+mod keeping;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +14,8 @@ use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError, StoredToken};
 use crate::data::{DataDir, DataError, Place};
 use crate::token::{Token, TokenId};
+
+pub use keeping::{back_up, collect, collectable, judge, restore, retain, scrub};
 
 /// Why an administrator's command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

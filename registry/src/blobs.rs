@@ -85,6 +85,16 @@ impl BlobKey {
         &self.0
     }
 
+    /// Whether the bytes with this digest are those of the key, as far as it tells; `None` for a key
+    /// that is neither an image's nor a signature's.
+    pub(crate) fn is_of(&self, digest: &FileDigest) -> Option<bool> {
+        let image = self.0.strip_suffix(".aci").map(|image| image == digest.as_str());
+        image.or_else(|| {
+            let (_, signature) = self.0.strip_suffix(".aci.asc")?.split_once('.')?;
+            Some(signature == &digest.digits()[..SIGNATURE_DIGITS])
+        })
+    }
+
     /// Kind and rest.
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('-').unwrap_or((&self.0, ""))
@@ -156,6 +166,10 @@ pub(crate) trait BlobStore: fmt::Debug + Send + Sync {
     /// Removes a blob. That there is none is no error.
     fn remove<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<()>>;
 
+    /// Moves a blob out of the way: there is none of this key from here on, but somebody can still look
+    /// at what it was. That there is none is no error.
+    fn set_aside<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<()>>;
+
     /// So many keys in their order, those after this one.
     fn list<'a>(
         &'a self,
@@ -178,6 +192,11 @@ mod tests {
             ("1f".repeat(32).parse().unwrap(), "02".repeat(32).parse().unwrap());
         let part = BlobKey::part(&upload, ByteRange::new(0, u64::MAX >> 1).unwrap(), &attempt);
         assert!(!part.as_str().contains(upload.as_str()), "{part}");
+        assert_eq!(part.is_of(&digest), None);
+        for key in [BlobKey::image(&digest), BlobKey::signature(&digest, &digest)] {
+            assert_eq!(key.is_of(&digest), Some(true));
+            assert_eq!(key.is_of(&FileDigest::of([0xac; 64])), Some(false));
+        }
         for key in [BlobKey::image(&digest), BlobKey::signature(&digest, &digest), part] {
             assert_eq!(key.as_str().parse::<BlobKey>().unwrap(), key);
         }

@@ -213,10 +213,10 @@ pub(crate) async fn drop_parts(state: &Shared, upload: &UploadId) {
         if state.catalog.parts(upload).await?.is_empty() {
             return Ok(Vec::new());
         }
-        state.catalog.drop_parts(upload, state.clock.now()).await
+        state.catalog.drop_parts(upload).await
     };
     match dropped.await {
-        Ok(condemned) => parts::remove(state, condemned),
+        Ok(dropped) => parts::remove(state, upload, dropped),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "parts of an upload that was committed stay for a while");

@@ -18,6 +18,7 @@
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
 //!     connections: registry::ConnectionLimits::default(),
+//!     keeping: registry::Keeping::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -39,9 +40,9 @@ mod connection;
 mod data;
 mod error;
 mod files;
-mod gc;
 mod host;
 mod ingest;
+mod keeping;
 mod pages;
 mod parts;
 mod router;
@@ -56,7 +57,7 @@ mod yank;
 
 pub use access::{Action, ActionError, Grant};
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
-pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError};
+pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
     Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config, ConfigError,
     ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains, LimitsSection, Network,
@@ -65,6 +66,10 @@ pub use config::{
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
+pub use keeping::{
+    Age, AgeError, BackedUp, Collected, Damaged, Judged, KeepError, Keeping, KeepsNothing, Reason,
+    Restored, Retention, Scrubbed, WrittenRetention,
+};
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Token, TokenError, TokenId};

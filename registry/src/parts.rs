@@ -16,11 +16,11 @@ use tracing::Instrument;
 use crate::access::Caller;
 use crate::api::Open;
 use crate::blobs::BlobKey;
-use crate::catalog::{Added, Lease, NewPart, PartLimits, StoredPart};
+use crate::catalog::{Added, Lease, NewPart, PartLimits, Remover, StoredPart};
 use crate::error::{ApiError, UploadError};
 use crate::ingest::reader;
 use crate::state::{Shared, State};
-use crate::store::{LEASE, lease_blobs};
+use crate::store::LEASE;
 use crate::token::UploadId;
 
 /// Bytes of a part at least, but for one that ends where the file does, or where another begins.
@@ -141,7 +141,7 @@ async fn keep(
     let key = BlobKey::part(upload, range.range(), &UploadId::generate()?);
     let lease = Lease::new(&state.node, upload, state.clock.now() + LEASE);
     let blobs = [(key, range.range().bytes())];
-    lease_blobs(state, &blobs, &lease).await?;
+    state.catalog.lease(&blobs, &lease).await?;
     let limits = limits(state);
     let added = async {
         state.blobs.put(&blobs[0].0, file).await?;
@@ -150,7 +150,7 @@ async fn keep(
     };
     let added = added.await;
     if !matches!(added, Ok(Added::Kept)) {
-        crate::gc::give_up(state, &blobs, &lease).await?;
+        crate::keeping::give_up(state, &blobs, &lease).await?;
     }
     match added? {
         Added::Kept | Added::Held => Ok(()),
@@ -172,15 +172,14 @@ async fn keep(
     }
 }
 
-/// Removes the blobs of parts that were condemned. Where this comes to nothing, a collector does it.
-pub(crate) fn remove(state: &Shared, parts: Vec<BlobKey>) {
-    let state = Shared::clone(state);
+/// Removes the parts that an upload has let go. Where this comes to nothing, a collector does it.
+pub(crate) fn remove(state: &Shared, upload: &UploadId, parts: Vec<BlobKey>) {
+    let (state, lease) = (Shared::clone(state), Lease::of_upload(upload, state.clock.now()));
     tokio::spawn(async move {
         for key in parts {
-            let removed = async {
-                state.blobs.remove(&key).await?;
-                Ok::<_, ApiError>(state.catalog.forget(&key).await?)
-            };
+            let removal = async { Ok::<_, ApiError>(state.blobs.remove(&key).await?) };
+            let now = state.clock.now();
+            let removed = state.catalog.remove_blob(&key, Remover::Push(&lease), now, removal);
             if let Err(error) = removed.await {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "parts of an upload that has ended stay for a while");

@@ -13,15 +13,12 @@ use crate::access::Caller;
 use crate::blobs::BlobKey;
 use crate::catalog::{Lease, NewImage, StoredImage};
 use crate::error::ApiError;
-use crate::gc;
 use crate::ingest::Spooled;
+use crate::keeping;
 use crate::state::State;
 
 /// How long the files of an image may stand without its row. Between the two there are moments.
 pub(crate) const LEASE: Duration = Duration::from_secs(3600);
-/// How often, and after which pauses, a push asks for a blob that is being removed.
-const CONDEMNED_ATTEMPTS: u32 = 100;
-const CONDEMNED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why none of several images was published, and which of them it is about, where it is about one.
 pub(crate) struct Refused {
@@ -90,7 +87,8 @@ pub(crate) async fn store_and_record(
     for ((image, ..), fate) in verified.iter().zip(&fates) {
         let id = image.inspected().image_id();
         let stored = state.catalog.image(id).await?;
-        let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
+        // Somebody may have deleted it in the moment since.
+        let stored = stored.ok_or_else(|| deleted(image))?;
         let created = !matches!(fate, Fate::Here) && created.next().unwrap_or(false);
         if created {
             tracing::info!(
@@ -145,7 +143,7 @@ async fn publish(
     let blobs: Vec<(BlobKey, u64)> = new.iter().flat_map(NewImage::blobs).collect();
     let now = state.clock.now();
     let lease = Lease::new(&state.node, first.upload, now + LEASE);
-    lease_blobs(state, &blobs, &lease).await?;
+    state.catalog.lease(&blobs, &lease).await?;
     let stored = async {
         for (keys, (file, signature)) in blobs.chunks(2).zip(contents) {
             let mut staged = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
@@ -158,12 +156,20 @@ async fn publish(
     let stored = stored.await;
     if stored.is_err() {
         // They would go some time after the end of the lease; this is sooner.
-        if let Err(fault) = gc::give_up(state, &blobs, &lease).await {
+        if let Err(fault) = keeping::give_up(state, &blobs, &lease).await {
             let fault: &dyn std::error::Error = &fault;
             tracing::warn!(error = fault, "the files of a push that failed stay for a while");
         }
     }
     stored
+}
+
+fn deleted(image: &VerifiedImage) -> ApiError {
+    let inspected = image.inspected();
+    let manifest = inspected.manifest();
+    let reference = Reference::new(manifest.name.clone(), manifest.labels.clone());
+    let there = inspected.image_id().clone();
+    ApiError::VersionDeleted { reference: Box::new(reference), there }
 }
 
 /// Which of the images the database refused.
@@ -178,21 +184,6 @@ fn refused<S, U>(error: ApiError, images: &[(VerifiedImage, S, U)]) -> Refused {
         manifest.name == *reference.name() && manifest.labels == *reference.labels()
     };
     Refused { at: images.iter().position(of), error }
-}
-
-/// Leases blobs. One that is being removed is gone in a moment.
-pub(crate) async fn lease_blobs(
-    state: &State,
-    blobs: &[(BlobKey, u64)],
-    lease: &Lease,
-) -> Result<(), ApiError> {
-    for _ in 0..CONDEMNED_ATTEMPTS {
-        if state.catalog.lease(blobs, lease).await? {
-            return Ok(());
-        }
-        tokio::time::sleep(CONDEMNED_PAUSE).await;
-    }
-    Err(ApiError::Busy)
 }
 
 /// Whether both files of an image are there, in their right sizes.

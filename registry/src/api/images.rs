@@ -13,12 +13,9 @@ use super::body::whole;
 use crate::access::{Action, Caller};
 use crate::catalog::{StoredImage, Yanked};
 use crate::error::ApiError;
+use crate::keeping::FILES_STAY;
 use crate::state::{Shared, State as Registry};
 use crate::yank::VerifiedYank;
-
-/// How long the files of a deleted image stay, for who has just looked it up. What is being read
-/// then goes on.
-const FILES_STAY: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The image ID of the path.
 pub(super) struct Id(ImageId);

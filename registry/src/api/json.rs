@@ -18,7 +18,7 @@ pub(super) async fn read<T: DeserializeOwned>(
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
             ApiError::BodyTooLarge { limit: limit as u64 }
         }
-        _ => ApiError::Interrupted,
+        error => ApiError::unread(&error),
     })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ApiError::RequestMalformed { wanted, found: error.to_string() })

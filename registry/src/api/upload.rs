@@ -70,8 +70,8 @@ pub(super) async fn show(
 
 /// What it holds goes with it. An image that it brought stays.
 pub(super) async fn abort(State(state): State<Shared>, open: Open) -> Result<StatusCode, ApiError> {
-    let condemned = state.catalog.end_upload(&open.id, state.clock.now()).await?;
-    parts::remove(&state, condemned);
+    let parts = state.catalog.end_upload(&open.id).await?;
+    parts::remove(&state, &open.id, parts);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,4 +1,4 @@
-//! Blobs in a folder: `sha512/8f/8f1c…e0.aci`.
+//! Blobs in a folder: `sha512/8f/8f1c…e0.aci`. What was set aside is in `quarantine/`, by its key.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,6 +11,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Blob, BlobKey, BlobStore};
+
+/// The folder of what was set aside. No kind of a key is called so, as there are no folders in it.
+const QUARANTINE: &str = "quarantine";
 
 /// A folder of blobs.
 #[derive(Debug, Clone)]
@@ -132,6 +135,18 @@ impl BlobStore for Folder {
         blocking(move || match stage::folder_of(&path).is_dir() {
             true => stage::remove(&path),
             false => Ok(()),
+        })
+    }
+
+    fn set_aside<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<()>> {
+        let (path, aside) = (self.path(key), self.root.join(QUARANTINE));
+        let target = aside.join(key.as_str());
+        blocking(move || {
+            stage::create_folders(&aside)?;
+            match stage::move_file(&path, &target) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            }
         })
     }
 

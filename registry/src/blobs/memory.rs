@@ -65,6 +65,10 @@ impl BlobStore for Memory {
         .boxed()
     }
 
+    fn set_aside<'a>(&'a self, key: &'a BlobKey) -> BoxFuture<'a, io::Result<()>> {
+        self.remove(key)
+    }
+
     fn list<'a>(
         &'a self,
         after: Option<&'a BlobKey>,

@@ -78,6 +78,19 @@ async fn keeps_and_forgets(tried: Tried) {
     tried.store.remove(&key(1)).await.unwrap();
 }
 
+async fn sets_aside(tried: Tried) {
+    tried.store.set_aside(&key(1)).await.unwrap();
+    for _ in 0..2 {
+        tried.put(&key(1), b"damaged").await;
+        tried.store.set_aside(&key(1)).await.unwrap();
+        let absent = tried.read(&key(1), 0).await.unwrap_err();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+        assert_eq!(tried.store.list(None, 10).await.unwrap(), []);
+    }
+    tried.put(&key(1), b"sound").await;
+    assert_eq!(tried.read(&key(1), 0).await.unwrap(), b"sound");
+}
+
 async fn lists_in_order_in_pieces(tried: Tried) {
     assert_eq!(tried.store.list(None, 10).await.unwrap(), []);
     let digest = FileDigest::of([7; 64]);
@@ -135,6 +148,11 @@ macro_rules! suite {
             #[tokio::test]
             async fn store_keeps_and_forgets() {
                 keeps_and_forgets($make).await;
+            }
+
+            #[tokio::test]
+            async fn store_sets_aside() {
+                sets_aside($make).await;
             }
 
             #[tokio::test]

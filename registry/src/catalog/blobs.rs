@@ -2,12 +2,13 @@
 //!
 //! A blob's row is written before the blob, and removed after it: so what the store holds is known
 //! here, whatever dies when. A push leases its blobs until it has recorded its image, which refers to
-//! them. A collector condemns what is neither leased nor referred to, removes it from the store, and
-//! then forgets it; who wants a condemned blob waits until that is done.
+//! them. A collector removes what is neither leased nor referred to while it
+//! holds the row's lock; who wants the same blob meanwhile waits until that is done.
 
 use std::time::SystemTime;
 
 use super::database::{Write as _, on};
+use super::duties::Duty;
 use super::{Catalog, CatalogError, count, parsed, seconds, stored};
 use crate::blobs::BlobKey;
 use crate::token::UploadId;
@@ -26,7 +27,7 @@ impl Lease {
     }
 
     /// The lease of an upload's parts: no node's, since it outlives them.
-    pub(super) fn of_upload(upload: &UploadId, until: SystemTime) -> Self {
+    pub(crate) fn of_upload(upload: &UploadId, until: SystemTime) -> Self {
         Self::new("upload", upload, until)
     }
 
@@ -39,61 +40,107 @@ impl Lease {
     }
 }
 
+/// Who removes a blob.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Remover<'a> {
+    /// The push that leased it, and of which nothing came.
+    Push(&'a Lease),
+    /// The collector of this name, while it has that duty: of blobs that nobody leases.
+    Collector(&'a str),
+}
+
 impl Catalog {
-    /// Leases blobs, all or none; `false` where one of them is condemned and not gone yet.
+    /// Leases blobs, all or none. One that is being removed is waited for.
     pub(crate) async fn lease(
         &self,
         blobs: &[(BlobKey, u64)],
         lease: &Lease,
-    ) -> Result<bool, CatalogError> {
+    ) -> Result<(), CatalogError> {
         on!(self, pool => {
             let mut transaction = pool.write().await?;
             for (key, bytes) in blobs {
-                let leased = sqlx::query(
+                sqlx::query(
                     "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
                      VALUES ($1, $2, $3, $4)
                      ON CONFLICT (blob_key) DO UPDATE SET leased_until = excluded.leased_until,
-                         leased_by = excluded.leased_by
-                     WHERE blobs.condemned_at IS NULL",
+                         leased_by = excluded.leased_by",
                 )
                 .bind(key.as_str())
                 .bind(stored(*bytes))
                 .bind(seconds(lease.until))
                 .bind(&*lease.by)
                 .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-                if leased == 0 {
-                    return Ok(false);
-                }
+                .await?;
             }
             transaction.commit().await?;
         });
-        Ok(true)
+        Ok(())
     }
 
-    /// Condemns a blob that nothing came of; `false` where it is another's by now, or an image's.
-    pub(crate) async fn give_up(
+    /// Blobs after this one that nothing leases or refers to, in their order, with their sizes.
+    pub(crate) async fn free_blobs(
         &self,
-        key: &BlobKey,
-        lease: &Lease,
+        after: Option<&BlobKey>,
+        most: u32,
         now: SystemTime,
-    ) -> Result<bool, CatalogError> {
-        let condemned = on!(self, pool => {
-            sqlx::query(
-                "UPDATE blobs SET condemned_at = $1 WHERE blob_key = $2 AND leased_by = $3
-                 AND condemned_at IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = $2)
-                 AND NOT EXISTS (SELECT 1 FROM images WHERE signature_blob = $2)",
+    ) -> Result<Vec<(BlobKey, u64)>, CatalogError> {
+        let rows: Vec<(String, i64)> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT blob_key, bytes FROM blobs
+                 WHERE leased_until <= $1 AND blob_key > $2
+                 AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = blob_key)
+                 AND NOT EXISTS (SELECT 1 FROM images WHERE signature_blob = blob_key)
+                 ORDER BY blob_key LIMIT $3",
             )
             .bind(seconds(now))
-            .bind(key.as_str())
-            .bind(&*lease.by)
-            .execute(pool)
+            .bind(after.map_or("", BlobKey::as_str))
+            .bind(i64::from(most))
+            .fetch_all(pool)
             .await?
-            .rows_affected()
         });
-        Ok(condemned == 1)
+        rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
+    }
+
+    /// Removes a blob that nothing refers to, and its row; `false` where it may not go, or not by
+    /// this one. Its row is locked meanwhile, so who wants it waits, and nobody removes it again
+    /// after that. Where `removal` fails, or the process dies, the row is as it was.
+    ///
+    /// On a full disk the blob goes before the database has to write anything.
+    pub(crate) async fn remove_blob<E: From<CatalogError>>(
+        &self,
+        key: &BlobKey,
+        by: Remover<'_>,
+        now: SystemTime,
+        removal: impl Future<Output = Result<(), E>>,
+    ) -> Result<bool, E> {
+        let (upload, holder) = match by {
+            Remover::Push(lease) => (Some(&*lease.by), None),
+            Remover::Collector(holder) => (None, Some(holder)),
+        };
+        on!(self, pool => {
+            let mut transaction = pool.write().await.map_err(CatalogError::from)?;
+            let locked = sqlx::query(LOCK_FREE)
+                .bind(seconds(now))
+                .bind(key.as_str())
+                .bind(upload)
+                .bind(holder)
+                .bind(Duty::Collect.as_str())
+                .execute(&mut *transaction)
+                .await
+                .map_err(CatalogError::from)?
+                .rows_affected();
+            if locked == 0 {
+                return Ok(false);
+            }
+            removal.await?;
+            sqlx::query("DELETE FROM blobs WHERE blob_key = $1")
+                .bind(key.as_str())
+                .execute(&mut *transaction)
+                .await
+                .map_err(CatalogError::from)?;
+            transaction.commit().await.map_err(CatalogError::from)?;
+        });
+        Ok(true)
     }
 
     /// Ends all leases of a node: it has just started, so none of its pushes is under way.
@@ -110,49 +157,130 @@ impl Catalog {
         });
         Ok(())
     }
+}
 
-    /// Condemns blobs that nothing leases or refers to, and gives them with their sizes: these, and
-    /// those that were condemned before and are not gone.
-    pub(crate) async fn condemn(
-        &self,
-        now: SystemTime,
-        most: u32,
-    ) -> Result<Vec<(BlobKey, u64)>, CatalogError> {
-        let rows: Vec<(String, i64)> = on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            sqlx::query(
-                "UPDATE blobs SET condemned_at = $1 WHERE condemned_at IS NULL
-                 AND leased_until <= $1 AND blob_key IN (
-                     SELECT blob_key FROM blobs AS free WHERE leased_until <= $1
-                     AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = free.blob_key)
-                     AND NOT EXISTS (SELECT 1 FROM images WHERE signature_blob = free.blob_key)
-                     LIMIT $2)",
-            )
-            .bind(seconds(now))
-            .bind(i64::from(most))
-            .execute(&mut *transaction)
-            .await?;
-            let rows = sqlx::query_as(
-                "SELECT blob_key, bytes FROM blobs WHERE condemned_at IS NOT NULL
-                 ORDER BY condemned_at LIMIT $1",
-            )
-            .bind(i64::from(most))
-            .fetch_all(&mut *transaction)
-            .await?;
-            transaction.commit().await?;
-            rows
-        });
-        rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
+/// Locks the row of a blob that may go. What follows the dot in ASCII is the slash.
+const LOCK_FREE: &str = "UPDATE blobs SET leased_until = 0 WHERE blob_key = $2
+     AND (($3 IS NOT NULL AND leased_by = $3) OR ($4 IS NOT NULL AND leased_until <= $1))
+     AND ($4 IS NULL OR EXISTS (
+         SELECT 1 FROM leases WHERE name = $5 AND holder = $4 AND held_until > $1))
+     AND NOT EXISTS (SELECT 1 FROM images WHERE image_blob = $2)
+     AND NOT EXISTS (SELECT 1 FROM images WHERE signature_blob = $2)
+     AND NOT EXISTS (
+         SELECT 1 FROM leases WHERE name > 'backup.' AND name < 'backup/' AND held_until > $1)";
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use aci::FileDigest;
+
+    use super::*;
+    use crate::catalog::DatabaseUrl;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + seconds)
     }
 
-    /// Forgets a condemned blob: it is gone from the store.
-    pub(crate) async fn forget(&self, key: &BlobKey) -> Result<(), CatalogError> {
-        on!(self, pool => {
-            sqlx::query("DELETE FROM blobs WHERE blob_key = $1 AND condemned_at IS NOT NULL")
-                .bind(key.as_str())
-                .execute(pool)
-                .await?;
-        });
+    fn key(at: u8) -> BlobKey {
+        BlobKey::image(&FileDigest::of([at; 64]))
+    }
+
+    async fn gone() -> Result<(), CatalogError> {
         Ok(())
+    }
+
+    struct Scene {
+        catalog: Catalog,
+        upload: UploadId,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let url = DatabaseUrl::file(&folder.path().join("db"));
+            let catalog = Catalog::open(&url.into()).await.unwrap();
+            Self { catalog, upload: UploadId::generate().unwrap(), _folder: folder }
+        }
+
+        fn lease(&self, until: u64) -> Lease {
+            Lease::new("node", &self.upload, at(until))
+        }
+
+        async fn free(&self, now: u64) -> usize {
+            self.catalog.free_blobs(None, 9, at(now)).await.unwrap().len()
+        }
+
+        async fn remove(&self, at_key: u8, by: Remover<'_>, now: u64) -> bool {
+            self.catalog.remove_blob(&key(at_key), by, at(now), gone()).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn blob_goes_when_its_lease_is_over_and_by_who_has_the_duty() {
+        let scene = Scene::new().await;
+        let blobs = [(key(1), 10), (key(2), 20)];
+        scene.catalog.lease(&blobs, &scene.lease(100)).await.unwrap();
+        assert_eq!(scene.free(99).await, 0);
+        assert_eq!(scene.free(100).await, 2);
+        let first = Remover::Collector("first");
+        assert!(!scene.remove(1, first, 100).await, "without the duty");
+        assert!(scene.catalog.take_duty(Duty::Collect, "first", at(70)).await.unwrap());
+        assert!(!scene.remove(1, first, 99).await, "leased");
+        assert!(!scene.catalog.take_duty(Duty::Collect, "second", at(100)).await.unwrap());
+        assert!(scene.catalog.take_duty(Duty::Scrub, "second", at(100)).await.unwrap());
+        assert!(scene.remove(1, first, 100).await);
+        assert!(!scene.remove(1, first, 100).await, "once");
+        // It was slow, and another took over.
+        assert!(!scene.remove(2, first, 130).await);
+        assert!(scene.catalog.take_duty(Duty::Collect, "second", at(130)).await.unwrap());
+        assert!(!scene.catalog.take_duty(Duty::Collect, "first", at(131)).await.unwrap());
+        assert!(!scene.remove(2, first, 131).await);
+        scene.catalog.leave_duty(Duty::Collect, "first").await.unwrap();
+        assert!(scene.remove(2, Remover::Collector("second"), 131).await);
+        assert_eq!(scene.free(1000).await, 0);
+    }
+
+    #[tokio::test]
+    async fn blob_stays_while_a_backup_holds_all() {
+        let scene = Scene::new().await;
+        let lease = scene.lease(100);
+        scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap();
+        assert!(scene.catalog.take_duty(Duty::Collect, "first", at(100)).await.unwrap());
+        for holder in ["a", "b"] {
+            scene.catalog.hold_blobs(holder, at(100)).await.unwrap();
+        }
+        scene.catalog.let_blobs_go("b").await.unwrap();
+        for by in [Remover::Collector("first"), Remover::Push(&lease)] {
+            assert!(!scene.remove(1, by, 101).await, "{by:?}");
+        }
+        scene.catalog.let_blobs_go("a").await.unwrap();
+        assert!(scene.remove(1, Remover::Collector("first"), 101).await);
+    }
+
+    #[tokio::test]
+    async fn blob_of_a_failed_push_goes_unless_another_leased_it() {
+        let scene = Scene::new().await;
+        let lease = scene.lease(100);
+        scene.catalog.lease(&[(key(1), 10), (key(2), 9)], &lease).await.unwrap();
+        let other = Lease::new("node", &UploadId::generate().unwrap(), at(100));
+        scene.catalog.lease(&[(key(2), 9)], &other).await.unwrap();
+        assert!(scene.remove(1, Remover::Push(&lease), 1).await);
+        assert!(!scene.remove(2, Remover::Push(&lease), 1).await);
+    }
+
+    #[tokio::test]
+    async fn blob_that_cannot_be_removed_keeps_its_row() {
+        let scene = Scene::new().await;
+        let lease = scene.lease(100);
+        scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap();
+        let failing =
+            async { Err(CatalogError::Sql(sqlx::Error::Io(io::ErrorKind::Other.into()))) };
+        let (key, by) = (key(1), Remover::Push(&lease));
+        scene.catalog.remove_blob(&key, by, at(1), failing).await.unwrap_err();
+        assert_eq!(scene.free(100).await, 1);
+        assert!(scene.remove(1, Remover::Push(&lease), 1).await);
     }
 }

@@ -18,10 +18,9 @@ use crate::token::UploadId;
 /// than this.
 const SLACK: Duration = Duration::from_secs(3600);
 
-/// Condemns the parts of an upload: now, the upload's ID.
-pub(super) const CONDEMN_PARTS: &str = "UPDATE blobs SET condemned_at = $1
-     WHERE condemned_at IS NULL
-     AND blob_key IN (SELECT blob_key FROM upload_parts WHERE upload_id = $2) RETURNING blob_key";
+/// Ends the leases of an upload's parts: the upload's ID.
+pub(super) const LET_PARTS_GO: &str = "UPDATE blobs SET leased_until = 0
+     WHERE blob_key IN (SELECT blob_key FROM upload_parts WHERE upload_id = $1) RETURNING blob_key";
 /// Forgets them: the upload's ID.
 pub(super) const FORGET_PARTS: &str = "DELETE FROM upload_parts WHERE upload_id = $1";
 
@@ -117,7 +116,7 @@ impl Catalog {
             }
             let held = sqlx::query(
                 "UPDATE blobs SET leased_until = $1, leased_by = $2
-                 WHERE blob_key = $3 AND condemned_at IS NULL",
+                 WHERE blob_key = $3",
             )
             .bind(seconds(lease.until()))
             .bind(lease.by())
@@ -161,7 +160,7 @@ impl Catalog {
     pub(crate) async fn parts(&self, upload: &UploadId) -> Result<Vec<StoredPart>, CatalogError> {
         let rows: Vec<(i64, i64, String)> = on!(self, pool => sqlx::query_as(
             "SELECT first_byte, end_byte, blob_key FROM upload_parts JOIN blobs USING (blob_key)
-             WHERE upload_id = $1 AND condemned_at IS NULL ORDER BY first_byte, end_byte",
+             WHERE upload_id = $1 ORDER BY first_byte, end_byte",
         )
         .bind(upload.as_str())
         .fetch_all(pool).await)?;
@@ -174,12 +173,8 @@ impl Catalog {
         rows.into_iter().map(part).collect()
     }
 
-    /// Condemns all parts of an upload, which stays, and tells them.
-    pub(crate) async fn drop_parts(
-        &self,
-        upload: &UploadId,
-        now: SystemTime,
-    ) -> Result<Vec<BlobKey>, CatalogError> {
+    /// Lets go of all parts of an upload, which stays, and tells them.
+    pub(crate) async fn drop_parts(&self, upload: &UploadId) -> Result<Vec<BlobKey>, CatalogError> {
         let rows: Vec<(String,)> = on!(self, pool => {
             let mut transaction = pool.write().await?;
             // The row stays locked until the end: a part comes before this or after.
@@ -187,8 +182,7 @@ impl Catalog {
                 .bind(upload.as_str())
                 .execute(&mut *transaction)
                 .await?;
-            let rows = sqlx::query_as(CONDEMN_PARTS)
-                .bind(seconds(now))
+            let rows = sqlx::query_as(LET_PARTS_GO)
                 .bind(upload.as_str())
                 .fetch_all(&mut *transaction)
                 .await?;

@@ -127,8 +127,8 @@ impl Catalog {
                 let blobs = new.blobs();
                 for (key, _) in &blobs {
                     let held = sqlx::query(
-                        "UPDATE blobs SET leased_until = $1
-                         WHERE blob_key = $2 AND condemned_at IS NULL",
+                        "UPDATE blobs SET leased_until = $1, damaged_at = NULL
+                         WHERE blob_key = $2",
                     )
                     .bind(seconds(lease.until()))
                     .bind(key.as_str())

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use aci::{FileDigest, ImageId, Refusal};
 
 use super::database::{Write as _, on};
-use super::parts::{CONDEMN_PARTS, FORGET_PARTS};
+use super::parts::{FORGET_PARTS, LET_PARTS_GO};
 use super::{Catalog, CatalogError, count, parsed, seconds, stored, time};
 use crate::access::CallerId;
 use crate::blobs::BlobKey;
@@ -107,7 +107,7 @@ impl Catalog {
         .bind(PER_CALLER - 1)
         .fetch_all(pool).await)?;
         for (id,) in rows {
-            self.end(&id, i64::MAX, now).await?;
+            self.end(&id, i64::MAX).await?;
         }
         self.end_old(now).await?;
         on!(self, pool => {
@@ -232,17 +232,13 @@ impl Catalog {
         Ok(())
     }
 
-    /// Ends an upload. What it held is condemned, and told.
-    pub(crate) async fn end_upload(
-        &self,
-        id: &UploadId,
-        now: SystemTime,
-    ) -> Result<Vec<BlobKey>, CatalogError> {
-        self.end(id.as_str(), i64::MAX, now).await
+    /// Ends an upload. What it held is let go, and told.
+    pub(crate) async fn end_upload(&self, id: &UploadId) -> Result<Vec<BlobKey>, CatalogError> {
+        self.end(id.as_str(), i64::MAX).await
     }
 
     /// Ends the uploads whose time is over, and what crashes left of those that were done. What they
-    /// held is condemned, for a collector.
+    /// held is let go, for a collector.
     pub(crate) async fn expire_uploads(&self, now: SystemTime) -> Result<(), CatalogError> {
         self.end_old(now).await?;
         let rows: Vec<(String,)> = on!(self, pool => sqlx::query_as(
@@ -251,7 +247,7 @@ impl Catalog {
         )
         .fetch_all(pool).await)?;
         for (id,) in rows {
-            self.drop_parts(&parsed("upload ID", id)?, now).await?;
+            self.drop_parts(&parsed("upload ID", id)?).await?;
         }
         Ok(())
     }
@@ -265,18 +261,13 @@ impl Catalog {
                 .await?
         });
         for (id,) in rows {
-            self.end(&id, before, now).await?;
+            self.end(&id, before).await?;
         }
         Ok(())
     }
 
     /// Ends an upload, unless it has moved since then.
-    async fn end(
-        &self,
-        id: &str,
-        before: i64,
-        now: SystemTime,
-    ) -> Result<Vec<BlobKey>, CatalogError> {
+    async fn end(&self, id: &str, before: i64) -> Result<Vec<BlobKey>, CatalogError> {
         let rows: Vec<(String,)> = on!(self, pool => {
             let mut transaction = pool.write().await?;
             // The row stays locked until the end: a part comes before this or never.
@@ -291,8 +282,7 @@ impl Catalog {
             if ends == 0 {
                 return Ok(Vec::new());
             }
-            let rows = sqlx::query_as(CONDEMN_PARTS)
-                .bind(seconds(now))
+            let rows = sqlx::query_as(LET_PARTS_GO)
                 .bind(id)
                 .fetch_all(&mut *transaction)
                 .await?;

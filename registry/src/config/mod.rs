@@ -20,6 +20,7 @@ use web::Domain;
 
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
+use crate::keeping::Keeping;
 use crate::tls::TlsError;
 
 pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
@@ -58,6 +59,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What connections may cost.
     pub connections: ConnectionLimits,
+    /// How what is stored is kept.
+    pub keeping: Keeping,
     /// What time it is.
     pub clock: Clock,
 }

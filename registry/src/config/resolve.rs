@@ -14,6 +14,7 @@ use super::{
 };
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
+use crate::keeping::Keeping;
 
 /// Why settings cannot be used that are each in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -194,6 +195,7 @@ impl ConfigFile {
             tls,
             timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
+            keeping: Keeping::default(),
             clock,
         })
     }

@@ -118,6 +118,8 @@ pub(crate) enum ApiError {
     },
     #[error("the registry is busy with files of this image")]
     Busy,
+    #[error("a file of this image is lost or damaged")]
+    FileLost,
     #[error("the registry's disk is full")]
     StorageFull(#[source] Box<dyn Error + Send + Sync>),
     #[error("the registry failed")]
@@ -176,7 +178,7 @@ impl ApiError {
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Upload(error) => error.status(),
             Self::OneOfGroup { error, .. } => error.status(),
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::FileLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
         }

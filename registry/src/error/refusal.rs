@@ -283,6 +283,13 @@ impl ApiError {
                 "what is being removed is kept again only once it is gone",
                 "push again in a minute",
             ),
+            Self::FileLost => parts(
+                "file-lost",
+                "the file as it was published",
+                "none, or one that is damaged",
+                "what is served is what was signed, and nothing else",
+                "push the same image again, which brings it back; or tell the registry's administrator",
+            ),
             Self::StorageFull(_) => parts(
                 "storage-full",
                 "room for the image",

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use aci::{Extension, FileDigest};
 use axum::body::Body;
@@ -11,7 +12,7 @@ use axum::response::Response;
 use super::conditional::{Answer, Validators, answer};
 use super::content::body;
 use super::multipart::{Multipart, Piece};
-use crate::blobs::{BlobKey, BlobStore};
+use crate::blobs::{Blob, BlobKey, BlobStore};
 use crate::catalog::StoredImage;
 use crate::error::ApiError;
 use crate::token::nonce;
@@ -113,10 +114,17 @@ impl File {
                 set(headers, header::CONTENT_RANGE, &range);
             }
             if method == Method::GET {
-                *response.body_mut() = body(blobs.blob(&self.key).await?, pieces);
+                *response.body_mut() = body(self.blob(blobs).await?, pieces);
             }
         }
         Ok(response)
+    }
+
+    async fn blob(&self, blobs: &dyn BlobStore) -> Result<Arc<dyn Blob>, ApiError> {
+        blobs.blob(&self.key).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ApiError::FileLost,
+            _ => error.into(),
+        })
     }
 
     /// What every answer about the file says.

@@ -16,7 +16,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Live, Tls};
 use crate::connection::{Places, Server};
 use crate::data::{DataDir, DataError};
-use crate::gc;
+use crate::keeping;
 use crate::router::router;
 use crate::state::State;
 use crate::tls::{self, Certificates, TlsError};
@@ -92,6 +92,8 @@ pub async fn serve(
     let reloader = Reloader { sender, folder: folder.clone() };
     let (https, http) = (addresses(&doors, DoorKind::Https), addresses(&doors, DoorKind::Http));
     ready(&Ready { https, http, authority, reloader });
+    // It ends with this function.
+    let _work = keeping::start(&state);
     let server = Server {
         router: router(state, &connections),
         timeouts: live.now().timeouts.clone(),
@@ -131,23 +133,17 @@ fn addresses(doors: &[Door], kind: DoorKind) -> Vec<SocketAddr> {
     doors.filter_map(|door| door.listener.local_addr().ok()).collect()
 }
 
-/// Removes what a crash left: spooled files on file systems that cannot do without
-/// a name, and blobs whose row was never written.
+/// Removes what a crash left: spooled files on file systems that cannot do without a name. Blobs
+/// whose row was never written are nobody's from here on, and go soon.
 async fn sweep(state: &State, folder: &Folder) -> Result<(), ServeError> {
     let spool = aci::stage::clean(&state.data.spool());
     spool.map_err(|error| ServeError::Sweep(error.to_string()))?;
-    let removed = async {
+    let swept = async {
         blobs::adopt(&state.data.blobs(), folder, &state.catalog).await?;
         state.catalog.release_all(&state.node).await?;
-        gc::collect(state).await
+        Ok::<_, crate::error::ApiError>(state.catalog.leave_duties(&state.node).await?)
     };
-    match removed.await.map_err(|error| ServeError::Sweep(error.to_string()))? {
-        gc::Collected { blobs: 0, .. } => {}
-        gc::Collected { blobs, bytes } => {
-            tracing::info!(blobs, bytes, "removed files of pushes that were cut off");
-        }
-    }
-    Ok(())
+    swept.await.map_err(|error| ServeError::Sweep(error.to_string()))
 }
 
 /// Each connection, each download and each push needs a file descriptor; shells give

@@ -10,7 +10,9 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, ConnectionLimits, Grant, Place, ProxyHeader, Timeouts, Tls};
+use registry::{
+    Action, Clock, Config, ConnectionLimits, Grant, Keeping, Place, ProxyHeader, Timeouts, Tls,
+};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -47,6 +49,7 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         tls: Tls::OwnAuthority,
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
         connections: ConnectionLimits::default(),
+        keeping: Keeping::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

@@ -11,6 +11,8 @@ mod wire;
 mod withdraw;
 
 mod acpush;
+mod backup;
+mod collect;
 mod crash;
 mod crash_ranges;
 mod files;
@@ -22,6 +24,8 @@ mod push;
 mod ranges;
 mod refusals;
 mod restart;
+mod scrub;
 mod slow;
+mod stress;
 mod tls;
 mod tokens;

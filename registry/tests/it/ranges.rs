@@ -548,7 +548,7 @@ async fn commit_makes_the_same_checks_as_a_stream() {
     for (token, image, status, code) in [
         (&token, large("example.com/other:1", 1, 1000), 422, "signer-wrong-prefix"),
         (&token, large("example.org/a:1", 1, 1000), 422, "domain-not-served"),
-        (&narrow, large("example.com/team/a:1", 1, 1000), 403, "token-prefix"),
+        (&narrow, large("example.com/team/a:1", 1, 1000), 403, "name-not-allowed"),
         (&token, large("example.com/team/taken:1", 4, 1000), 409, "version-exists"),
     ] {
         let sending = Sending::open(&registry, token, &image).await;

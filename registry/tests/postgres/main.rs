@@ -8,8 +8,12 @@ const ON_POSTGRES: bool = true;
 
 #[path = "../it/acpush.rs"]
 mod acpush;
+#[path = "../it/backup.rs"]
+mod backup;
 #[path = "../it/cluster.rs"]
 mod cluster;
+#[path = "../it/collect.rs"]
+mod collect;
 #[path = "../it/crash.rs"]
 mod crash;
 #[path = "../it/crash_ranges.rs"]
@@ -34,8 +38,12 @@ mod ranges;
 mod refusals;
 #[path = "../it/restart.rs"]
 mod restart;
+#[path = "../it/scrub.rs"]
+mod scrub;
 #[path = "../it/slow.rs"]
 mod slow;
+#[path = "../it/stress.rs"]
+mod stress;
 #[path = "../it/tls.rs"]
 mod tls;
 #[path = "../it/tokens.rs"]

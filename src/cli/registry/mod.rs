@@ -1,8 +1,13 @@
 //! `gantry registry`: run a registry, and look after it.
 
 mod audit;
+mod backup;
 mod config;
+mod gc;
 mod keys;
+mod restore;
+mod retain;
+mod scrub;
 mod serve;
 mod settings;
 mod token;
@@ -36,6 +41,11 @@ enum Command {
     Keys(keys::Args),
     Token(token::Args),
     Audit(audit::Args),
+    Gc(gc::Args),
+    Retain(retain::Args),
+    Scrub(scrub::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 impl Args {
@@ -46,6 +56,11 @@ impl Args {
             Command::Keys(args) => args.run(context),
             Command::Token(args) => args.run(context),
             Command::Audit(args) => args.run(context),
+            Command::Gc(args) => args.run(context),
+            Command::Retain(args) => args.run(context),
+            Command::Scrub(args) => args.run(context),
+            Command::Backup(args) => args.run(context),
+            Command::Restore(args) => args.run(context),
         }
     }
 }

@@ -22,9 +22,7 @@ CREATE TABLE blobs (
     -- It stays until then, whether or not an image refers to it.
     leased_until BIGINT NOT NULL,
     -- The push that leased it: its node, a dot, and the beginning of its upload's ID.
-    leased_by    TEXT COLLATE "C" NOT NULL,
-    -- When a collector began to remove it. Who wants it again waits until the row is gone.
-    condemned_at BIGINT
+    leased_by    TEXT COLLATE "C" NOT NULL
 );
 
 CREATE INDEX blobs_by_lease ON blobs (leased_until);

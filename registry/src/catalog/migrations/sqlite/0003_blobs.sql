@@ -6,9 +6,7 @@ CREATE TABLE blobs (
     -- It stays until then, whether or not an image refers to it.
     leased_until INTEGER NOT NULL,
     -- The push that leased it: its node, a dot, and the beginning of its upload's ID.
-    leased_by    TEXT    NOT NULL,
-    -- When a collector began to remove it. Who wants it again waits until the row is gone.
-    condemned_at INTEGER
+    leased_by    TEXT    NOT NULL
 ) STRICT;
 
 CREATE INDEX blobs_by_lease ON blobs (leased_until);

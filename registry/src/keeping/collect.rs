@@ -1,0 +1,88 @@
+//! Removing blobs that nothing refers to.
+//!
+//! It goes on beside pushes and downloads: what a push is about to refer to is leased, and what is
+//! removed is locked meanwhile (see `catalog/blobs.rs`). One node does it at a time.
+
+use serde::Serialize;
+
+use super::{KeepError, Keeper};
+use crate::blobs::BlobKey;
+use crate::catalog::{Duty, Lease, Remover};
+use crate::error::ApiError;
+use crate::state::State;
+
+/// Blobs that are looked at together.
+const BATCH: u32 = 256;
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Images and signatures.
+    pub blobs: u64,
+    /// How many bytes they had.
+    pub bytes: u64,
+}
+
+impl Keeper {
+    /// Removes all of it; `None` where somebody else is doing so, or took over.
+    pub(crate) async fn collect(&self) -> Result<Option<Collected>, KeepError> {
+        if !self.catalog.take_duty(Duty::Collect, &self.name, self.clock.now()).await? {
+            return Ok(None);
+        }
+        self.catalog.expire_uploads(self.clock.now()).await?;
+        let collected = self.collect_all().await;
+        self.catalog.leave_duty(Duty::Collect, &self.name).await?;
+        collected
+    }
+
+    async fn collect_all(&self) -> Result<Option<Collected>, KeepError> {
+        self.catalog.expire_uploads(self.clock.now()).await?;
+        let mut collected = Collected::default();
+        let mut last: Option<BlobKey> = None;
+        loop {
+            let now = self.clock.now();
+            if !self.catalog.take_duty(Duty::Collect, &self.name, now).await? {
+                return Ok(None);
+            }
+            let free = self.catalog.free_blobs(last.as_ref(), BATCH, now).await?;
+            let Some((end, _)) = free.last() else { return Ok(Some(collected)) };
+            last = Some(end.clone());
+            for (key, bytes) in free {
+                let removal = async { Ok::<_, KeepError>(self.blobs.remove(&key).await?) };
+                let by = Remover::Collector(&self.name);
+                if self.catalog.remove_blob(&key, by, self.clock.now(), removal).await? {
+                    collected.blobs += 1;
+                    collected.bytes += bytes;
+                }
+            }
+        }
+    }
+
+    /// What would be removed now.
+    pub(crate) async fn collectable(&self) -> Result<Collected, KeepError> {
+        let mut collected = Collected::default();
+        let mut last: Option<BlobKey> = None;
+        loop {
+            let now = self.clock.now();
+            let free = self.catalog.free_blobs(last.as_ref(), BATCH, now).await?;
+            let Some((end, _)) = free.last() else { return Ok(collected) };
+            last = Some(end.clone());
+            collected.blobs += free.len() as u64;
+            collected.bytes += free.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        }
+    }
+}
+
+/// Removes the blobs of a push that failed, but for those that are another's by now.
+pub(crate) async fn give_up(
+    state: &State,
+    blobs: &[(BlobKey, u64)],
+    lease: &Lease,
+) -> Result<(), ApiError> {
+    for (key, _) in blobs {
+        let removal = async { Ok::<_, ApiError>(state.blobs.remove(key).await?) };
+        let now = state.clock.now();
+        state.catalog.remove_blob(key, Remover::Push(lease), now, removal).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What a running server does by itself.
+
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+
+use super::{KeepError, Keeper};
+use crate::config::Live;
+use crate::state::Shared;
+use crate::token::TokenId;
+
+/// How often it is asked whether a file is to be read again.
+const SCRUB_PAUSE: Duration = Duration::from_secs(600);
+
+/// Begins it. It ends when what is given back is dropped, at any point: whatever was under way is
+/// done again by who does it next.
+pub(crate) fn start(state: &Shared) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(collecting(Keeper::node(state), state.live.clone()));
+    tasks.spawn(scrubbing(Keeper::node(state), state.live.clone()));
+    tasks
+}
+
+async fn collecting(keeper: Keeper, live: Live) {
+    loop {
+        let keeping = live.now().keeping.clone();
+        if let Err(error) = keeper.retain(&keeping.retention).await {
+            failed(&error, "images that no rule keeps were not all deleted");
+        }
+        match keeper.collect().await {
+            Ok(Some(collected)) if collected.blobs > 0 => {
+                let super::Collected { blobs, bytes } = collected;
+                tracing::info!(blobs, bytes, "removed files that no image refers to");
+            }
+            Ok(_) => {}
+            Err(error) => failed(&error, "files that no image refers to were not removed"),
+        }
+        tokio::time::sleep(about(keeping.collect_every)).await;
+    }
+}
+
+async fn scrubbing(keeper: Keeper, live: Live) {
+    loop {
+        let keeping = live.now().keeping.clone();
+        tokio::time::sleep(about(SCRUB_PAUSE.min(keeping.scrub_every))).await;
+        let now = keeper.clock.now();
+        let since = now.checked_sub(keeping.scrub_every).unwrap_or(SystemTime::UNIX_EPOCH);
+        match keeper.scrub(since, keeping.scrub_rate).await {
+            Ok(Some(scrubbed)) if scrubbed.blobs > 0 => {
+                let (blobs, bytes, damaged) =
+                    (scrubbed.blobs, scrubbed.bytes, scrubbed.damaged.len());
+                tracing::info!(blobs, bytes, damaged, "read files again");
+            }
+            Ok(_) => {}
+            Err(error) => failed(&error, "files were not read again"),
+        }
+    }
+}
+
+fn failed(error: &KeepError, what: &'static str) {
+    tracing::error!(error = error as &dyn Error, "{what}");
+}
+
+/// That long, give or take a tenth: nodes that were started together need not work at the same time.
+fn about(every: Duration) -> Duration {
+    let drawn = TokenId::generate().ok();
+    let drawn =
+        drawn.and_then(|id| u32::from_str_radix(id.as_str(), 16).ok()).unwrap_or(u32::MAX / 2);
+    every.mul_f64(0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_about_what_was_asked_and_differ() {
+        let hour = Duration::from_secs(3600);
+        let pauses: Vec<Duration> = (0..20).map(|_| about(hour)).collect();
+        assert!(
+            pauses.iter().all(|pause| *pause >= hour.mul_f64(0.9) && *pause <= hour.mul_f64(1.1))
+        );
+        assert!(pauses.windows(2).any(|two| two[0] != two[1]));
+    }
+}

@@ -1,0 +1,156 @@
+//! What no image refers to goes while the registry runs, and nothing else does.
+
+use std::time::Duration;
+
+use registry::{Clock, Keeping, admin};
+use reqwest::StatusCode;
+
+use crate::fixture::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An image whose first signature is nobody's any more: its file was lost, and came back with
+/// another one.
+async fn resigned(registry: &Registry, token: &str) -> Image {
+    let image = image("example.com/team/hello:1.0.0", b"hello");
+    registry.publish(token, &image, team_key()).await;
+    let of_image = |file: &std::path::PathBuf| std::fs::read(file).unwrap() == image.bytes;
+    let file = image.files(&registry.data().join("blobs")).into_iter().find(of_image);
+    std::fs::remove_file(file.unwrap()).unwrap();
+    // A signature says when it was made, to the second.
+    let signer = keys::Signer::open(
+        &team_key().secret,
+        None,
+        std::time::SystemTime::now() - Duration::from_secs(60),
+    );
+    let signature = signer.unwrap().sign(&*image.bytes).unwrap();
+    let pushed = registry.push(token, &image, &signature).await;
+    assert!(pushed.status().is_success(), "{}", pushed.status());
+    assert_eq!(image.files(&registry.data().join("blobs")).len(), 3);
+    image
+}
+
+async fn assert_whole(registry: &Registry, image: &Image) {
+    for path in [format!("/-/blobs/{}.aci", image.id), format!("/-/blobs/{}.aci.asc", image.id)] {
+        assert_eq!(registry.get(&path).await.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn file_nobody_refers_to_goes_after_its_lease_by_a_command() {
+    let (registry, token) = started().await;
+    let image = resigned(&registry, &token).await;
+    let place = registry.place().await;
+    let now = *registry.time.lock().unwrap();
+    let at = |time| Clock::new(move || time);
+    let held = admin::collectable(&place, at(now)).await.unwrap();
+    assert_eq!(held.blobs, 0, "a push holds what it brought for an hour");
+    let later = at(now + 2 * HOUR);
+    let would = admin::collectable(&place, later.clone()).await.unwrap();
+    assert_eq!(would.blobs, 1);
+    assert_eq!(image.files(&registry.data().join("blobs")).len(), 3, "that was a dry run");
+    assert_eq!(admin::collect(&place, later.clone()).await.unwrap(), would);
+    assert_eq!(image.files(&registry.data().join("blobs")).len(), 2);
+    assert_eq!(admin::collect(&place, later).await.unwrap().blobs, 0);
+    assert_whole(&registry, &image).await;
+}
+
+#[tokio::test]
+async fn file_nobody_refers_to_goes_by_itself() {
+    let keeping = Keeping { collect_every: Duration::from_millis(50), ..Keeping::default() };
+    let registry = Registry::start_with(|config| config.keeping = keeping).await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let image = resigned(&registry, &token).await;
+    *registry.time.lock().unwrap() += 2 * HOUR;
+    let start = std::time::Instant::now();
+    while image.files(&registry.data().join("blobs")).len() > 2 {
+        assert!(start.elapsed() < Duration::from_secs(60), "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_whole(&registry, &image).await;
+}
+
+/// A registry with a few versions of two names, the clock a day on from each to the next.
+async fn with_versions(registry: &Registry, token: &str) -> Vec<Image> {
+    let mut images = Vec::new();
+    for reference in [
+        "example.com/team/a:1.9.0",
+        "example.com/team/a:1.10.0",
+        "example.com/team/a:1.2.0",
+        "example.com/team/b/c:1.0.0",
+        "example.com/team/b/c:2.0.0",
+        "example.com/team/free:1.0.0",
+    ] {
+        let image = image(reference, reference.as_bytes());
+        registry.publish(token, &image, team_key()).await;
+        *registry.time.lock().unwrap() += DAY;
+        images.push(image);
+    }
+    images
+}
+
+fn rule(prefix: &str, more: &str) -> registry::Retention {
+    toml::from_str(&format!("prefix = \"{prefix}\"\n{more}")).unwrap()
+}
+
+async fn served(registry: &Registry, images: &[Image]) -> Vec<bool> {
+    let mut all = Vec::new();
+    for image in images {
+        let status = registry.get(&format!("/-/blobs/{}.aci", image.id)).await.status();
+        all.push(status == StatusCode::OK);
+    }
+    all
+}
+
+#[tokio::test]
+async fn retention_tells_what_goes_and_deletes_it() {
+    let (registry, token) = started().await;
+    let images = with_versions(&registry, &token).await;
+    let place = registry.place().await;
+    let now = *registry.time.lock().unwrap();
+    let clock = Clock::new(move || now);
+    let rules = [
+        rule("example.com/team/a", "keep-newest = 1\nkeep-versions = [\"1.2.*\"]"),
+        rule("example.com/team/b", "keep-newest = 9"),
+        // The longest prefix speaks, alone.
+        rule("example.com/team/b/c", "keep-younger = \"60h\""),
+    ];
+    let judged = admin::judge(&place, &rules, clock.clone()).await.unwrap();
+    assert_eq!(judged.len(), 5, "of a name without a rule nothing is said");
+    let goes: Vec<&str> = judged
+        .iter()
+        .filter(|judged| judged.stays.is_empty())
+        .map(|judged| judged.reference.as_str())
+        .collect();
+    assert_eq!(goes, ["example.com/team/a:1.9.0", "example.com/team/b/c:1.0.0"]);
+    assert_eq!(served(&registry, &images).await, [true; 6], "that was a dry run");
+
+    let deleted = admin::retain(&place, &rules, clock.clone()).await.unwrap();
+    assert_eq!(deleted.len(), 2);
+    let there = served(&registry, &images).await;
+    assert_eq!(there, [false, true, true, false, true, true]);
+    let again = registry.push(&token, &images[0], &sign(team_key(), &images[0].bytes)).await;
+    assert_eq!(refused(again).await, (409, "version-deleted".to_owned()));
+    assert!(admin::retain(&place, &rules, clock).await.unwrap().is_empty());
+    // Their files go with the next collection.
+    let later = Clock::new(move || now + 2 * HOUR);
+    admin::collect(&place, later).await.unwrap();
+    assert_eq!(files_below(&registry.data().join("blobs")).len(), 8);
+}
+
+#[tokio::test]
+async fn retention_is_followed_by_a_running_server() {
+    let rules = vec![rule("example.com/team/a", "keep-newest = 1")];
+    let every = Duration::from_millis(50);
+    let keeping = Keeping { collect_every: every, retention: rules, ..Keeping::default() };
+    let registry = Registry::start_with(|config| config.keeping = keeping).await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let images = with_versions(&registry, &token).await;
+    let start = std::time::Instant::now();
+    while served(&registry, &images).await != [false, true, false, true, true, true] {
+        assert!(start.elapsed() < Duration::from_secs(60), "they stay");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
