@@ -112,7 +112,7 @@ impl Server {
         };
         let protocol = stream.get_ref().1.alpn_protocol();
         if protocol == Some(CHALLENGE_PROTOCOL) {
-            // The handshake was all there is to a challenge.
+            // The handshake was all there is to it.
             return Ended::Done;
         }
         let http2 = protocol == Some(b"h2");

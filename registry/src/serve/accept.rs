@@ -32,7 +32,6 @@ pub(super) enum DoorKind {
 /// Where connections come in.
 pub(super) struct Doors {
     pub(super) doors: Vec<Door>,
-    /// What is answered where challenges are.
     pub(super) challenges: Router,
     pub(super) acceptor: TlsAcceptor,
     pub(super) live: Live,
@@ -48,13 +47,7 @@ impl Doors {
         let running = TaskTracker::new();
         let lines = Lines::new(server.limits.connections);
         let all = join_all(self.doors.iter().map(|door| {
-            let mut server = server.clone();
-            if door.kind == DoorKind::Challenges {
-                server.router = self.challenges.clone();
-            }
-            let stopping = server.stopping.clone();
-            let take = self.take(server, door, &lines, &running);
-            async move { stopping.run_until_cancelled(take).await }
+            server.stopping.run_until_cancelled(self.take(&server, door, &lines, &running))
         }));
         tokio::join!(all, async {
             shutdown.await;
@@ -64,18 +57,22 @@ impl Doors {
         running
     }
 
-    /// Takes those of one address.
-    async fn take(&self, server: Server, door: &Door, lines: &Arc<Lines>, running: &TaskTracker) {
+    /// Takes those of one door.
+    async fn take(&self, server: &Server, door: &Door, lines: &Arc<Lines>, running: &TaskTracker) {
+        let kind = door.kind;
+        let router = match kind {
+            DoorKind::Https | DoorKind::Http => &server.router,
+            DoorKind::Challenges => &self.challenges,
+        };
         loop {
             lines.room().await;
             match door.listener.accept().await {
                 Ok((stream, peer)) => {
                     // All have begun a request since there was room: rare, and soon over.
                     let Some(line) = lines.open_line() else { continue };
-                    let kind = door.kind;
                     let arrival = Arrival { peer, plain: kind == DoorKind::Http };
                     let timeouts = self.live.now().timeouts.clone();
-                    let server = Server { timeouts, ..server.clone() };
+                    let server = Server { timeouts, router: router.clone(), ..server.clone() };
                     let acceptor = self.acceptor.clone();
                     running.spawn(async move {
                         let ended = match kind {
