@@ -104,7 +104,7 @@ fn proxy_in_front_is_believed_and_its_clients_are_not() {
     assert!(page.ends_with("\n200"), "{page}");
     assert!(page.contains("content=\"example.com https://example.com/-/images/"), "{page}");
     assert!(!page.contains("http://"), "{page}");
-    process.says("client=127.0.0.2 method=GET path=\"/\" status=200");
+    process.says("client=127.0.0.2 method=GET path=\"/\"");
     assert!(!process.log().contains("192.0.2.9"), "{}", process.log());
 
     // What is no proxy is not answered, whatever it says.
@@ -167,7 +167,7 @@ fn plain_http_answers_this_machine_and_believes_nobody() {
         let page = curl(&sandbox, "127.0.0.1", &options, &url).ok();
         assert!(page.ends_with("\n200") && !page.contains("http://"), "{page}");
     }
-    process.says("client=127.0.0.1 method=GET path=\"/\" status=200");
+    process.says("client=127.0.0.1 method=GET path=\"/\"");
     assert!(!process.log().contains("192.0.2.9"), "{}", process.log());
     process.stop();
 }

@@ -131,11 +131,18 @@ fn container_runs_what_there_is_and_not_as_root() {
         ["registry", "config", "show"].into_iter().chain(entry[3..].iter().map(String::as_str));
     let mut shown = sandbox.command(GANTRY);
     let shown = shown.args(show.chain(domain)).env("GANTRY_DATA", "/var/lib/gantry-registry");
+    for variable in ["GANTRY_DATABASE", "GANTRY_DATABASE_PASSWORD_FILE"] {
+        let value =
+            COMPOSE.lines().find_map(|line| line.trim().strip_prefix(variable)?.strip_prefix(": "));
+        shown.env(variable, value.unwrap());
+    }
     let shown = String::from_utf8(shown.output().unwrap().stdout).unwrap();
     for line in [
         "listen = [\"0.0.0.0:8443\"]",
         "data = \"/var/lib/gantry-registry\"",
         "domains = [\"example.com\"]",
+        "url = \"postgres://gantry@database:5432/gantry\"",
+        "password-file = \"/run/secrets/database-password\"",
     ] {
         assert!(shown.contains(line), "{shown}");
     }
