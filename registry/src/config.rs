@@ -10,6 +10,7 @@ use aci::{Limits, Name};
 use web::Domain;
 
 use crate::connection::ConnectionLimits;
+use crate::metrics::MetricsAccess;
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What connections may cost.
     pub connections: ConnectionLimits,
+    /// Who may read the counts.
+    pub metrics: MetricsAccess,
     /// What time it is.
     pub clock: Clock,
 }

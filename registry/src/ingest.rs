@@ -44,7 +44,7 @@ pub(crate) async fn take_in(
     holder: Holder,
     arrival: Arrival,
 ) -> Result<Pushed, ApiError> {
-    let place = state.pushes.take(holder.token()).await?;
+    let place = state.serving.pushes.take(holder.token()).await?;
     let spooled = spool_and_verify(state, arrival).await?;
     drop(place);
     admit(state, &holder, &spooled.verified)?;

@@ -14,6 +14,7 @@
 //!     tls: registry::Tls::OwnAuthority,
 //!     timeouts: registry::Timeouts::default(),
 //!     connections: registry::ConnectionLimits::default(),
+//!     metrics: registry::MetricsAccess::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -33,10 +34,12 @@ mod error;
 mod files;
 mod host;
 mod ingest;
+mod metrics;
 mod pages;
 mod router;
 mod select;
 mod serve;
+mod serving;
 mod state;
 mod tls;
 mod token;
@@ -46,6 +49,7 @@ pub use catalog::CatalogError;
 pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError};
+pub use metrics::MetricsAccess;
 pub use serve::{Ready, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Action, Token, TokenError, TokenId};

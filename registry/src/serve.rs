@@ -14,9 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Tls};
-use crate::connection::{Lines, Places, Server};
+use crate::connection::Server;
 use crate::data::{DataDir, DataError};
 use crate::router::router;
+use crate::serving::Serving;
 use crate::state::State;
 use crate::tls::{self, TlsError};
 
@@ -74,15 +75,17 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-    let Config { domains, limits, clock, timeouts, connections, .. } = config;
+    let Config { domains, limits, clock, timeouts, connections, metrics, .. } = config;
     let connections = connections.fitting(raise_file_limit());
-    let pushes = Places::new(&connections);
-    let state = Arc::new(State::new(data, catalog.clone(), domains, limits, clock, pushes));
+    let serving = Serving::new(&connections, metrics);
+    let state = Arc::new(State::new(data, catalog.clone(), domains, limits, clock, serving));
     sweep(&state).await?;
     let authority =
         matches!(tls.config.tls, Tls::OwnAuthority).then(|| tls::authority_file(&state.data.tls()));
     ready(&Ready { address, authority });
     let server = Server {
+        lines: Arc::clone(&state.serving.lines),
+        metrics: state.serving.metrics.clone(),
         router: router(state, &connections),
         timeouts: timeouts.clone(),
         limits: connections,
@@ -145,7 +148,7 @@ async fn accept(
     shutdown: impl Future<Output = ()>,
 ) -> TaskTracker {
     let running = TaskTracker::new();
-    let lines = Lines::new(server.limits.connections);
+    let lines = &server.lines;
     let mut shutdown = pin!(shutdown);
     let mut certificates = tokio::time::interval(CERTIFICATES);
     certificates.reset();
@@ -173,6 +176,7 @@ async fn accept(
                 let (server, acceptor) = (server.clone(), acceptor.clone());
                 running.spawn(async move {
                     let ended = server.serve_tls(stream, peer, acceptor, line).await;
+                    server.metrics.closed(ended);
                     tracing::debug!(%peer, ?ended, "a connection ended");
                 });
             }

@@ -10,9 +10,9 @@ use crate::api::Unnoted;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Domains};
-use crate::connection::Places;
 use crate::data::DataDir;
 use crate::error::ApiError;
+use crate::serving::Serving;
 
 /// The state, shared by all requests.
 pub(crate) type Shared = Arc<State>;
@@ -24,8 +24,7 @@ pub(crate) struct State {
     pub(crate) domains: Domains,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
-    /// A place for each image that is being read.
-    pub(crate) pushes: Places,
+    pub(crate) serving: Serving,
     /// Why uploads were refused that the catalogue could not note.
     pub(crate) unnoted: Unnoted,
     /// Held from looking whether an image is there until its row is: the files and the
@@ -40,7 +39,7 @@ impl State {
         domains: Domains,
         limits: Limits,
         clock: Clock,
-        pushes: Places,
+        serving: Serving,
     ) -> Self {
         Self {
             blobs: Blobs::new(data.blobs()),
@@ -49,7 +48,7 @@ impl State {
             domains,
             limits,
             clock,
-            pushes,
+            serving,
             unnoted: Unnoted::default(),
             commit: Mutex::new(()),
         }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Holder;
 use super::send::Open;
 use crate::error::ApiError;
+use crate::metrics::Protocol;
 use crate::state::Shared;
 use crate::token::{Action, UploadId};
 
@@ -147,7 +148,7 @@ pub(super) async fn signature(
 /// `PUT …/aci`.
 pub(super) async fn image(State(state): State<Shared>, open: Open, request: Request) -> Response {
     let id = open.id.clone();
-    let taken = open.take_in(&state, request).await.map(drop);
+    let taken = open.take_in(&state, request, Protocol::Acpush).await.map(drop);
     answer(&state, &id, taken).await
 }
 

@@ -11,6 +11,7 @@ use super::auth::Holder;
 use crate::catalog::StoredUpload;
 use crate::error::ApiError;
 use crate::ingest::{self, Arrival};
+use crate::metrics::{Outcome, Protocol};
 use crate::state::Shared;
 use crate::token::{Action, UploadId};
 
@@ -50,6 +51,7 @@ impl Open {
         self,
         state: &Shared,
         request: Request,
+        protocol: Protocol,
     ) -> Result<Pushed, ApiError> {
         let limit = state.limits.file_bytes;
         if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
@@ -58,7 +60,10 @@ impl Open {
         let Self { id, holder, upload } = self;
         let body = request.into_body();
         let arrival = Arrival { upload: id, signature: upload.signature, body };
-        ingest::take_in(state, holder, arrival).await
+        let pushed = ingest::take_in(state, holder, arrival).await?;
+        let outcome = if pushed.created { Outcome::Published } else { Outcome::Existed };
+        state.serving.metrics.pushed(protocol, outcome);
+        Ok(pushed)
     }
 }
 
@@ -71,7 +76,7 @@ pub(super) async fn send(
     open: Open,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let pushed = open.take_in(&state, request).await?;
+    let pushed = open.take_in(&state, request, Protocol::Gantry).await?;
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/-/blobs/{}.aci", pushed.image_id);
     Ok((status, [(header::LOCATION, location)], Json(pushed)).into_response())

@@ -54,6 +54,7 @@ pub(crate) use pace::is_too_slow;
 pub(crate) use places::Places;
 
 use crate::config::Timeouts;
+use crate::metrics::Metrics;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
 
@@ -62,7 +63,7 @@ use pace::{Arriving, Leaving, Pace};
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// As connections end: by the client, or after its last answer.
     Done,
@@ -80,12 +81,29 @@ pub(crate) enum Ended {
     Broken,
 }
 
+impl Ended {
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Handshake => "handshake",
+            Self::Late => "late",
+            Self::Silent => "silent",
+            Self::Slow => "not_taken",
+            Self::Displaced => "displaced",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 /// Serves connections.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: ConnectionLimits,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) metrics: Metrics,
     /// Cancelled when no more requests are taken.
     pub(crate) stopping: CancellationToken,
 }
@@ -133,9 +151,11 @@ impl Server {
         let inner = TowerToHyperService::new(self.router.clone());
         let pace = Pace { rate: limits.rate, grace: limits.grace };
         let visited = Arc::clone(&line);
+        let received = self.metrics.received.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let visit = visited.begin(pace);
-            let mut request = request.map(|body| Body::new(Arriving::new(body, pace)));
+            let arriving = |body| Arriving::new(body, pace, received.clone());
+            let mut request = request.map(|body| Body::new(arriving(body)));
             request.extensions_mut().insert(Peer(peer));
             let answer = inner.call(request);
             async move {

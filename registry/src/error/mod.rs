@@ -7,6 +7,7 @@ mod push;
 mod refusal;
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use aci::push::ErrorBody;
@@ -18,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
 use crate::token::Action;
-use crate::trace::Fault;
+use crate::trace::Refused;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,8 @@ pub(crate) enum ApiError {
     KeysUnknown(Name),
     #[error("the request does not say for which host it is")]
     HostMalformed(&'static str),
+    #[error("the counts are not for {0}")]
+    MetricsForbidden(IpAddr),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
     /// Refused by the verification or the format, with its own words.
@@ -109,7 +112,9 @@ impl ApiError {
             | Self::TokenUnknown
             | Self::TokenExpired(_)
             | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
-            Self::TokenAction(_) | Self::TokenPrefix { .. } => StatusCode::FORBIDDEN,
+            Self::TokenAction(_) | Self::TokenPrefix { .. } | Self::MetricsForbidden(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::UploadUnknown
             | Self::PathUnknown
             | Self::NameUnknown(_)
@@ -166,12 +171,9 @@ impl IntoResponse for ApiError {
             tracing::error!(error = &self as &dyn Error, "a request failed");
         }
         let refusal = self.refusal();
-        let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
-        let body = Json(ErrorBody { error: refusal });
+        let body = Json(ErrorBody { error: refusal.clone() });
         let mut response = (self.status(), body).into_response();
-        if let Some(fault) = fault {
-            response.extensions_mut().insert(fault);
-        }
+        response.extensions_mut().insert(Refused(refusal));
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status() == StatusCode::UNAUTHORIZED {

@@ -10,6 +10,7 @@ mod crash;
 mod files;
 mod hosts;
 mod log;
+mod metrics;
 mod pages;
 mod push;
 mod refusals;

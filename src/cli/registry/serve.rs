@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aci::Limits;
-use registry::{Clock, Config, ConnectionLimits, Domain, Ready, Timeouts, Tls};
+use registry::{Clock, Config, ConnectionLimits, Domain, MetricsAccess, Ready, Timeouts, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -94,6 +94,7 @@ impl Args {
             tls,
             timeouts,
             connections: ConnectionLimits::default(),
+            metrics: MetricsAccess::default(),
             clock: Clock::system(),
         })
     }

@@ -1,0 +1,32 @@
+//! What the serving of requests needs beside the data: places, counts, who may look.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{ConnectionLimits, Lines, Places};
+use crate::metrics::{Metrics, MetricsAccess};
+
+/// What the serving of requests needs beside the data.
+pub(crate) struct Serving {
+    /// A place for each image that is being read.
+    pub(crate) pushes: Places,
+    /// The connections there are.
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) metrics: Metrics,
+    pub(crate) metrics_access: MetricsAccess,
+    /// Cancelled when the server is told to stop: it is no longer ready.
+    pub(crate) leaving: CancellationToken,
+}
+
+impl Serving {
+    pub(crate) fn new(limits: &ConnectionLimits, metrics_access: MetricsAccess) -> Self {
+        Self {
+            pushes: Places::new(limits),
+            lines: Lines::new(limits.connections),
+            metrics: Metrics::new(),
+            metrics_access,
+            leaving: CancellationToken::new(),
+        }
+    }
+}
