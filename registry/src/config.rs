@@ -31,6 +31,8 @@ pub struct Config {
     pub connections: ConnectionLimits,
     /// Who may read the counts.
     pub metrics: MetricsAccess,
+    /// When it says that it is ready.
+    pub readiness: Readiness,
     /// What time it is.
     pub clock: Clock,
 }
@@ -56,6 +58,21 @@ impl Default for Timeouts {
             silence: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+/// When a registry says that it is ready, to a load balancer say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Bytes that must be free where uploads are spooled.
+    pub room: u64,
+    /// How long it says that it is stopping before it takes no more connections.
+    pub notice: Duration,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { room: 16 << 20, notice: Duration::ZERO }
     }
 }
 

@@ -15,6 +15,7 @@
 //!     timeouts: registry::Timeouts::default(),
 //!     connections: registry::ConnectionLimits::default(),
 //!     metrics: registry::MetricsAccess::default(),
+//!     readiness: registry::Readiness::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -46,7 +47,7 @@ mod token;
 mod trace;
 
 pub use catalog::CatalogError;
-pub use config::{Clock, Config, Domains, NoDomain, Timeouts, Tls};
+pub use config::{Clock, Config, Domains, NoDomain, Readiness, Timeouts, Tls};
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError};
 pub use metrics::MetricsAccess;

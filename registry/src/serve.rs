@@ -75,14 +75,16 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-    let Config { domains, limits, clock, timeouts, connections, metrics, .. } = config;
+    let Config { domains, limits, clock, timeouts, connections, metrics, readiness, .. } = config;
     let connections = connections.fitting(raise_file_limit());
-    let serving = Serving::new(&connections, metrics);
+    let notice = readiness.notice;
+    let serving = Serving::new(&connections, metrics, readiness);
     let state = Arc::new(State::new(data, catalog.clone(), domains, limits, clock, serving));
     sweep(&state).await?;
     let authority =
         matches!(tls.config.tls, Tls::OwnAuthority).then(|| tls::authority_file(&state.data.tls()));
     ready(&Ready { address, authority });
+    let leaving = state.serving.leaving.clone();
     let server = Server {
         lines: Arc::clone(&state.serving.lines),
         metrics: state.serving.metrics.clone(),
@@ -90,6 +92,11 @@ pub async fn serve(
         timeouts: timeouts.clone(),
         limits: connections,
         stopping: CancellationToken::new(),
+    };
+    let shutdown = async {
+        shutdown.await;
+        leaving.cancel();
+        tokio::time::sleep(notice).await;
     };
     let running = accept(&server, listener, acceptor, tls, shutdown).await;
     if tokio::time::timeout(timeouts.drain, running.wait()).await.is_err() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Readiness;
 use crate::connection::{ConnectionLimits, Lines, Places};
 use crate::metrics::{Metrics, MetricsAccess};
 
@@ -15,17 +16,23 @@ pub(crate) struct Serving {
     pub(crate) lines: Arc<Lines>,
     pub(crate) metrics: Metrics,
     pub(crate) metrics_access: MetricsAccess,
+    pub(crate) readiness: Readiness,
     /// Cancelled when the server is told to stop: it is no longer ready.
     pub(crate) leaving: CancellationToken,
 }
 
 impl Serving {
-    pub(crate) fn new(limits: &ConnectionLimits, metrics_access: MetricsAccess) -> Self {
+    pub(crate) fn new(
+        limits: &ConnectionLimits,
+        metrics_access: MetricsAccess,
+        readiness: Readiness,
+    ) -> Self {
         Self {
             pushes: Places::new(limits),
             lines: Lines::new(limits.connections),
             metrics: Metrics::new(),
             metrics_access,
+            readiness,
             leaving: CancellationToken::new(),
         }
     }

@@ -91,9 +91,11 @@ impl Catalog {
         Ok(Self { pool })
     }
 
-    /// Whether the database answers.
-    pub(crate) async fn ping(&self) -> Result<(), CatalogError> {
-        sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(&self.pool).await?;
+    /// Whether the database answers, and lets this process write.
+    pub(crate) async fn writable(&self) -> Result<(), CatalogError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(&mut *transaction).await?;
+        transaction.rollback().await?;
         Ok(())
     }
 
@@ -130,6 +132,19 @@ fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T
 mod tests {
     use super::*;
     use crate::token::{Action, Token, TokenId, UploadId};
+
+    #[tokio::test]
+    async fn database_that_another_writes_to_is_not_writable() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&folder.path().join("db"), &folder.path().join("lock")).await.unwrap();
+        catalog.writable().await.unwrap();
+        let other = catalog.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let soon = Duration::from_millis(100);
+        assert!(tokio::time::timeout(soon, catalog.writable()).await.is_err());
+        other.rollback().await.unwrap();
+        catalog.writable().await.unwrap();
+    }
 
     #[tokio::test]
     async fn full_database_is_told_from_a_broken_one() {

@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::Catalog;
-    use crate::config::Clock;
+    use crate::config::{Clock, Readiness};
     use crate::connection::ConnectionLimits;
     use crate::data::DataDir;
     use crate::router::router;
@@ -88,7 +88,7 @@ mod tests {
         let domains = vec!["example.com".parse().unwrap()].try_into().unwrap();
         let limits = ConnectionLimits::default();
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let serving = Serving::new(&limits, MetricsAccess { addresses });
+        let serving = Serving::new(&limits, MetricsAccess { addresses }, Readiness::default());
         let clock = Clock::system();
         let state = Registry::new(data, catalog, domains, aci::Limits::default(), clock, serving);
         let server = TowerToHyperService::new(router(Arc::new(state), &limits));

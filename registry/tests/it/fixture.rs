@@ -10,7 +10,7 @@ use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Config, ConnectionLimits, MetricsAccess, Timeouts, Tls};
+use registry::{Action, Clock, Config, ConnectionLimits, MetricsAccess, Readiness, Timeouts, Tls};
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -43,6 +43,7 @@ pub(crate) fn config(data: PathBuf, time: &Arc<Mutex<SystemTime>>) -> Config {
         timeouts: Timeouts { drain: Duration::from_secs(5), ..Timeouts::default() },
         connections: ConnectionLimits::default(),
         metrics: MetricsAccess::default(),
+        readiness: Readiness::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

@@ -8,6 +8,7 @@ mod wire;
 mod acpush;
 mod crash;
 mod files;
+mod health;
 mod hosts;
 mod log;
 mod metrics;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aci::Limits;
-use registry::{Clock, Config, ConnectionLimits, Domain, MetricsAccess, Ready, Timeouts, Tls};
+use registry::{
+    Clock, Config, ConnectionLimits, Domain, MetricsAccess, Readiness, Ready, Timeouts, Tls,
+};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -46,6 +48,9 @@ pub(crate) struct Args {
     /// Give running requests this long when told to stop
     #[arg(long, value_name = "TIME", default_value = "30s")]
     drain: Lifetime,
+    /// When told to stop, say so at /-/readyz for this long before taking no more connections
+    #[arg(long, value_name = "TIME")]
+    drain_notice: Option<Lifetime>,
     /// Log as text for people, or as JSON, an object for each line
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -86,6 +91,8 @@ impl Args {
         // `never`: whoever stops the server decides how long it may take.
         let drain = self.drain.duration().unwrap_or(Duration::from_secs(365 * 24 * 3600));
         let timeouts = Timeouts { drain, ..Timeouts::default() };
+        let notice = self.drain_notice.and_then(|time| time.duration()).unwrap_or_default();
+        let readiness = Readiness { notice, ..Readiness::default() };
         Ok(Config {
             data: self.data.data,
             listen: self.listen,
@@ -95,6 +102,7 @@ impl Args {
             timeouts,
             connections: ConnectionLimits::default(),
             metrics: MetricsAccess::default(),
+            readiness,
             clock: Clock::system(),
         })
     }
