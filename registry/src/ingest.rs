@@ -119,6 +119,7 @@ async fn store_and_record(
     let image = verified.clone();
     tokio::task::spawn_blocking(move || blobs.store(&image, file, &signature)).await??;
     state.catalog.record(&new).await?;
+    state.serving.memory.forget(inspected.image_id());
     let stored = state.catalog.image(inspected.image_id()).await?;
     let stored = stored.ok_or_else(|| ApiError::internal("a recorded image has no row"))?;
     tracing::info!(

@@ -1,4 +1,4 @@
-//! What the serving of requests needs beside the data: places, counts, who may look.
+//! What the serving of requests needs beside the data: places, counts, memory.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Readiness;
 use crate::connection::{ConnectionLimits, Lines, Places};
+use crate::files::Memory;
 use crate::metrics::{Metrics, MetricsAccess};
 
 /// What the serving of requests needs beside the data.
@@ -15,6 +16,8 @@ pub(crate) struct Serving {
     /// The connections there are.
     pub(crate) lines: Arc<Lines>,
     pub(crate) metrics: Metrics,
+    /// Small files that are asked for often.
+    pub(crate) memory: Memory,
     pub(crate) metrics_access: MetricsAccess,
     pub(crate) readiness: Readiness,
     /// Cancelled when the server is told to stop: it is no longer ready.
@@ -31,6 +34,7 @@ impl Serving {
             pushes: Places::new(limits),
             lines: Lines::new(limits.connections),
             metrics: Metrics::new(),
+            memory: Memory::default(),
             metrics_access,
             readiness,
             leaving: CancellationToken::new(),

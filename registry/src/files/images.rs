@@ -49,5 +49,6 @@ pub(crate) async fn serve(
         }
     };
     let path = state.blobs.path(&image.image_id, extension);
-    File::of(image, extension, path, Caching::Revalidate).respond(&method, &headers).await
+    let file = File::of(image, extension, path, Caching::Revalidate);
+    file.respond(&method, &headers, &state.serving.memory).await
 }

@@ -11,6 +11,7 @@ use axum::response::Response;
 
 use super::conditional::{Answer, Validators, answer};
 use super::content::Content;
+use super::memory::{Memory, SMALL};
 use super::multipart::{Multipart, Piece};
 use crate::catalog::StoredImage;
 use crate::error::ApiError;
@@ -29,10 +30,11 @@ pub(crate) enum Caching {
 #[derive(Debug)]
 pub(crate) struct File {
     path: PathBuf,
+    digest: FileDigest,
     validators: Validators,
     content_type: &'static str,
-    caching: Caching,
-    extra: Vec<(HeaderName, HeaderValue)>,
+    /// What every answer about it says.
+    headers: HeaderMap,
 }
 
 impl File {
@@ -49,31 +51,35 @@ impl File {
                 (&image.signature_digest, image.signature_bytes, "application/pgp-signature")
             }
         };
-        let validators =
-            Validators { etag: format!("\"{digest}\""), modified: image.pushed, bytes };
+        let etag = format!("\"{digest}\"");
         let id = &image.image_id;
-        let here = format!("/-/blobs/{id}.{}", extension.as_str());
-        let mut extra = Vec::new();
-        let mut add = |name: &'static str, value: &str| {
-            // A version is any text; one that no header can hold is left out.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                extra.push((HeaderName::from_static(name), value));
-            }
+        let mut headers = HeaderMap::new();
+        set(&mut headers, header::ETAG, &etag);
+        set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(image.pushed));
+        let caching = match caching {
+            Caching::Immutable => "public, max-age=31536000, immutable",
+            Caching::Revalidate => "no-cache",
         };
-        add("gantry-image-id", id.as_str());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        set(&mut headers, HeaderName::from_static("gantry-image-id"), id.as_str());
         // A client that asked for the newest can ask for the rest of the same image.
-        add("content-location", &here);
+        let here = format!("/-/blobs/{id}.{}", extension.as_str());
+        set(&mut headers, header::CONTENT_LOCATION, &here);
         if let Some(version) = image.labels.value("version") {
-            add("gantry-version", version);
+            // A version is any text; one that no header can hold is left out.
+            set(&mut headers, HeaderName::from_static("gantry-version"), version);
         }
-        Self { path, validators, content_type, caching, extra }
+        let validators = Validators { etag, modified: image.pushed, bytes };
+        Self { path, digest: digest.clone(), validators, content_type, headers }
     }
 
     /// The answer to a GET or HEAD.
     pub(crate) async fn respond(
-        self,
+        &self,
         method: &Method,
         headers: &HeaderMap,
+        memory: &Memory,
     ) -> Result<Response, ApiError> {
         let total = self.validators.bytes;
         let answer = answer(method, headers, &self.validators);
@@ -100,7 +106,7 @@ impl File {
         };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
-        self.describe(response.headers_mut());
+        *response.headers_mut() = self.headers.clone();
         if let Some(Sent { bytes, content_type, content_range, pieces }) = sent {
             let headers = response.headers_mut();
             set(headers, header::CONTENT_LENGTH, &bytes.to_string());
@@ -113,24 +119,22 @@ impl File {
                 set(headers, header::CONTENT_RANGE, &range);
             }
             if method == Method::GET {
-                *response.body_mut() = Content::open(self.path).await?.body(pieces);
+                *response.body_mut() = self.content(memory).await?.body(pieces);
             }
         }
         Ok(response)
     }
 
-    /// What every answer about the file says.
-    fn describe(&self, headers: &mut HeaderMap) {
-        let Validators { etag, modified, .. } = &self.validators;
-        set(headers, header::ETAG, etag);
-        set(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(*modified));
-        let caching = match self.caching {
-            Caching::Immutable => "public, max-age=31536000, immutable",
-            Caching::Revalidate => "no-cache",
-        };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.extend(self.extra.iter().cloned());
+    async fn content(&self, memory: &Memory) -> Result<Content, ApiError> {
+        if self.validators.bytes > SMALL {
+            return Ok(Content::open(self.path.clone()).await?);
+        }
+        if let Some(content) = memory.content(&self.digest) {
+            return Ok(Content::Memory(content));
+        }
+        let content = Content::read_small(self.path.clone(), self.validators.bytes).await?;
+        memory.keep(&self.digest, &content);
+        Ok(Content::Memory(content))
     }
 }
 
@@ -160,7 +164,7 @@ impl Sent {
     }
 }
 
-/// Digests, dates and numbers: always the stuff of headers.
+/// Digests, dates and numbers: always the stuff of headers. What is not is left out.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
