@@ -68,4 +68,6 @@ fn stop_is_noticed_before_it_comes() {
     assert_eq!(server.get("example.com", "/").status, 200);
     assert!(server.ended().success());
     assert!(start.elapsed() >= Duration::from_secs(3));
+    // The client of this test keeps its connection and is deaf from here on.
+    assert!(start.elapsed() < Duration::from_secs(25), "it was not waited for");
 }

@@ -44,7 +44,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +57,9 @@ use crate::config::Timeouts;
 use crate::metrics::Metrics;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
+
+/// How long a client has to hear that the server stops, where it asks for nothing.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
@@ -188,7 +191,7 @@ impl Server {
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let mut stopping = false;
+        let mut stopping = None;
         let mut silent = false;
         let mut look = interval(self.step());
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -206,11 +209,17 @@ impl Server {
                     };
                 }
                 () = line.displaced() => return Ended::Displaced,
-                () = self.stopping.cancelled(), if !stopping => {
-                    stopping = true;
+                () = self.stopping.cancelled(), if stopping.is_none() => {
+                    let now = Instant::now();
+                    stopping = Some(now + PARTING);
+                    look = interval_at(now + PARTING, PARTING);
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = look.tick() => match line.judge(Instant::now(), &self.timeouts) {
+                now = look.tick() => match line.judge(now, &self.timeouts) {
+                    // A client that does not hear it must not hold up the end.
+                    Judged::Fine if line.is_idle() && stopping.is_some_and(|end| end <= now) => {
+                        return Ended::Done;
+                    }
                     Judged::Fine => {}
                     Judged::Slow => return Ended::Slow,
                     // It is told so once, if it listens.
