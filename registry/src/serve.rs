@@ -180,6 +180,10 @@ async fn accept(
             Ok((stream, peer)) => {
                 // All have begun a request since there was room: rare, and soon over.
                 let Some(line) = lines.open_line() else { continue };
+                // Small answers must not wait for the acknowledgement of earlier ones.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY was not set");
+                }
                 let (server, acceptor) = (server.clone(), acceptor.clone());
                 running.spawn(async move {
                     let ended = server.serve_tls(stream, peer, acceptor, line).await;

@@ -58,6 +58,9 @@ use crate::metrics::Metrics;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
 
+/// Bytes of a connection of HTTP/1 that wait to be understood, or to be sent before the
+/// next piece of a file is read.
+const BUFFER: usize = 64 << 10;
 /// How long a client has to hear that the server stops, where it asks for nothing.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -120,10 +123,6 @@ impl Server {
         acceptor: TlsAcceptor,
         line: Arc<Line>,
     ) -> Ended {
-        // Small answers must not wait for the acknowledgement of earlier ones.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
-        }
         let handshake = timeout(self.timeouts.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             shaken = handshake => match shaken {
@@ -181,6 +180,8 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.timeouts.headers)
                 .max_header_size(limits.header_bytes as usize)
+                // Headers without an end are kept up to here, by each connection.
+                .max_buf_size(BUFFER.max(limits.header_bytes as usize))
                 .serve_connection(io, service);
             self.keep(pin!(connection), &line).await
         }
