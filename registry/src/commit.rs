@@ -157,7 +157,7 @@ async fn verify(
         return Err(UploadError::Gaps { missing, total }.into());
     }
     let joined = Joined::new(state, &held);
-    let place = state.pushes.take(caller.id()).await?;
+    let place = state.serving.pushes.take(caller.id()).await?;
     let received = receive(state, &wanted.upload, open.signature.clone(), joined).await;
     drop(place);
     let spooled = match received {

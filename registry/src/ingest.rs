@@ -62,7 +62,7 @@ pub(crate) async fn take_in(
     // its row, nor what came of it from being held.
     let taken = async move {
         let Arrival { upload, signature, file_digest, held_of, body } = arrival;
-        let place = state.pushes.take(caller.id()).await?;
+        let place = state.serving.pushes.take(caller.id()).await?;
         let received = receive(&state, &upload, signature, reader(body)).await?;
         drop(place);
         let spooled = match received {

@@ -21,6 +21,8 @@
 //!     keeping: registry::Keeping::default(),
 //!     issuer_ca: None,
 //!     rates: registry::Rates::default(),
+//!     metrics: registry::MetricsAccess::default(),
+//!     readiness: registry::Readiness::default(),
 //!     clock: registry::Clock::system(),
 //! };
 //! let stop = std::future::pending();
@@ -45,11 +47,13 @@ mod files;
 mod host;
 mod ingest;
 mod keeping;
+mod metrics;
 mod pages;
 mod parts;
 mod router;
 mod select;
 mod serve;
+mod serving;
 mod state;
 mod store;
 mod tls;
@@ -67,8 +71,8 @@ pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpErr
 pub use config::{
     AccessSection, Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config,
     ConfigError, ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains,
-    KeepingSection, LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, ServerSection,
-    SettingError, Size, Span, Timeouts, TimeoutsSection, Tls, TlsSection,
+    KeepingSection, LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, Readiness,
+    ServerSection, SettingError, Size, Span, Timeouts, TimeoutsSection, Tls, TlsSection,
 };
 pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
@@ -76,6 +80,7 @@ pub use keeping::{
     Age, AgeError, BackedUp, Checked, Collected, Damaged, Finding, FindingCode, Judged, KeepError,
     Keeping, KeepsNothing, Quota, Reason, Restored, Retention, Scrubbed, WrittenRetention,
 };
+pub use metrics::MetricsAccess;
 pub use serve::{Ready, Reloader, ServeError, serve};
 pub use tls::TlsError;
 pub use token::{Token, TokenError, TokenId};

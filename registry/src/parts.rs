@@ -89,7 +89,7 @@ async fn spool_and_keep(
     body: Body,
 ) -> Result<(), ApiError> {
     let (range, total) = (wanted.range(), wanted.total());
-    let place = state.pushes.take(open.caller.id()).await?;
+    let place = state.serving.pushes.take(open.caller.id()).await?;
     let Spooled { file, bytes, broken } = spool(state, body, range).await?;
     drop(place);
     if let Some(error) = broken {

@@ -5,14 +5,14 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::rates;
 use crate::connection::ConnectionLimits;
 use crate::error::ApiError;
 use crate::state::Shared;
-use crate::{api, client_address, files, host, pages, trace};
+use crate::{api, client_address, files, host, metrics, pages, trace};
 
 /// The whole server, but for TLS.
 pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
@@ -28,10 +28,14 @@ pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
         .method_not_allowed_fallback(method_unknown)
         .layer(from_fn_with_state(Shared::clone(&state), host::check))
         .layer(from_fn_with_state(Shared::clone(&state), rates::limit))
-        .merge(pages::probes().method_not_allowed_fallback(method_unknown))
+        .merge(
+            pages::probes()
+                .route("/-/metrics", get(metrics::show))
+                .method_not_allowed_fallback(method_unknown),
+        )
         .layer(from_fn(move |request, next| limit_url(url_bytes, request, next)))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))
-        .layer(from_fn(trace::follow))
+        .layer(from_fn_with_state(Shared::clone(&state), trace::follow))
         .layer(from_fn_with_state(Shared::clone(&state), client_address::determine))
         .with_state(state)
 }

@@ -9,9 +9,9 @@ use crate::api::Unnoted;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::{Clock, Config, Live};
-use crate::connection::Places;
 use crate::data::DataDir;
 use crate::error::ApiError;
+use crate::serving::Serving;
 
 /// The state, shared by all requests.
 pub(crate) type Shared = Arc<State>;
@@ -26,8 +26,7 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// What deciding who asks needs.
     pub(crate) access: Access,
-    /// A place for each image that is being read.
-    pub(crate) pushes: Places,
+    pub(crate) serving: Serving,
     /// Why uploads were refused that the catalogue could not note.
     pub(crate) unnoted: Unnoted,
 }
@@ -39,7 +38,7 @@ impl State {
         blobs: Arc<dyn BlobStore>,
         node: String,
         live: Live,
-        pushes: Places,
+        serving: Serving,
         access: Access,
     ) -> Self {
         Self {
@@ -50,7 +49,7 @@ impl State {
             clock: live.now().clock.clone(),
             access,
             live,
-            pushes,
+            serving,
             unnoted: Unnoted::default(),
         }
     }
@@ -71,5 +70,27 @@ impl State {
             tracing::warn!(%warning, "a trusted key");
         }
         Ok(keyring)
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// The state of a registry for example.com in this folder.
+    pub(crate) async fn in_folder(
+        folder: &std::path::Path,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut file = crate::config::ConfigFile::default();
+        file.server.data = Some(folder.to_owned());
+        file.server.domains = Some(vec!["example.com".parse().unwrap()]);
+        let mut config = file.resolve(Clock::system()).unwrap();
+        adjust(&mut config);
+        let data = DataDir::open(folder).unwrap();
+        let catalog = Catalog::open(&data.database(None)).await.unwrap();
+        let blobs = Arc::new(crate::blobs::Folder::new(&data.blobs()));
+        let serving = Serving::new(&config.connections);
+        let (_, live) = Live::new(config);
+        let access = Access::new(None).unwrap();
+        Self::new(data, catalog, blobs, "test".to_owned(), live, serving, access)
     }
 }

@@ -83,6 +83,10 @@ pub(crate) async fn store_and_record(
     let published = publish(state, caller, &new, contents).await;
     let created = published.map_err(|error| refused(error, &verified))?;
     let mut created = created.into_iter();
+    for image in &new {
+        // What was known of it is not so any more: where it had lost its files, it has others.
+        state.serving.memory.forget(image.verified.inspected().image_id());
+    }
     let mut pushed = Vec::new();
     for ((image, ..), fate) in verified.iter().zip(&fates) {
         let id = image.inspected().image_id();

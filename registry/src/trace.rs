@@ -18,8 +18,8 @@ use aci::Refusal;
 use aci::push::ErrorBody;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -27,6 +27,8 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::client_address::{Arrival, ClientAddress};
+use crate::metrics::{Metrics, Protocol};
+use crate::state::Shared;
 use crate::token::nonce;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,12 +80,12 @@ impl RequestId {
     }
 }
 
-/// A fault of the server's own, whose user is to be told the ID of the request.
+/// Why a request was refused, for what goes round it.
 #[derive(Debug, Clone)]
-pub(crate) struct Fault(pub(crate) Refusal);
+pub(crate) struct Refused(pub(crate) Refusal);
 
 /// Follows a request to the end of its response.
-pub(crate) async fn follow(request: Request, next: Next) -> Response {
+pub(crate) async fn follow(State(state): State<Shared>, request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     let peer = request.extensions().get::<Arrival>().map(|arrival| arrival.peer);
     let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
@@ -100,10 +102,22 @@ pub(crate) async fn follow(request: Request, next: Next) -> Response {
         path = path.get(..LOGGED_PATH).unwrap_or(path),
         caller = Empty,
     );
-    let mut report = Report { span, start: Instant::now(), status: None, bytes: 0 };
+    let mut report = Report {
+        span,
+        start: Instant::now(),
+        method: request.method().clone(),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+        status: None,
+        bytes: 0,
+        metrics: state.serving.metrics.clone(),
+    };
     let mut response = next.run(request).instrument(report.span.clone()).await;
-    if let Some(Fault(refusal)) = response.extensions_mut().remove() {
-        response = tell(response, refusal, &id);
+    if let Some(Refused(refusal)) = response.extensions_mut().remove() {
+        report.refused(&refusal, response.status());
+        // A fault of the server's own is one that its user may have to ask about.
+        if response.status().is_server_error() {
+            response = tell(response, refusal, &id);
+        }
     }
     let headers = response.headers_mut();
     // No browser is to guess that an image might be a page.
@@ -124,20 +138,38 @@ fn tell(response: Response, refusal: Refusal, id: &RequestId) -> Response {
     Response::from_parts(parts, body)
 }
 
-/// The line of log that a request ends with.
+/// What a request ends with: its line of log, and its place in the counts.
 struct Report {
     span: Span,
     start: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
     status: Option<StatusCode>,
     bytes: u64,
+    metrics: Metrics,
+}
+
+impl Report {
+    /// The template of the path, which no client chooses.
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("none", MatchedPath::as_str)
+    }
+
+    fn refused(&self, refusal: &Refusal, status: StatusCode) {
+        if let Some(protocol) = Protocol::of(self.route()) {
+            self.metrics.refused(protocol, &refusal.code, status);
+        }
+    }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.start.elapsed();
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let _entered = self.span.enter();
         match self.status {
             Some(status) => {
+                self.metrics.answered(self.route(), &self.method, status, took, self.bytes);
                 tracing::info!(status = status.as_u16(), bytes = self.bytes, ms, "answered");
             }
             None => tracing::info!(ms, "the client went away"),

@@ -9,6 +9,7 @@ mod support;
 mod acme;
 mod certificates;
 mod config;
+mod owner;
 mod process;
 mod proxy;
 mod reload;

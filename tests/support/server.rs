@@ -19,6 +19,7 @@ pub struct Server {
     address: SocketAddr,
     data: PathBuf,
     domains: Vec<String>,
+    more: Vec<String>,
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -38,14 +39,20 @@ impl Server {
 
     /// Serves these domains from another folder of the sandbox.
     pub fn start_in(sandbox: &Sandbox, data: &str, domains: &[&str]) -> Self {
+        Self::start_with(sandbox, data, domains, &[])
+    }
+
+    /// The same, with more words on the command line.
+    pub fn start_with(sandbox: &Sandbox, data: &str, domains: &[&str], more: &[&str]) -> Self {
         let domains: Vec<String> = domains.iter().map(|&domain| domain.to_owned()).collect();
         let data = sandbox.path(data);
         // Without a name, so that the sandbox holds what the commands made and nothing else.
         let log = tempfile::tempfile().unwrap();
-        let (child, address) = spawn(sandbox, &data, &domains, &log);
+        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        let (child, address) = spawn(sandbox, &data, &domains, &more, &log);
         let client = client(&data.join("tls/ca.pem"), &domains, address);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { child, log, address, data, domains, client, runtime }
+        Self { child, log, address, data, domains, more, client, runtime }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -93,7 +100,8 @@ impl Server {
     /// Starts again on the same data, on another free port; clients have to be told.
     pub fn restart(&mut self, sandbox: &Sandbox) {
         self.kill();
-        (self.child, self.address) = spawn(sandbox, &self.data, &self.domains, &self.log);
+        (self.child, self.address) =
+            spawn(sandbox, &self.data, &self.domains, &self.more, &self.log);
         self.client = client(&self.ca_file(), &self.domains, self.address);
     }
 
@@ -151,12 +159,19 @@ impl Got {
     }
 }
 
-fn spawn(sandbox: &Sandbox, data: &Path, domains: &[String], log: &File) -> (Child, SocketAddr) {
+fn spawn(
+    sandbox: &Sandbox,
+    data: &Path,
+    domains: &[String],
+    more: &[String],
+    log: &File,
+) -> (Child, SocketAddr) {
     let mut child = sandbox
         .command(GANTRY)
         .args(["registry", "serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
         .args(domains.iter().flat_map(|domain| ["--domain", domain]))
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(log.try_clone().unwrap())
         .spawn()

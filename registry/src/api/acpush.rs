@@ -30,6 +30,7 @@ use super::body::{read, whole};
 use super::send::Open;
 use crate::access::Pusher;
 use crate::error::ApiError;
+use crate::metrics::Protocol;
 use crate::state::Shared;
 use crate::token::UploadId;
 
@@ -147,7 +148,7 @@ pub(super) async fn signature(
 /// `PUT …/aci`.
 pub(super) async fn image(State(state): State<Shared>, open: Open, request: Request) -> Response {
     let id = open.id.clone();
-    let taken = open.take_in(&state, request).await.map(drop);
+    let taken = open.take_in(&state, request, Protocol::Acpush).await.map(drop);
     answer(&state, &id, taken).await
 }
 

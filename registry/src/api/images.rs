@@ -67,6 +67,7 @@ pub(super) async fn delete(
         // Somebody else was faster.
         return Err(ApiError::BlobDeleted(image.image_id));
     }
+    state.serving.memory.forget(id);
     tracing::info!(image = %id, reference = %image.reference(), by = actor.who, "deleted");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -99,7 +100,9 @@ pub(super) async fn yank(
         let found = format!("one about {} {}", said.name, said.image_id);
         return Err(ApiError::YankOfAnother { wanted, found });
     }
-    let new = match state.catalog.yank(&yank, &caller.actor(), state.clock.now()).await? {
+    let yanked = state.catalog.yank(&yank, &caller.actor(), state.clock.now()).await?;
+    state.serving.memory.forget(&said.image_id);
+    let new = match yanked {
         Yanked::Taken => true,
         Yanked::Known => false,
         Yanked::Stale => return Err(ApiError::YankStale),

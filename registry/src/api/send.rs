@@ -7,12 +7,14 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use crate::access::{Caller, Pusher};
 use crate::catalog::StoredUpload;
 use crate::commit;
 use crate::error::ApiError;
 use crate::ingest::{self, Arrival};
+use crate::metrics::{Outcome, Protocol};
 use crate::state::Shared;
 use crate::token::UploadId;
 
@@ -51,6 +53,7 @@ impl Open {
         self,
         state: &Shared,
         request: Request,
+        protocol: Protocol,
     ) -> Result<Pushed, ApiError> {
         let limit = state.config().limits.file_bytes;
         if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
@@ -69,7 +72,9 @@ impl Open {
             held_of: upload.file_bytes.or(length).filter(|_| is_known),
             body: request.into_body(),
         };
-        ingest::take_in(state, caller, arrival).await
+        let pushed = ingest::take_in(state, caller, arrival).await?;
+        state.serving.metrics.pushed(protocol, Outcome::of(&pushed));
+        Ok(pushed)
     }
 }
 
@@ -85,12 +90,12 @@ pub(super) async fn send(
 ) -> Result<Response, ApiError> {
     let id = open.id.clone();
     // A task of its own: who lost the answer is told it when they ask again.
-    tokio::spawn(async move {
-        let taken = open.take_in(&state, request).await;
+    let answered = async move {
+        let taken = open.take_in(&state, request, Protocol::Gantry).await;
         commit::conclude(&state, &id, taken.as_ref().err()).await;
         taken.map(answer)
-    })
-    .await?
+    };
+    tokio::spawn(answered.in_current_span()).await?
 }
 
 /// The answer to whoever pushed an image.

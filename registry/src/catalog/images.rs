@@ -52,6 +52,15 @@ pub(crate) struct NameSummary {
     pub(crate) pushed: SystemTime,
 }
 
+/// How much there is in a catalogue.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct Totals {
+    pub(crate) images: i64,
+    pub(crate) names: i64,
+    /// Of images and signatures.
+    pub(crate) bytes: i64,
+}
+
 #[derive(sqlx::FromRow)]
 struct ImageRow {
     sequence: i64,
@@ -195,5 +204,23 @@ impl Catalog {
             text.split(',').map(|word| parsed("label name", word.to_owned())).collect()
         };
         rows.into_iter().map(set).collect()
+    }
+
+    /// How much there is.
+    pub(crate) async fn totals(&self) -> Result<Totals, CatalogError> {
+        Ok(on!(self, pool => {
+            sqlx::query_as(
+                "SELECT COUNT(*) AS images, COUNT(DISTINCT name) AS names,
+                     CAST(COALESCE(SUM(file_bytes + signature_bytes), 0) AS BIGINT) AS bytes
+                 FROM images",
+            )
+            .fetch_one(pool)
+            .await?
+        }))
+    }
+
+    /// How many connections to the database there are, and how many of them are idle.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        on!(self, pool => (pool.size() as usize, pool.num_idle()))
     }
 }

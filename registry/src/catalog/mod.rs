@@ -32,7 +32,7 @@ use aci::stage::{Hold, Lock};
 
 pub(crate) use blobs::{Lease, Remover};
 pub use database::{Database, DatabaseUrl, DatabaseUrlError};
-use database::{Pool, on};
+use database::{Pool, Write as _, on};
 pub use dump::DumpError;
 pub(crate) use duties::Duty;
 pub(crate) use images::{NameSummary, StoredImage};
@@ -130,10 +130,12 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether the database answers.
-    pub(crate) async fn ping(&self) -> Result<(), CatalogError> {
+    /// Whether the database answers, and lets this process write.
+    pub(crate) async fn writable(&self) -> Result<(), CatalogError> {
         on!(self, pool => {
-            sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(pool).await?;
+            let mut transaction = pool.write().await?;
+            sqlx::query("SELECT 1 FROM images LIMIT 1").fetch_optional(&mut *transaction).await?;
+            transaction.rollback().await?;
         });
         Ok(())
     }
@@ -172,6 +174,20 @@ mod tests {
     use super::*;
     use crate::access::{Action, CallerId, Grant};
     use crate::token::{Token, TokenId, UploadId};
+
+    #[tokio::test]
+    async fn database_that_another_writes_to_is_not_writable() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&DatabaseUrl::file(&folder.path().join("db")).into()).await.unwrap();
+        catalog.writable().await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+        let other = pool.write().await.unwrap();
+        let soon = Duration::from_millis(100);
+        assert!(tokio::time::timeout(soon, catalog.writable()).await.is_err());
+        other.rollback().await.unwrap();
+        catalog.writable().await.unwrap();
+    }
 
     #[tokio::test]
     async fn full_database_is_told_from_a_broken_one() {

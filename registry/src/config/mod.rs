@@ -24,6 +24,7 @@ use crate::connection::ConnectionLimits;
 use crate::keeping::Keeping;
 use crate::tls::TlsError;
 
+use crate::metrics::MetricsAccess;
 pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
 pub use amount::{AmountError, Size, Span};
 pub use file::{ConfigError, ConfigFile};
@@ -68,6 +69,10 @@ pub struct Config {
     pub issuer_ca: Option<PathBuf>,
     /// How often somebody may ask.
     pub rates: Rates,
+    /// Who may read the counts.
+    pub metrics: MetricsAccess,
+    /// When it says that it is ready.
+    pub readiness: Readiness,
     /// What time it is.
     pub clock: Clock,
 }
@@ -108,6 +113,21 @@ impl Default for Timeouts {
             silence: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+/// When a registry says that it is ready, to a load balancer say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Bytes that must be free where uploads are spooled.
+    pub room: u64,
+    /// How long it says that it is stopping before it takes no more connections.
+    pub notice: Duration,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { room: 16 << 20, notice: Duration::ZERO }
     }
 }
 

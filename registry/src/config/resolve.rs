@@ -10,13 +10,14 @@ use super::sections::{
     TimeoutsSection, TlsSection,
 };
 use super::{
-    Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Size, Span, Timeouts,
-    Tls,
+    Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Readiness, Size,
+    Span, Timeouts, Tls,
 };
 use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
 use crate::keeping::{Age, Keeping};
+use crate::metrics::MetricsAccess;
 
 /// Why settings cannot be used that are each in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +126,7 @@ impl ConfigFile {
                 http: Some(Vec::new()),
                 trusted_proxies: Some(Vec::new()),
                 proxy_header: Some(ProxyHeader::XForwardedFor),
+                metrics_readers: Some(Vec::new()),
                 ..ServerSection::default()
             },
             database: DatabaseSection::default(),
@@ -147,6 +149,7 @@ impl ConfigFile {
                 headers: Span::of(timeouts.headers),
                 silence: Span::of(timeouts.silence),
                 drain: Span::of(timeouts.drain),
+                drain_notice: None,
             },
             keeping: KeepingSection {
                 collect_every: Some(Age::of(keeping.collect_every)),
@@ -219,8 +222,10 @@ impl ConfigFile {
             domains: domains.try_into().map_err(|_| SettingError::NoDomain)?,
             limits: limits.resolve(),
             tls,
-            timeouts: timeouts.resolve(),
             connections: ConnectionLimits::default(),
+            metrics: MetricsAccess { addresses: server.metrics_readers.unwrap_or_default() },
+            readiness: timeouts.readiness(),
+            timeouts: timeouts.resolve(),
             rates: access.rates(),
             issuer_ca: access.issuer_ca_file,
             keeping: Keeping { retention, quotas: quota, ..keeping.resolve() },
@@ -309,6 +314,11 @@ impl KeepingSection {
 }
 
 impl TimeoutsSection {
+    fn readiness(&self) -> Readiness {
+        let usual = Readiness::default();
+        Readiness { notice: self.drain_notice.map_or(usual.notice, Span::time), ..usual }
+    }
+
     fn resolve(self) -> Timeouts {
         let usual = Timeouts::default();
         let time = |span: Option<Span>, usual| span.map_or(usual, Span::time);

@@ -3,7 +3,7 @@
 //! Every key may be missing: what is not said comes from the file below, at last from the
 //! defaults. So a section with nothing in it says nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -40,6 +40,8 @@ pub struct ServerSection {
     pub trusted_proxies: Option<Vec<Network>>,
     /// The header in which they say it.
     pub proxy_header: Option<ProxyHeader>,
+    /// Addresses that may read the counts at `/-/metrics`, beside this machine's own.
+    pub metrics_readers: Option<Vec<IpAddr>>,
 }
 
 /// `[database]`: where the catalogue is. Without it, `gantry.db` in the data directory.
@@ -126,6 +128,8 @@ pub struct TimeoutsSection {
     pub silence: Option<Span>,
     /// What is running when the server is told to stop; as `--drain`.
     pub drain: Option<Span>,
+    /// How long it says that it stops before it takes no more connections; as `--drain-notice`.
+    pub drain_notice: Option<Span>,
 }
 
 /// `[keeping]`: how what is stored is kept.
@@ -142,7 +146,10 @@ pub struct KeepingSection {
 
 impl ServerSection {
     pub(super) fn over(self, under: Self) -> Self {
-        over!(self, under; data, domains, listen, http, trusted_proxies, proxy_header)
+        over!(
+            self, under;
+            data, domains, listen, http, trusted_proxies, proxy_header, metrics_readers
+        )
     }
 }
 
@@ -188,7 +195,7 @@ impl KeepingSection {
 
 impl TimeoutsSection {
     pub(super) fn over(self, under: Self) -> Self {
-        over!(self, under; handshake, headers, silence, drain)
+        over!(self, under; handshake, headers, silence, drain, drain_notice)
     }
 }
 

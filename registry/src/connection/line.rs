@@ -128,6 +128,11 @@ impl Line {
         Visit { line: Arc::clone(self), id }
     }
 
+    /// Whether no request is in progress.
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.state).requests.is_empty()
+    }
+
     fn end(&self, id: u64) {
         let mut state = lock(&self.state);
         state.requests.remove(&id);

@@ -43,7 +43,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -54,12 +54,19 @@ pub(crate) use places::Places;
 
 use crate::client_address::Arrival;
 use crate::config::Timeouts;
+use crate::metrics::Metrics;
 use crate::tls::CHALLENGE_PROTOCOL;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
 
+/// Bytes of a connection of HTTP/1 that wait to be understood, or to be sent before the
+/// next piece of a file is read.
+const BUFFER: usize = 64 << 10;
+/// How long a client has to hear that the server stops, where it asks for nothing.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// As connections end: by the client, or after its last answer.
     Done,
@@ -77,12 +84,29 @@ pub(crate) enum Ended {
     Broken,
 }
 
+impl Ended {
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Handshake => "handshake",
+            Self::Late => "late",
+            Self::Silent => "silent",
+            Self::Slow => "not_taken",
+            Self::Displaced => "displaced",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 /// Serves connections.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: ConnectionLimits,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) metrics: Metrics,
     /// Cancelled when no more requests are taken.
     pub(crate) stopping: CancellationToken,
 }
@@ -96,7 +120,6 @@ impl Server {
         acceptor: TlsAcceptor,
         line: Arc<Line>,
     ) -> Ended {
-        at_once(&stream);
         let handshake = timeout(self.timeouts.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             shaken = handshake => match shaken {
@@ -126,7 +149,6 @@ impl Server {
         arrival: Arrival,
         line: Arc<Line>,
     ) -> Ended {
-        at_once(&stream);
         self.serve(stream, false, arrival, line).await
     }
 
@@ -143,9 +165,11 @@ impl Server {
         let inner = TowerToHyperService::new(self.router.clone());
         let pace = Pace { rate: limits.rate, grace: limits.grace };
         let visited = Arc::clone(&line);
+        let received = self.metrics.received.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let visit = visited.begin(pace);
-            let mut request = request.map(|body| Body::new(Arriving::new(body, pace)));
+            let arriving = |body| Arriving::new(body, pace, received.clone());
+            let mut request = request.map(|body| Body::new(arriving(body)));
             request.extensions_mut().insert(arrival);
             let answer = inner.call(request);
             async move {
@@ -168,6 +192,8 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.timeouts.headers)
                 .max_header_size(limits.header_bytes as usize)
+                // Headers without an end are kept up to here, by each connection.
+                .max_buf_size(BUFFER.max(limits.header_bytes as usize))
                 .serve_connection(io, service);
             self.keep(pin!(connection), &line).await
         }
@@ -178,7 +204,7 @@ impl Server {
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let mut stopping = false;
+        let mut stopping = None;
         let mut silent = false;
         let mut look = interval(self.step());
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -196,11 +222,17 @@ impl Server {
                     };
                 }
                 () = line.displaced() => return Ended::Displaced,
-                () = self.stopping.cancelled(), if !stopping => {
-                    stopping = true;
+                () = self.stopping.cancelled(), if stopping.is_none() => {
+                    let now = Instant::now();
+                    stopping = Some(now + PARTING);
+                    look = interval_at(now + PARTING, PARTING);
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = look.tick() => match line.judge(Instant::now(), &self.timeouts) {
+                now = look.tick() => match line.judge(now, &self.timeouts) {
+                    // A client that does not hear it must not hold up the end.
+                    Judged::Fine if line.is_idle() && stopping.is_some_and(|end| end <= now) => {
+                        return Ended::Done;
+                    }
                     Judged::Fine => {}
                     Judged::Slow => return Ended::Slow,
                     // It is told so once, if it listens.
@@ -218,12 +250,5 @@ impl Server {
     fn step(&self) -> Duration {
         let least = self.timeouts.silence.min(self.timeouts.headers).min(self.limits.grace);
         (least / 4).max(Duration::from_millis(10))
-    }
-}
-
-/// Small answers must not wait for the acknowledgement of earlier ones.
-fn at_once(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY was not set");
     }
 }

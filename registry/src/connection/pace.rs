@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::line::Visit;
@@ -92,11 +93,12 @@ pub(super) struct Arriving<B = Incoming> {
     body: B,
     behind: Behind,
     timer: Option<Pin<Box<Sleep>>>,
+    received: Counter,
 }
 
 impl<B> Arriving<B> {
-    pub(super) fn new(body: B, pace: Pace) -> Self {
-        Self { body, behind: Behind::new(pace), timer: None }
+    pub(super) fn new(body: B, pace: Pace, received: Counter) -> Self {
+        Self { body, behind: Behind::new(pace), timer: None, received }
     }
 }
 
@@ -116,6 +118,7 @@ where
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, length);
             this.behind.moved(Instant::now(), bytes);
+            this.received.inc_by(bytes);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         this.behind.wait(Instant::now(), 0);
@@ -193,7 +196,8 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             (sent < pieces).then(|| (Ok::<_, axum::Error>(Bytes::from(vec![0; bytes])), sent + 1))
         });
-        let body = Body::new(Arriving::new(Body::from_stream(Box::pin(stream)), PACE));
+        let body =
+            Body::new(Arriving::new(Body::from_stream(Box::pin(stream)), PACE, Counter::default()));
         let read = axum::body::to_bytes(body, usize::MAX).await;
         (start.elapsed(), read.is_err_and(|error| is_too_slow(&error)))
     }
@@ -215,7 +219,7 @@ mod tests {
         let first =
             futures_util::stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![0; 1 << 20]))]);
         let stream = futures_util::StreamExt::chain(first, futures_util::stream::pending());
-        let body = Body::new(Arriving::new(Body::from_stream(stream), PACE));
+        let body = Body::new(Arriving::new(Body::from_stream(stream), PACE, Counter::default()));
         let error = axum::body::to_bytes(body, usize::MAX).await.unwrap_err();
         assert!(is_too_slow(&error) && is_too_slow(&io::Error::other(error)));
         assert!(start.elapsed() < PACE.grace + Duration::from_secs(1));

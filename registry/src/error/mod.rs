@@ -22,7 +22,7 @@ use crate::access::{Action, JobFault};
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
 use crate::token::UploadId;
-use crate::trace::Fault;
+use crate::trace::Refused;
 
 pub(crate) use upload::UploadError;
 
@@ -109,6 +109,8 @@ pub(crate) enum ApiError {
     KeysUnknown(Name),
     #[error("the request does not say for which host it is")]
     HostMalformed(&'static str),
+    #[error("the counts are not for {0}")]
+    MetricsForbidden(IpAddr),
     #[error("this registry does not serve the host {host:?}")]
     Misdirected { host: String, domains: String },
     #[error("requests without TLS are not taken from {0}")]
@@ -196,6 +198,7 @@ impl ApiError {
             | Self::CredentialsEnded => StatusCode::UNAUTHORIZED,
             Self::ActionMissing(_)
             | Self::OtherNames { .. }
+            | Self::MetricsForbidden(_)
             | Self::PlainHttp(_)
             | Self::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
             Self::UploadUnknown
@@ -282,12 +285,9 @@ impl IntoResponse for ApiError {
             _ => None,
         };
         let refusal = self.refusal();
-        let fault = self.status().is_server_error().then(|| Fault(refusal.clone()));
-        let body = Json(ErrorBody { error: refusal, upload });
+        let body = Json(ErrorBody { error: refusal.clone(), upload });
         let mut response = (self.status(), body).into_response();
-        if let Some(fault) = fault {
-            response.extensions_mut().insert(fault);
-        }
+        response.extensions_mut().insert(Refused(refusal));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if matches!(self, Self::Busy | Self::ReadOnly) {
             let minute = HeaderValue::from_static("60");

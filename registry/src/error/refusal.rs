@@ -287,6 +287,13 @@ impl ApiError {
                 "a registry answers for its own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
             ),
+            Self::MetricsForbidden(peer) => parts(
+                "metrics-forbidden",
+                "a reader on the registry's own machine, or at an address it was told",
+                peer.to_string(),
+                "what a registry counts is for those who keep it",
+                "ask from there, or give the registry this address as one that may",
+            ),
             Self::UrlTooLong { limit, found } => parts(
                 "url-too-long",
                 format!("a URL of at most {limit} bytes"),

@@ -1,11 +1,15 @@
 //! `GET /-/blobs/{image id}.aci[.asc]`: by content, for ever the same.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use aci::{Extension, ImageId};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
+use super::memory::Row;
 use super::respond::{Caching, File};
 use super::split_extension;
 use crate::access::Sight;
@@ -37,13 +41,26 @@ pub(crate) async fn serve(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let image = state.catalog.image(&id).await?.filter(|image| sight.sees(&image.name));
-    let Some(image) = image else {
+    let memory = &state.serving.memory;
+    let row = match memory.row(&id) {
+        Some(row) => Some(row),
+        None => look_up(&state, &id).await?,
+    };
+    let Some(row) = row.filter(|row| sight.sees(&row.name)) else {
         // Whoever may not see what was there is not told that it was.
         let deleted = state.catalog.deleted(&id).await?.is_some_and(|name| sight.sees(&name));
         return Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::BlobUnknown(id) });
     };
-    let file = File::of(&image, extension, Caching::Immutable);
-    let response = file.respond(&*state.blobs, &method, &headers).await?;
-    Ok(sight.mark(Some(&image.name), response))
+    let response = row.file(extension).respond(&state, &method, &headers).await?;
+    Ok(sight.mark(Some(&row.name), response))
+}
+
+async fn look_up(state: &Shared, id: &ImageId) -> Result<Option<Row>, ApiError> {
+    let seen = Instant::now();
+    let Some(image) = state.catalog.image(id).await? else { return Ok(None) };
+    let file = |extension| Arc::new(File::of(&image, extension, Caching::Immutable));
+    let (signature, file) = (file(Extension::Signature), file(Extension::Image));
+    let row = Row { seen, name: image.name.clone(), image: file, signature };
+    state.serving.memory.saw(id.clone(), row.clone());
+    Ok(Some(row))
 }

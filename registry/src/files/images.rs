@@ -60,6 +60,6 @@ pub(crate) async fn serve(
         }
     };
     let file = File::of(image, extension, Caching::Revalidate);
-    let response = file.respond(&*state.blobs, &method, &headers).await?;
+    let response = file.respond(&state, &method, &headers).await?;
     Ok(sight.mark(Some(&image.name), response))
 }

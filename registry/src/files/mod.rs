@@ -4,6 +4,7 @@ mod blobs;
 mod conditional;
 mod content;
 mod images;
+mod memory;
 mod multipart;
 mod pubkeys;
 mod range;
@@ -14,6 +15,8 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::state::Shared;
+
+pub(crate) use memory::Memory;
 
 pub(crate) fn router() -> Router<Shared> {
     Router::new()

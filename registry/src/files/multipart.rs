@@ -80,7 +80,7 @@ mod tests {
     use aci::stage::StagedFile;
     use proptest::prelude::*;
 
-    use super::super::content::body;
+    use super::super::content::Content;
     use super::super::range::{Asked, asked};
     use super::*;
     use crate::blobs::{BlobStore as _, Memory};
@@ -131,7 +131,8 @@ mod tests {
                 std::io::Write::write_all(&mut staged, &content).unwrap();
                 let key = "test-00x".parse().unwrap();
                 store.put(&key, staged).await.unwrap();
-                let body = body(store.blob(&key).await.unwrap(), multipart.pieces);
+                let blob = Content::Blob(store.blob(&key).await.unwrap());
+                let body = blob.body(multipart.pieces);
                 axum::body::to_bytes(body, usize::MAX).await.unwrap()
             });
             prop_assert_eq!(body.len() as u64, multipart.bytes);

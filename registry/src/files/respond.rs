@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 
 use aci::{Extension, FileDigest};
 use axum::body::Body;
@@ -10,11 +9,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::Response;
 
 use super::conditional::{Answer, Validators, answer};
-use super::content::body;
+use super::content::{Content, read};
+use super::memory::SMALL;
 use super::multipart::{Multipart, Piece};
-use crate::blobs::{Blob, BlobKey, BlobStore};
+use crate::blobs::BlobKey;
 use crate::catalog::StoredImage;
 use crate::error::ApiError;
+use crate::state::State;
 use crate::token::nonce;
 
 /// How long others may keep an answer.
@@ -30,10 +31,11 @@ pub(crate) enum Caching {
 #[derive(Debug)]
 pub(crate) struct File {
     key: BlobKey,
+    digest: FileDigest,
     validators: Validators,
     content_type: &'static str,
-    caching: Caching,
-    extra: Vec<(HeaderName, HeaderValue)>,
+    /// What every answer about it says.
+    headers: HeaderMap,
 }
 
 impl File {
@@ -45,34 +47,39 @@ impl File {
                 (&image.signature_digest, image.signature_bytes, "application/pgp-signature")
             }
         };
-        let validators =
-            Validators { etag: format!("\"{digest}\""), modified: image.pushed, bytes };
+        let etag = format!("\"{digest}\"");
         let id = &image.image_id;
-        let here = format!("/-/blobs/{id}.{}", extension.as_str());
-        let mut extra = Vec::new();
-        let mut add = |name: &'static str, value: &str| {
-            // A version is any text; one that no header can hold is left out.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                extra.push((HeaderName::from_static(name), value));
-            }
+        let mut headers = HeaderMap::new();
+        set(&mut headers, header::ETAG, &etag);
+        set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(image.pushed));
+        let caching = match caching {
+            Caching::Immutable => "public, max-age=31536000, immutable",
+            Caching::Revalidate => "no-cache",
         };
-        add("gantry-image-id", id.as_str());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        set(&mut headers, HeaderName::from_static("gantry-image-id"), id.as_str());
         // A client that asked for the newest can ask for the rest of the same image.
-        add("content-location", &here);
+        let here = format!("/-/blobs/{id}.{}", extension.as_str());
+        set(&mut headers, header::CONTENT_LOCATION, &here);
         // What its author says of it since, signed.
         if image.yanked {
-            add("gantry-yanked", &format!("/-/api/v1/images/{id}/yank"));
+            let said = format!("/-/api/v1/images/{id}/yank");
+            set(&mut headers, HeaderName::from_static("gantry-yanked"), &said);
         }
         if let Some(version) = image.labels.value("version") {
-            add("gantry-version", version);
+            // A version is any text; one that no header can hold is left out.
+            set(&mut headers, HeaderName::from_static("gantry-version"), version);
         }
-        Self { key: image.blob(extension), validators, content_type, caching, extra }
+        let validators = Validators { etag, modified: image.pushed, bytes };
+        let key = image.blob(extension);
+        Self { key, digest: digest.clone(), validators, content_type, headers }
     }
 
     /// The answer to a GET or HEAD.
     pub(crate) async fn respond(
-        self,
-        blobs: &dyn BlobStore,
+        &self,
+        state: &State,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
@@ -101,7 +108,7 @@ impl File {
         };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
-        self.describe(response.headers_mut());
+        *response.headers_mut() = self.headers.clone();
         if let Some(Sent { bytes, content_type, content_range, pieces }) = sent {
             let headers = response.headers_mut();
             set(headers, header::CONTENT_LENGTH, &bytes.to_string());
@@ -114,31 +121,32 @@ impl File {
                 set(headers, header::CONTENT_RANGE, &range);
             }
             if method == Method::GET {
-                *response.body_mut() = body(self.blob(blobs).await?, pieces);
+                *response.body_mut() = self.content(state).await?.body(pieces);
             }
         }
         Ok(response)
     }
 
-    async fn blob(&self, blobs: &dyn BlobStore) -> Result<Arc<dyn Blob>, ApiError> {
-        blobs.blob(&self.key).await.map_err(|error| match error.kind() {
+    async fn content(&self, state: &State) -> Result<Content, ApiError> {
+        let memory = &state.serving.memory;
+        let small = self.validators.bytes <= SMALL;
+        if small && let Some(content) = memory.content(&self.digest) {
+            return Ok(Content::Memory(content));
+        }
+        let blob = state.blobs.blob(&self.key).await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ApiError::FileLost,
             _ => error.into(),
-        })
-    }
-
-    /// What every answer about the file says.
-    fn describe(&self, headers: &mut HeaderMap) {
-        let Validators { etag, modified, .. } = &self.validators;
-        set(headers, header::ETAG, etag);
-        set(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(*modified));
-        let caching = match self.caching {
-            Caching::Immutable => "public, max-age=31536000, immutable",
-            Caching::Revalidate => "no-cache",
-        };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.extend(self.extra.iter().cloned());
+        })?;
+        if !small {
+            return Ok(Content::Blob(blob));
+        }
+        let content = read(&*blob, 0, self.validators.bytes).await?;
+        // What is kept is given out again and again.
+        if FileDigest::of_bytes(&content) != self.digest {
+            return Err(ApiError::FileLost);
+        }
+        memory.keep(&self.digest, &content);
+        Ok(Content::Memory(content))
     }
 }
 
@@ -168,7 +176,7 @@ impl Sent {
     }
 }
 
-/// Digests, dates and numbers: always the stuff of headers.
+/// Digests, dates and numbers: always the stuff of headers. What is not is left out.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -1,21 +1,85 @@
 //! `GET /-/healthz` and `/-/readyz`: whether the process lives, and whether it can serve.
 
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
+use tokio::time::timeout;
 
-use crate::state::Shared;
+use crate::state::{Shared, State as Registry};
+
+/// How long the database may take; a balancer waits no longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a registry is not ready, in words that are always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NotReady {
+    #[error("the registry is stopping")]
+    Stopping,
+    #[error("the catalogue takes no writes")]
+    Catalogue,
+    #[error("the blobs cannot be reached")]
+    Blobs,
+    #[error("the spool cannot be reached")]
+    Spool,
+    #[error("the spool has no room")]
+    Room,
+}
 
 pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(State(state): State<Shared>) -> (StatusCode, &'static str) {
-    if let Err(error) = state.catalog.ping().await {
-        tracing::error!(error = &error as &dyn std::error::Error, "not ready");
-        return (StatusCode::SERVICE_UNAVAILABLE, "the catalogue does not answer\n");
+pub(super) async fn ready(State(state): State<Shared>) -> (StatusCode, String) {
+    match check(&state).await {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
-    if state.blobs.ready().await.is_err() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the blobs cannot be reached\n");
+}
+
+async fn check(state: &Registry) -> Result<(), NotReady> {
+    if state.serving.leaving.is_cancelled() {
+        return Err(NotReady::Stopping);
     }
-    (StatusCode::OK, "ok\n")
+    let written = timeout(PATIENCE, state.catalog.writable()).await;
+    let written = written.map_err(|_| logged(NotReady::Catalogue, "no answer in time".into()))?;
+    written.map_err(|error| logged(NotReady::Catalogue, error.into()))?;
+    let reached = timeout(PATIENCE, state.blobs.ready()).await;
+    let reached = reached.map_err(|_| logged(NotReady::Blobs, "no answer in time".into()))?;
+    reached.map_err(|error| logged(NotReady::Blobs, error.into()))?;
+    let spool = state.data.spool();
+    let room = state.config().readiness.room;
+    // A disk that hangs must not hang what serves requests.
+    let looked = tokio::task::spawn_blocking(move || look(&spool, room)).await;
+    looked.map_err(|error| logged(NotReady::Spool, error.into()))?
+}
+
+fn look(spool: &Path, room: u64) -> Result<(), NotReady> {
+    let stat = rustix::fs::statvfs(spool).map_err(|error| logged(NotReady::Spool, error.into()))?;
+    if stat.f_bavail.saturating_mul(stat.f_frsize) < room {
+        return Err(NotReady::Room);
+    }
+    Ok(())
+}
+
+fn logged(reason: NotReady, error: Box<dyn Error + Send + Sync>) -> NotReady {
+    let error: &(dyn Error + 'static) = &*error;
+    tracing::error!(error, "not ready: {reason}");
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ready_without_a_database_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Registry::in_folder(folder.path(), |_| {}).await;
+        assert_eq!(check(&state).await, Ok(()));
+        state.catalog.close().await;
+        assert_eq!(check(&state).await, Err(NotReady::Catalogue));
+    }
 }

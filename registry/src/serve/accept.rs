@@ -1,6 +1,5 @@
 //! Taking connections at every address.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client_address::Arrival;
 use crate::config::Live;
-use crate::connection::{Lines, Server};
+use crate::connection::Server;
 
 /// An address that is listened on, and for what.
 pub(super) struct Door {
@@ -45,10 +44,10 @@ impl Doors {
         shutdown: impl Future<Output = ()>,
     ) -> TaskTracker {
         let running = TaskTracker::new();
-        let lines = Lines::new(server.limits.connections);
-        let all = join_all(self.doors.iter().map(|door| {
-            server.stopping.run_until_cancelled(self.take(&server, door, &lines, &running))
-        }));
+        let all =
+            join_all(self.doors.iter().map(|door| {
+                server.stopping.run_until_cancelled(self.take(&server, door, &running))
+            }));
         tokio::join!(all, async {
             shutdown.await;
             server.stopping.cancel();
@@ -58,18 +57,22 @@ impl Doors {
     }
 
     /// Takes those of one door.
-    async fn take(&self, server: &Server, door: &Door, lines: &Arc<Lines>, running: &TaskTracker) {
+    async fn take(&self, server: &Server, door: &Door, running: &TaskTracker) {
         let kind = door.kind;
         let router = match kind {
             DoorKind::Https | DoorKind::Http => &server.router,
             DoorKind::Challenges => &self.challenges,
         };
         loop {
-            lines.room().await;
+            server.lines.room().await;
             match door.listener.accept().await {
                 Ok((stream, peer)) => {
                     // All have begun a request since there was room: rare, and soon over.
-                    let Some(line) = lines.open_line() else { continue };
+                    let Some(line) = server.lines.open_line() else { continue };
+                    // Small answers must not wait for the acknowledgement of earlier ones.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "TCP_NODELAY was not set");
+                    }
                     let arrival = Arrival { peer, plain: kind == DoorKind::Http };
                     let timeouts = self.live.now().timeouts.clone();
                     let server = Server { timeouts, router: router.clone(), ..server.clone() };
@@ -83,6 +86,7 @@ impl Doors {
                                 server.serve_plain(stream, arrival, line).await
                             }
                         };
+                        server.metrics.closed(ended);
                         tracing::debug!(%peer, ?ended, "a connection ended");
                     });
                 }

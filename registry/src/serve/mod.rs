@@ -15,10 +15,11 @@ use crate::access::{Access, AccessError};
 use crate::blobs::{self, Folder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Live, Tls};
-use crate::connection::{Places, Server};
+use crate::connection::Server;
 use crate::data::{DataDir, DataError};
 use crate::keeping;
 use crate::router::router;
+use crate::serving::Serving;
 use crate::state::State;
 use crate::tls::{self, Certificates, TlsError};
 use accept::{Door, DoorKind, Doors};
@@ -87,11 +88,11 @@ pub async fn serve(
     let authority = (config.tls == Tls::OwnAuthority && !config.listen.is_empty())
         .then(|| tls::authority_file(&folder));
     let connections = config.connections.clone().fitting(raise_file_limit());
-    let places = Places::new(&connections);
+    let serving = Serving::new(&connections);
     let access = Access::new(config.issuer_ca.as_deref())?;
     let (sender, live) = Live::new(config);
     let stored = Arc::new(blobs.clone());
-    let state = State::new(data, catalog.clone(), stored, node, live.clone(), places, access);
+    let state = State::new(data, catalog.clone(), stored, node, live.clone(), serving, access);
     let state = Arc::new(state);
     sweep(&state, &blobs).await?;
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
@@ -100,7 +101,10 @@ pub async fn serve(
     ready(&Ready { https, http, authority, reloader });
     // It ends with this function.
     let _work = keeping::start(&state);
+    let leaving = state.serving.leaving.clone();
     let server = Server {
+        lines: Arc::clone(&state.serving.lines),
+        metrics: state.serving.metrics.clone(),
         router: router(state, &connections),
         timeouts: live.now().timeouts.clone(),
         limits: connections,
@@ -109,7 +113,11 @@ pub async fn serve(
     let challenges = tls::challenge_router(Arc::clone(certificates.challenges()));
     let doors = Doors { doors, challenges, acceptor, live: live.clone() };
     let running = tokio::select! {
-        running = doors.accept(server, shutdown) => running,
+        running = doors.accept(server, async {
+            shutdown.await;
+            leaving.cancel();
+            tokio::time::sleep(live.now().readiness.notice).await;
+        }) => running,
         () = tls::keep(Arc::clone(&certificates), live.clone(), folder.clone()) => return Ok(()),
         () = tls::order_certificates(certificates, live.clone(), folder) => return Ok(()),
     };

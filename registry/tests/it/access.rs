@@ -216,6 +216,8 @@ fn table(scene: &Scene) -> Vec<Row> {
         ("/-/assets/{file}", vec![get("/-/assets/absent", Rule::All(404))]),
         ("/-/healthz", vec![get("/-/healthz", Rule::All(200))]),
         ("/-/readyz", vec![get("/-/readyz", Rule::All(200))]),
+        // By the address alone: here it is this machine's.
+        ("/-/metrics", vec![get("/-/metrics", Rule::All(200))]),
         (
             "/-/images/{*reference}",
             vec![
@@ -250,7 +252,11 @@ fn table(scene: &Scene) -> Vec<Row> {
         ),
         (
             "/-/api/v1/uploads/{id}",
-            vec![(put.clone(), format!("/-/api/v1/uploads/{upload}"), "x", Rule::Pushed(404))],
+            [put.clone(), Method::PATCH, Method::GET, Method::DELETE]
+                .map(|method| {
+                    (method, format!("/-/api/v1/uploads/{upload}"), "x", Rule::Pushed(404))
+                })
+                .to_vec(),
         ),
         (
             "/-/api/v1/uploads/{id}/commit",
@@ -339,7 +345,7 @@ fn routes(folder: &Path, found: &mut BTreeSet<String>) {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        for after in text.split(".route(").skip(1) {
+        for after in text.split(".route(").skip(1).filter(|after| !after.starts_with(')')) {
             let route = after.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
             let (route, _) = route.unwrap_or_else(|| panic!("a route without a text in {path:?}"));
             found.insert(route.to_owned());

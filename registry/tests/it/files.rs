@@ -177,6 +177,32 @@ async fn file_in_parts_costs_no_more_than_the_whole() {
 }
 
 #[tokio::test]
+async fn file_that_is_small_is_served_from_memory_and_a_large_one_from_disk() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let small = image("example.com/small:1", b"small");
+    let large = image("example.com/large:1", &noise(100 << 10));
+    for image in [&small, &large] {
+        registry.publish(&token, image, team_key()).await;
+    }
+    let blob = |image: &Image| format!("/-/blobs/{}.aci", image.id);
+    for image in [&small, &large] {
+        assert_eq!(registry.get(&blob(image)).await.bytes().await.unwrap(), image.bytes);
+    }
+    for file in files_below(&registry.data().join("blobs")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    for path in [blob(&small), "/-/images/example.com/small:1.aci".to_owned()] {
+        assert_eq!(registry.get(&path).await.bytes().await.unwrap(), small.bytes, "{path}");
+        let part = registry.get_with(&path, &[("range", "bytes=5-9")]).await;
+        assert_eq!(part.bytes().await.unwrap(), small.bytes[5..10], "{path}");
+    }
+    let lost = registry.get(&blob(&large)).await;
+    assert_eq!(refused(lost).await, (503, "file-lost".to_owned()));
+}
+
+#[tokio::test]
 async fn file_head_has_the_headers_alone() {
     let (registry, images) = with(&["example.com/a:1.0.0"]).await;
     for path in [

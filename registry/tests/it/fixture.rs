@@ -11,8 +11,8 @@ use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
 use registry::admin::{self, NewToken};
 use registry::{
-    Action, Clock, Config, ConnectionLimits, Grant, Keeping, Place, ProxyHeader, Rates, Timeouts,
-    Tls,
+    Action, Clock, Config, ConnectionLimits, Grant, Keeping, MetricsAccess, Place, ProxyHeader,
+    Rates, Readiness, Timeouts, Tls,
 };
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
@@ -53,6 +53,8 @@ pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
         keeping: Keeping::default(),
         issuer_ca: None,
         rates: Rates::default(),
+        metrics: MetricsAccess::default(),
+        readiness: Readiness::default(),
         clock: Clock::new(move || *time.lock().unwrap()),
     }
 }

@@ -49,7 +49,7 @@ async fn hosts_of_others_are_refused_on_every_route() {
 #[tokio::test]
 async fn hosts_do_not_matter_to_those_who_ask_by_address() {
     let registry = Registry::start().await;
-    for path in ["/-/healthz", "/-/readyz"] {
+    for path in ["/-/healthz", "/-/readyz", "/-/metrics"] {
         for host in ["Host: 10.1.2.3:8443\r\n", "Host: evil.example\r\n", ""] {
             let request = format!("GET {path} HTTP/1.1\r\n{host}\r\n");
             assert_eq!(exchange(&registry, &request).await.status, 200, "{path} {host}");

@@ -28,10 +28,14 @@ mod fixture;
 mod fsck;
 #[path = "../it/groups.rs"]
 mod groups;
+#[path = "../it/health.rs"]
+mod health;
 #[path = "../it/hosts.rs"]
 mod hosts;
 #[path = "../it/log.rs"]
 mod log;
+#[path = "../it/metrics.rs"]
+mod metrics;
 #[path = "../it/oidc.rs"]
 mod oidc;
 #[path = "../it/pages.rs"]

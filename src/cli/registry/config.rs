@@ -20,7 +20,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Check(Check),
-    Show(Show),
+    Show(Box<Show>),
 }
 
 impl Args {

@@ -29,9 +29,6 @@ use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
 use super::{Context, Failure, Kind};
 
-/// Largest password file read, in bytes.
-const MAX_PASSWORD: u64 = 4 << 10;
-
 /// Run a registry, and say who may push to it
 ///
 /// A registry answers for domains, and takes an image only where the keys of the

@@ -57,6 +57,9 @@ pub(super) struct SettingArgs {
     /// Give running requests this long when told to stop [default: 30s]
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
+    /// When told to stop, say so at /-/readyz for this long before taking no more connections
+    #[arg(long, value_name = "TIME")]
+    drain_notice: Option<Span>,
 }
 
 impl SettingArgs {
@@ -70,6 +73,7 @@ impl SettingArgs {
                 http: self.http.clone(),
                 trusted_proxies: self.trusted_proxies.clone(),
                 proxy_header: None,
+                metrics_readers: None,
             },
             database: DatabaseSection {
                 url: self.database.clone(),
@@ -82,7 +86,11 @@ impl SettingArgs {
                 issuer_ca_file: self.issuer_ca_file.clone(),
                 ..Default::default()
             },
-            timeouts: TimeoutsSection { drain: self.drain, ..Default::default() },
+            timeouts: TimeoutsSection {
+                drain: self.drain,
+                drain_notice: self.drain_notice,
+                ..Default::default()
+            },
             ..Default::default()
         }
     }

@@ -55,7 +55,9 @@ fn example_shows_the_defaults() {
     let shown = parse(&whole_example()).unwrap();
     let defaults = ConfigFile::defaults();
     assert_eq!(shown.limits, defaults.limits);
-    assert_eq!(shown.timeouts, defaults.timeouts);
+    // Without a notice, there is none.
+    let timeouts = TimeoutsSection { drain_notice: None, ..shown.timeouts };
+    assert_eq!(timeouts, defaults.timeouts);
     assert_eq!(shown.access.requests_per_second, defaults.access.requests_per_second);
     assert_eq!(shown.access.request_burst, defaults.access.request_burst);
 }

@@ -1,0 +1,147 @@
+//! Small files that are asked for often, kept in memory.
+//!
+//! A content never changes, and is found by its digest: it may be kept for as long as
+//! there is room. But a file is served for its image's row in the catalogue alone, never
+//! because it is here. That there is a row, and what it says, is remembered for a second
+//! at most: an image that is deleted, here or by another process, is gone that soon.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aci::{Extension, FileDigest, ImageId, Name};
+use axum::body::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::respond::File;
+
+/// How long a row is taken for what the catalogue says.
+const ROW_AGE: Duration = Duration::from_secs(1);
+/// How many are remembered.
+const ROWS: usize = 4096;
+/// The largest file that is kept: any signature, and small images.
+pub(crate) const SMALL: u64 = 64 << 10;
+/// Bytes of all that are kept.
+const CONTENTS: u64 = 16 << 20;
+
+/// What is kept in memory.
+pub(crate) struct Memory {
+    rows: Cache<ImageId, Row>,
+    contents: Cache<FileDigest, Bytes, Size>,
+}
+
+/// The two files of an image, by what its row says.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// When the catalogue was asked.
+    pub(crate) seen: Instant,
+    /// The image's name: not everybody may see it.
+    pub(crate) name: Name,
+    pub(crate) image: Arc<File>,
+    pub(crate) signature: Arc<File>,
+}
+
+impl Row {
+    pub(crate) fn file(&self, extension: Extension) -> &File {
+        match extension {
+            Extension::Image => &self.image,
+            Extension::Signature => &self.signature,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<FileDigest, Bytes> for Size {
+    fn weight(&self, digest: &FileDigest, content: &Bytes) -> u64 {
+        (digest.as_str().len() + content.len()) as u64
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        // As many as there are, if they are as large as signatures by several keys.
+        let expected = usize::try_from(CONTENTS / 4096).unwrap_or(ROWS);
+        Self { rows: Cache::new(ROWS), contents: Cache::with_weighter(expected, CONTENTS, Size) }
+    }
+}
+
+impl Memory {
+    /// The row of an image, if it was seen a moment ago.
+    pub(crate) fn row(&self, id: &ImageId) -> Option<Row> {
+        self.rows.get(id).filter(|row| row.seen.elapsed() < ROW_AGE)
+    }
+
+    pub(crate) fn saw(&self, id: ImageId, row: Row) {
+        self.rows.insert(id, row);
+    }
+
+    /// The row of an image is not what it was.
+    pub(crate) fn forget(&self, id: &ImageId) {
+        self.rows.remove(id);
+    }
+
+    pub(crate) fn content(&self, digest: &FileDigest) -> Option<Bytes> {
+        self.contents.get(digest)
+    }
+
+    /// Keeps a small content.
+    pub(crate) fn keep(&self, digest: &FileDigest, content: &Bytes) {
+        self.contents.insert(digest.clone(), content.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::super::respond::Caching;
+    use super::*;
+    use crate::catalog::StoredImage;
+
+    #[test]
+    fn row_is_taken_for_true_for_a_second_and_a_content_for_as_long_as_there_is_room() {
+        let (id, digest) = (ImageId::of([1; 64]), FileDigest::of([2; 64]));
+        let image = StoredImage {
+            sequence: 1,
+            image_id: id.clone(),
+            name: "example.com/a".parse().unwrap(),
+            labels: Vec::new().try_into().unwrap(),
+            file_digest: digest.clone(),
+            file_bytes: 1,
+            signature_digest: digest.clone(),
+            signature_bytes: 1,
+            signer: "00".repeat(20).parse().unwrap(),
+            pushed: SystemTime::UNIX_EPOCH,
+            yanked: false,
+        };
+        let file = Arc::new(File::of(&image, Extension::Image, Caching::Immutable));
+        let name = image.name.clone();
+        let row = |seen| Row {
+            seen,
+            name: name.clone(),
+            image: Arc::clone(&file),
+            signature: Arc::clone(&file),
+        };
+        let memory = Memory::default();
+        assert!(memory.row(&id).is_none());
+        memory.saw(id.clone(), row(Instant::now()));
+        assert!(memory.row(&id).is_some());
+        memory.forget(&id);
+        assert!(memory.row(&id).is_none());
+        memory.saw(id.clone(), row(Instant::now() - ROW_AGE));
+        assert!(memory.row(&id).is_none(), "too old");
+        assert!(memory.content(&digest).is_none());
+        memory.keep(&digest, &Bytes::from_static(b"x"));
+        assert_eq!(memory.content(&digest).as_deref(), Some(&b"x"[..]));
+        // What is kept has a bound, whatever comes.
+        let content = Bytes::from(vec![0; usize::try_from(SMALL).unwrap()]);
+        for at in 0..1000_u64 {
+            let mut bytes = [3; 64];
+            bytes[..8].copy_from_slice(&at.to_le_bytes());
+            memory.keep(&FileDigest::of(bytes), &content);
+        }
+        assert!(memory.contents.weight() <= CONTENTS, "{}", memory.contents.weight());
+    }
+}

@@ -1,0 +1,111 @@
+//! `GET /-/metrics`: for those who may look.
+
+use std::net::IpAddr;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::{Now, StateLabels};
+use crate::client_address::Arrival;
+use crate::error::ApiError;
+use crate::state::{Shared, State as Registry};
+
+/// How the text is to be read (OpenMetrics 1.0, "Overall Structure").
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Who may read the counts: this machine itself, and these addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetricsAccess {
+    /// Addresses beside those of the machine's own loopback.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl MetricsAccess {
+    fn allows(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        peer.is_loopback() || self.addresses.iter().any(|address| address.to_canonical() == peer)
+    }
+}
+
+pub(crate) async fn show(
+    State(state): State<Shared>,
+    Extension(arrival): Extension<Arrival>,
+) -> Result<Response, ApiError> {
+    let peer = arrival.peer.ip();
+    if !state.config().metrics.allows(peer) {
+        return Err(ApiError::MetricsForbidden(peer));
+    }
+    let metrics = &state.serving.metrics;
+    metrics.now.ask(&state).await?;
+    let text = metrics.text().map_err(ApiError::internal)?;
+    let headers = [(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, text).into_response())
+}
+
+impl Now {
+    async fn ask(&self, state: &Registry) -> Result<(), ApiError> {
+        let serving = &state.serving;
+        let set = |gauge: &Gauge, count: usize| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        set(&self.connections, serving.lines.open());
+        let state_of = |state| StateLabels { state };
+        set(&self.pushes.get_or_create(&state_of("running")), serving.pushes.taken());
+        set(&self.pushes.get_or_create(&state_of("waiting")), serving.pushes.waiting());
+        let totals = state.catalog.totals().await?;
+        self.images.set(totals.images);
+        self.names.set(totals.names);
+        self.bytes.set(totals.bytes);
+        let (open, idle) = state.catalog.connections();
+        set(&self.database.get_or_create(&state_of("used")), open.saturating_sub(idle));
+        set(&self.database.get_or_create(&state_of("idle")), idle);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+    use crate::connection::ConnectionLimits;
+    use crate::router::router;
+
+    /// The status for a reader at this address.
+    async fn status(peer: &str, addresses: &[&str]) -> u16 {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = ConnectionLimits::default();
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let metrics = MetricsAccess { addresses };
+        let state = Registry::in_folder(folder.path(), |config| config.metrics = metrics).await;
+        let server = TowerToHyperService::new(router(Arc::new(state), &limits));
+        let mut request = Request::get("/-/metrics").body(Body::empty()).unwrap();
+        request
+            .extensions_mut()
+            .insert(Arrival { peer: (peer.parse::<IpAddr>().unwrap(), 1).into(), plain: false });
+        server.call(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn metrics_are_for_this_machine_and_whom_it_was_told() {
+        for (peer, addresses, wanted) in [
+            ("127.0.0.1", &[][..], 200),
+            ("127.8.8.8", &[], 200),
+            ("::1", &[], 200),
+            ("::ffff:127.0.0.1", &[], 200),
+            ("192.0.2.7", &[], 403),
+            ("2001:db8::7", &["192.0.2.7"], 403),
+            ("192.0.2.8", &["192.0.2.7"], 403),
+            ("192.0.2.7", &["192.0.2.7"], 200),
+            ("::ffff:192.0.2.7", &["2001:db8::7", "192.0.2.7"], 200),
+        ] {
+            assert_eq!(status(peer, addresses).await, wanted, "{peer} {addresses:?}");
+        }
+    }
+}
