@@ -79,8 +79,10 @@ impl Catalog {
         let lease = Lease::of_upload(new.upload, now + LIFETIME + SLACK);
         on!(self, pool => {
             let mut transaction = pool.write().await?;
-            // Both rows stay locked until the end: what is counted stays so.
-            sqlx::query("UPDATE uploads SET caller = caller WHERE caller = $1")
+            // The oldest of its uploads stands for the caller. It and this one stay locked until the
+            // end: what is counted stays so.
+            sqlx::query("UPDATE uploads SET caller = caller WHERE sequence =
+                     (SELECT MIN(sequence) FROM uploads WHERE caller = $1)")
                 .bind(new.caller.as_str())
                 .execute(&mut *transaction)
                 .await?;
