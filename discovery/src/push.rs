@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use aci::Name;
 use aci::archive::{self, InspectedImage};
 use aci::push::{CommitOne, GROUP_IMAGES, Pushed};
 use reqwest::header::HeaderValue;
@@ -25,11 +26,13 @@ mod deliver;
 mod error;
 mod meter;
 mod server;
+mod withdraw;
 
 use deliver::{Delivered, Delivery, Patience};
 pub use error::{PushError, TokenError};
 use meter::Meter;
 use server::Server;
+pub use withdraw::Published;
 
 /// A bearer token. Shown to nobody but its registry.
 #[derive(Clone)]
@@ -207,11 +210,7 @@ impl Client {
             .map_err(|_| PushError::NotArmored { path: push.signature.to_owned() })?;
         let image = self.inspect(push.image).await?;
         let name = &image.manifest().name;
-        let registry = match push.registry {
-            Some(url) => base(url)?,
-            None => Url::parse(&format!("https://{}/", name.host()))
-                .map_err(|_| PushError::Host { name: name.clone() })?,
-        };
+        let registry = registry_of(push.registry, name)?;
         Ok(Ready { path: push.image, signature, image, registry, token: push.token })
     }
 
@@ -246,6 +245,15 @@ impl Ready<'_> {
             return Err(PushError::OtherImage { wanted, found });
         }
         Ok(Done { pushed, registry: self.registry.clone() })
+    }
+}
+
+/// The registry of a name, where no other is given.
+fn registry_of(given: Option<&Url>, name: &Name) -> Result<Url, PushError> {
+    match given {
+        Some(url) => base(url),
+        None => Url::parse(&format!("https://{}/", name.host()))
+            .map_err(|_| PushError::Host { name: name.clone() }),
     }
 }
 

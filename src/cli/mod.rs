@@ -34,8 +34,10 @@ mod running;
 mod sign;
 mod signatures;
 mod trust;
+mod unpublish;
 mod validate;
 mod verify;
+mod yank;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -71,6 +73,8 @@ enum Command {
     Explain(explain::Args),
     Fetch(fetch::Args),
     Push(push::Args),
+    Yank(yank::Args),
+    Unpublish(unpublish::Args),
     Run(run::Args),
     Pod(pod::Args),
     Registry(registry::Args),
@@ -147,6 +151,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => args.run(&context),
         Command::Fetch(args) => args.run(&context),
         Command::Push(args) => args.run(&context),
+        Command::Yank(args) => args.run(&context),
+        Command::Unpublish(args) => args.run(&context),
         Command::Run(args) => args.run(&context),
         Command::Pod(args) => args.run(&context),
         Command::Registry(args) => args.run(&context),

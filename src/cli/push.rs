@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use aci::Reference;
-use discovery::push::{Done, Push, Token};
+use aci::{ImageId, Name, Reference, Refuse};
+use anyhow::Context as _;
+use discovery::push::{Done, Published, Push, Token};
 use serde_json::json;
 use url::Url;
 
 use super::client::{Watcher, wait};
-use super::files::{read_small, signature_beside};
+use super::files::{absent, read_small, signature_beside};
 use super::{Context, Failure, Kind};
 
 /// Largest token file read, in bytes.
@@ -114,4 +115,59 @@ fn token(file: Option<&Path>) -> Result<Token, Failure> {
         }
     };
     text.parse().map_err(|error: discovery::push::TokenError| Failure::new(Kind::Usage, error))
+}
+
+/// An image that is published: by its file, or by name and ID.
+#[derive(clap::Args)]
+pub(super) struct PublishedArgs {
+    /// The image file, as it was published
+    #[arg(required_unless_present = "image_id")]
+    file: Option<PathBuf>,
+    /// In the place of the file: the image's name
+    #[arg(long, value_name = "NAME", requires = "image_id", conflicts_with = "file")]
+    name: Option<Name>,
+    /// In the place of the file: the image's ID
+    #[arg(long, value_name = "ID", requires = "name", conflicts_with = "file")]
+    image_id: Option<ImageId>,
+    /// The registry [default: https:// and the host of the image's name]
+    #[arg(long, value_name = "URL")]
+    registry: Option<Url>,
+    /// Read the token from this file [default: the variable GANTRY_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl PublishedArgs {
+    /// The name and the ID of the image.
+    pub(super) fn image(&self) -> Result<(Name, ImageId), Failure> {
+        match (&self.file, &self.name, &self.image_id) {
+            (Some(file), ..) => {
+                let opened = std::fs::File::open(file)
+                    .with_context(|| format!("cannot read {}", file.display()))
+                    .map_err(absent)?;
+                let inspected = aci::archive::inspect(opened, &aci::Limits::default())
+                    .map_err(|error| Failure::refusal(Kind::Refused, error.refusal()))?;
+                Ok((inspected.manifest().name.clone(), inspected.image_id().clone()))
+            }
+            (None, Some(name), Some(id)) => Ok((name.clone(), id.clone())),
+            _ => {
+                let error = anyhow::anyhow!("name a file, or give --name and --image-id");
+                Err(Failure::new(Kind::Usage, error))
+            }
+        }
+    }
+
+    /// The token of who asks.
+    pub(super) fn token(&self) -> Result<Token, Failure> {
+        token(self.token_file.as_deref())
+    }
+
+    pub(super) fn of<'a>(
+        &'a self,
+        name: &'a Name,
+        image_id: &'a ImageId,
+        token: &'a Token,
+    ) -> Published<'a> {
+        Published { name, image_id, registry: self.registry.as_ref(), token }
+    }
 }

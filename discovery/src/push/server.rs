@@ -108,7 +108,7 @@ impl Server<'_> {
         Ok(group.images)
     }
 
-    async fn small<T: DeserializeOwned>(
+    pub(super) async fn small<T: DeserializeOwned>(
         &self,
         url: &Url,
         request: RequestBuilder,
@@ -160,13 +160,17 @@ impl Server<'_> {
         }
     }
 
-    async fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, PushError> {
+    pub(super) async fn request(
+        &self,
+        method: Method,
+        url: &Url,
+    ) -> Result<RequestBuilder, PushError> {
         let Hop { url, connect } = self.route.hop(url);
         let client = self.client.http.client(&Hop { url: url.clone(), connect }).await?;
         Ok(client.request(method, url).header(AUTHORIZATION, self.token.0.clone()))
     }
 
-    fn url(&self, path: &str) -> Result<Url, PushError> {
+    pub(super) fn url(&self, path: &str) -> Result<Url, PushError> {
         let fault = |_| PushError::answer(self.registry, format!("{path:?} is no path on it"));
         self.registry.join(path).map_err(fault)
     }
@@ -220,7 +224,9 @@ async fn accepted<T: DeserializeOwned>(url: &Url, mut response: Response) -> Res
         }
     }
     if status.is_success() {
-        return serde_json::from_slice(&bytes).map_err(|error| {
+        // Nothing is what JSON calls null.
+        let said = if bytes.is_empty() { b"null" } else { &*bytes };
+        return serde_json::from_slice(said).map_err(|error| {
             PushError::answer(url, format!("its answer cannot be read: {error}"))
         });
     }

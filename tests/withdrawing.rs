@@ -1,0 +1,66 @@
+//! Taking images back, by the real commands: as their author, and as who may delete them.
+
+mod support;
+
+use support::Ended;
+use support::world::World;
+
+fn admin(world: &World, line: &str) -> String {
+    world.gantry(&format!("registry {line} --data {}", world.server.data().display())).ok()
+}
+
+/// The registry refused, with these words.
+#[track_caller]
+fn says(ended: Ended, words: &str) {
+    let ended = ended.refused(6);
+    assert!(ended.stderr.contains(words), "{ended:#?}");
+}
+
+#[test]
+fn image_is_withdrawn_by_its_author_and_stays_for_those_who_pinned_it() {
+    let world = World::new(&["example.com"]);
+    let older = world.image("older", "example.com/team/hello", "1.0.0", "");
+    let newer = world.image("newer", "example.com/team/hello", "2.0.0", "");
+    world.push("older").ok();
+    world.push("newer").ok();
+    let token = admin(&world, "token create --prefix example.com --allow yank");
+    world.sandbox.write("yanker", token);
+
+    // The token alone says nothing, nor does a key of somebody else.
+    says(
+        world.gantry("yank newer.aci --key author.key --token-file token"),
+        "does not allow to yank",
+    );
+    world.key("stranger");
+    world.gantry("yank newer.aci --key stranger.key --token-file yanker").refused(6);
+    let said = world.json("yank newer.aci --key author.key --reason broken --token-file yanker");
+    assert_eq!((&said["yanked"], &said["new"]), (&true.into(), &true.into()));
+    assert_eq!(said["imageId"], newer.trim());
+    let newest = || world.gantry("fetch --pull update example.com/team/hello").ok();
+    assert_eq!(newest(), older);
+    assert_eq!(world.gantry("fetch example.com/team/hello:2.0.0").ok(), newer);
+    assert!(world.server.get("example.com", "/team/hello").text().contains("broken"));
+
+    let by_id = format!("--name example.com/team/hello --image-id {}", newer.trim());
+    let back = world.json(&format!("yank {by_id} --key author.key --undo --token-file yanker"));
+    assert_eq!(back["yanked"], false);
+    assert_eq!(newest(), newer);
+    let log = admin(&world, "audit list");
+    assert!(log.contains("  yank  ") && log.contains("  unyank  "), "{log}");
+}
+
+#[test]
+fn image_is_deleted_for_good_by_who_may() {
+    let world = World::new(&["example.com"]);
+    world.image("hello", "example.com/team/hello", "1.0.0", "");
+    world.push("hello").ok();
+    says(world.gantry("unpublish hello.aci --token-file token"), "does not allow to delete");
+    let token = admin(&world, "token create --prefix example.com --allow delete");
+    world.sandbox.write("deleter", token);
+    assert_eq!(world.json("unpublish hello.aci --token-file deleter")["deleted"], true);
+    says(world.gantry("unpublish hello.aci --token-file deleter"), "deleted");
+    world.gantry("fetch example.com/team/hello:1.0.0").refused(4);
+    says(world.push("hello"), "deleted");
+    let head = admin(&world, "audit verify");
+    admin(&world, &format!("audit verify --noted {}", head.trim()));
+}
