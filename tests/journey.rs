@@ -540,13 +540,13 @@ const DOCUMENTED: &[Documented] = &[
     ("registry keys list --data data", &["/keys/0/fingerprint", "/keys/0/userIds", "/keys/0/path"]),
     (
         "registry token create --data data --prefix example.com --allow push",
-        &["/token", "/id", "/prefix", "/allow/0", "/created", "/expires"],
+        &["/token", "/id", "/prefixes/0", "/allow/0", "/created", "/expires"],
     ),
     (
         "registry token list --data data",
         &[
             "/tokens/0/id",
-            "/tokens/0/prefix",
+            "/tokens/0/prefixes/0",
             "/tokens/0/allow/0",
             "/tokens/0/created",
             "/tokens/0/expires",

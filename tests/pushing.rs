@@ -273,6 +273,7 @@ fn push_of_several_images_is_all_or_none() {
     assert_eq!(again.ok().lines().count(), 4);
     // One of two has a version that is taken: the other does not appear.
     let new = world.image("new", "example.com/app", "1.0.1", "--noarch");
+    world.sandbox.write("taken/other", "not what is there");
     world.image("taken", "example.com/app", "1.0.0", "--label os=linux --label arch=amd64");
     let refused = world.gantry("push new.aci taken.aci --token-file token").refused(6);
     assert!(refused.stderr.contains("taken.aci: "), "{refused:?}");

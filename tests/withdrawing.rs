@@ -27,10 +27,7 @@ fn image_is_withdrawn_by_its_author_and_stays_for_those_who_pinned_it() {
     world.sandbox.write("yanker", token);
 
     // The token alone says nothing, nor does a key of somebody else.
-    says(
-        world.gantry("yank newer.aci --key author.key --token-file token"),
-        "does not allow to yank",
-    );
+    says(world.gantry("yank newer.aci --key author.key --token-file token"), "may not yank");
     world.key("stranger");
     world.gantry("yank newer.aci --key stranger.key --token-file yanker").refused(6);
     let said = world.json("yank newer.aci --key author.key --reason broken --token-file yanker");
@@ -54,7 +51,7 @@ fn image_is_deleted_for_good_by_who_may() {
     let world = World::new(&["example.com"]);
     world.image("hello", "example.com/team/hello", "1.0.0", "");
     world.push("hello").ok();
-    says(world.gantry("unpublish hello.aci --token-file token"), "does not allow to delete");
+    says(world.gantry("unpublish hello.aci --token-file token"), "may not delete");
     let token = admin(&world, "token create --prefix example.com --allow delete");
     world.sandbox.write("deleter", token);
     assert_eq!(world.json("unpublish hello.aci --token-file deleter")["deleted"], true);

@@ -22,6 +22,8 @@ pub enum AuditAction {
     Publish,
     /// The lost files of an image came back.
     Heal,
+    /// An image gave way to another of its name and labels.
+    Overwrite,
     /// An image was deleted.
     Delete,
     /// An image was withdrawn by its author.
@@ -42,9 +44,10 @@ pub enum AuditAction {
 pub struct NoAuditAction(String);
 
 impl AuditAction {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Publish,
         Self::Heal,
+        Self::Overwrite,
         Self::Delete,
         Self::Yank,
         Self::Unyank,
@@ -58,6 +61,7 @@ impl AuditAction {
         match self {
             Self::Publish => "publish",
             Self::Heal => "heal",
+            Self::Overwrite => "overwrite",
             Self::Delete => "delete",
             Self::Yank => "yank",
             Self::Unyank => "unyank",

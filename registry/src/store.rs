@@ -9,7 +9,7 @@ use aci::stage::StagedFile;
 use aci::{Extension, FileDigest, ImageId, Reference};
 use keys::VerifiedImage;
 
-use crate::access::Caller;
+use crate::access::{Caller, OverwritePolicy};
 use crate::blobs::BlobKey;
 use crate::catalog::{Lease, NewImage, StoredImage};
 use crate::error::ApiError;
@@ -43,7 +43,8 @@ impl Refused {
 enum Fate {
     /// It is here, whole.
     Here,
-    New,
+    /// It is not here. Whether it may take the place of another image.
+    New { overwrites: bool },
     /// It is here, and its files are not.
     Heals,
 }
@@ -66,7 +67,7 @@ pub(crate) async fn store_and_record(
     let mut new = Vec::new();
     let mut contents: Vec<(StagedFile, &[u8])> = Vec::new();
     for (((image, signature, upload), fate), file) in verified.iter().zip(&fates).zip(&mut files) {
-        if let (Fate::New | Fate::Heals, Some(file)) = (fate, file.take()) {
+        if let (Fate::New { .. } | Fate::Heals, Some(file)) = (fate, file.take()) {
             contents.push((file, signature));
             new.push(NewImage {
                 verified: image,
@@ -74,6 +75,7 @@ pub(crate) async fn store_and_record(
                 signature_bytes: signature.len() as u64,
                 upload,
                 heals: matches!(fate, Fate::Heals),
+                overwrites: matches!(fate, Fate::New { overwrites: true }),
             });
         } else {
             let id = image.inspected().image_id();
@@ -107,6 +109,7 @@ pub(crate) async fn store_and_record(
 
 /// Which of the images are here. One that cannot be published is refused before any file is stored.
 async fn fates(state: &State, spooled: &[Spooled]) -> Result<Vec<Fate>, Refused> {
+    let policies = state.access.policies(&state.catalog).await?;
     let mut fates = Vec::new();
     let mut named: HashMap<(String, String), ImageId> = HashMap::new();
     for (at, Spooled { verified, .. }) in spooled.iter().enumerate() {
@@ -124,12 +127,14 @@ async fn fates(state: &State, spooled: &[Spooled]) -> Result<Vec<Fate>, Refused>
                 let taken = state.catalog.image_with(&manifest.name, &manifest.labels).await?;
                 let name = (manifest.name.to_string(), manifest.labels.canonical());
                 let other = named.insert(name, inspected.image_id().clone());
+                let policy = policies.of(&manifest.name).overwrite;
+                let overwrites = policy == OverwritePolicy::Allowed;
                 // The same image may have come since it was looked for.
-                let other = [taken, other].into_iter().flatten();
+                let other = [taken.filter(|_| !overwrites), other].into_iter().flatten();
                 if let Some(there) = other.into_iter().find(|id| id != inspected.image_id()) {
                     return Err(Refused::at(at)(version_exists(verified, there)));
                 }
-                Fate::New
+                Fate::New { overwrites }
             }
         });
     }

@@ -59,9 +59,10 @@ pub(super) async fn delete(
     let image = image(&state, (&caller, &sight), Action::Delete, id).await?;
     let now = state.clock.now();
     let (id, actor) = (&image.image_id, caller.actor());
-    let mut deleted = state.catalog.delete(id, &actor, now, now + FILES_STAY).await;
+    let standing = Some(caller.standing());
+    let mut deleted = state.catalog.delete(id, &actor, standing, now, now + FILES_STAY).await;
     if deleted.as_ref().is_err_and(CatalogError::is_full_disk) && state.data.reserve().give_up() {
-        deleted = state.catalog.delete(id, &actor, now, now + FILES_STAY).await;
+        deleted = state.catalog.delete(id, &actor, standing, now, now + FILES_STAY).await;
     }
     if deleted?.is_none() {
         // Somebody else was faster.
@@ -100,7 +101,7 @@ pub(super) async fn yank(
         let found = format!("one about {} {}", said.name, said.image_id);
         return Err(ApiError::YankOfAnother { wanted, found });
     }
-    let yanked = state.catalog.yank(&yank, &caller.actor(), state.clock.now()).await?;
+    let yanked = state.catalog.yank(&yank, &caller, state.clock.now()).await?;
     state.serving.memory.forget(&said.image_id);
     let new = match yanked {
         Yanked::Taken => true,

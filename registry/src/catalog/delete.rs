@@ -6,22 +6,31 @@ use aci::{ImageId, Labels, Name};
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::publish::KEEP_FOR_A_WHILE;
+use super::standing::Holds as _;
 use super::{Catalog, CatalogError, StoredImage, parsed, seconds};
+use crate::access::Standing;
 use crate::audit::{Actor, AuditAction, Event};
 
 impl Catalog {
     /// Deletes an image, and gives what it was; `None` where there is none of this ID. Its files stay
-    /// until then, for who has just looked it up. Its name and labels are never another image's.
+    /// until then, for who has just looked it up. A caller has to be one still. Its name and labels are never another image's.
     pub(crate) async fn delete(
         &self,
         id: &ImageId,
         actor: &Actor,
+        standing: Option<&Standing>,
         now: SystemTime,
         files_until: SystemTime,
     ) -> Result<Option<StoredImage>, CatalogError> {
         let Some(image) = self.image(id).await? else { return Ok(None) };
         on!(self, pool => {
             let mut transaction = pool.write().await?;
+            if let Some(standing) = standing
+                && !transaction.holds(standing, now).await?
+            {
+                return Err(CatalogError::CallerEnded);
+            }
             let row: Option<(String, String, String, String)> = sqlx::query_as(
                 "DELETE FROM images WHERE image_id = $1
                  RETURNING labels, labels_canonical, image_blob, signature_blob",
@@ -47,10 +56,7 @@ impl Catalog {
             .bind(&*actor.who)
             .execute(&mut *transaction)
             .await?;
-            sqlx::query(
-                "UPDATE blobs SET leased_until = $1
-                 WHERE blob_key IN ($2, $3) AND leased_until < $1",
-            )
+            sqlx::query(KEEP_FOR_A_WHILE)
             .bind(seconds(files_until))
             .bind(image_blob)
             .bind(signature_blob)

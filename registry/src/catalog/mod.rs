@@ -65,6 +65,9 @@ pub enum CatalogError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Who wanted something done is no longer who may.
+    #[error("the caller's credentials ended before it was done")]
+    CallerEnded,
     /// A stored text is not what was written.
     #[error("the catalogue holds {value:?} where a {wanted} should be")]
     Corrupt {

@@ -15,6 +15,7 @@ use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
 use crate::access::Caller;
 use crate::audit::{AuditAction, Event};
 use crate::blobs::BlobKey;
+use crate::keeping::FILES_STAY;
 use crate::keeping::Quota;
 use crate::token::UploadId;
 
@@ -32,6 +33,8 @@ pub(crate) struct NewImage<'a> {
     /// Whether it is there already and its files are not: then these are its files, and this is
     /// its signature.
     pub(crate) heals: bool,
+    /// Whether it takes the place of another image of its name and labels, where there is one.
+    pub(crate) overwrites: bool,
 }
 
 impl NewImage<'_> {
@@ -149,6 +152,27 @@ impl Catalog {
                         return Err(NotPublished::Lease);
                     }
                 }
+                if new.overwrites {
+                    let replaced: Vec<(String, String, String)> = sqlx::query_as(REPLACE)
+                        .bind(manifest.name.as_str())
+                        .bind(manifest.labels.canonical())
+                        .bind(inspected.image_id().as_str())
+                        .fetch_all(&mut *transaction)
+                        .await?;
+                    for (id, image_blob, signature_blob) in replaced {
+                        sqlx::query(KEEP_FOR_A_WHILE)
+                            .bind(seconds(now + FILES_STAY))
+                            .bind(image_blob)
+                            .bind(signature_blob)
+                            .execute(&mut *transaction)
+                            .await?;
+                        let id = parsed("image ID", id)?;
+                        let (actor, action) = (caller.actor(), AuditAction::Overwrite);
+                        let (name, image) = (Some(&manifest.name), Some(&id));
+                        let detail = Some(format!("by {}", inspected.image_id()));
+                        append!(transaction, &Event { actor, action, name, image, detail }, now);
+                    }
+                }
                 let recorded = sqlx::query(RECORD)
                     .bind(inspected.image_id().as_str())
                     .bind(manifest.name.as_str())
@@ -235,6 +259,14 @@ pub(super) const RECORD: &str = "INSERT INTO images (image_id, name, version, la
      image_blob = excluded.image_blob, signature_blob = excluded.signature_blob,
      signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at
  WHERE $21 = 1";
+
+/// The image that is replaced: its name, its labels, and the ID of the one that replaces it.
+const REPLACE: &str = "DELETE FROM images WHERE name = $1 AND labels_canonical = $2
+     AND image_id <> $3 RETURNING image_id, image_blob, signature_blob";
+
+/// The files of an image that goes stay for who has just looked it up: until when, which two.
+pub(super) const KEEP_FOR_A_WHILE: &str = "UPDATE blobs SET leased_until = $1
+     WHERE blob_key IN ($2, $3) AND leased_until < $1";
 
 pub(super) fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
     let labels: Vec<Label> = labels.clone().into();

@@ -8,8 +8,10 @@ use aci::{ImageId, Name};
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::standing::Holds as _;
 use super::{Catalog, CatalogError, parsed};
-use crate::audit::{Actor, AuditAction, Event};
+use crate::access::Caller;
+use crate::audit::{AuditAction, Event};
 use crate::yank::VerifiedYank;
 
 /// A statement and its signature, as they came.
@@ -37,13 +39,16 @@ impl Catalog {
     pub(crate) async fn yank(
         &self,
         yank: &VerifiedYank,
-        actor: &Actor,
+        caller: &Caller,
         now: SystemTime,
     ) -> Result<Yanked, CatalogError> {
         let said = yank.said();
         let issued = said.issued.as_microsecond();
         on!(self, pool => {
             let mut transaction = pool.write().await?;
+            if !transaction.holds(caller.standing(), now).await? {
+                return Err(CatalogError::CallerEnded);
+            }
             // The image's row stays locked, so that statements about it come one after the other.
             let there = sqlx::query("UPDATE images SET yanked = yanked WHERE image_id = $1")
                 .bind(said.image_id.as_str())
@@ -83,7 +88,7 @@ impl Catalog {
             let action = if said.yanked { AuditAction::Yank } else { AuditAction::Unyank };
             let (name, image) = (Some(&said.name), Some(&said.image_id));
             let detail = Some(said.reason.clone()).filter(|reason| !reason.is_empty());
-            let actor = actor.clone();
+            let actor = caller.actor();
             append!(transaction, &Event { actor, action, name, image, detail }, now);
             transaction.commit().await?;
         });

@@ -249,7 +249,11 @@ fn listed(names: &[Name]) -> String {
 
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
-        if error.is_full_disk() { Self::StorageFull(error.into()) } else { Self::internal(error) }
+        match error {
+            CatalogError::CallerEnded => Self::CredentialsEnded,
+            error if error.is_full_disk() => Self::StorageFull(error.into()),
+            error => Self::internal(error),
+        }
     }
 }
 

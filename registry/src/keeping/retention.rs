@@ -247,7 +247,7 @@ impl Keeper {
                 return Ok(None);
             }
             let (id, stay) = (&judged.image_id, now + FILES_STAY);
-            if self.catalog.delete(id, &actor, now, stay).await?.is_some() {
+            if self.catalog.delete(id, &actor, None, now, stay).await?.is_some() {
                 tracing::info!(image = %id, reference = judged.reference, "no rule keeps it: deleted");
                 deleted.push(judged);
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aci::yank::{SignedYank, Yank, YankTaken};
 use keys::Generated;
 use registry::admin;
-use registry::{Action, AuditAction, AuditVerdict, TokenId};
+use registry::{Action, AuditAction, AuditVerdict, OverwritePolicy, PolicyEntry, TokenId};
 use reqwest::{Response, StatusCode};
 
 use crate::fixture::*;
@@ -226,6 +226,47 @@ async fn statement_counts_by_a_key_of_the_name_alone() {
     }
     let newest = scene.registry.get("/-/images/example.com/team/hello:1.0.0.aci").await;
     assert!(!newest.headers().contains_key("gantry-yanked"), "none of them counted");
+}
+
+#[tokio::test]
+async fn prefix_may_let_an_image_take_the_place_of_another() {
+    let scene = Scene::new().await;
+    let first = image("example.com/team/nightly:1.0.0", b"first");
+    scene.registry.publish(&scene.push, &first, team_key()).await;
+    let second = image(&first.reference, b"second");
+    let signature = sign(team_key(), &second.bytes);
+    let refusal = scene.registry.push(&scene.push, &second, &signature).await;
+    assert_eq!(refused(refusal).await, (409, "version-exists".to_owned()));
+    let place = scene.registry.place().await;
+    let allowed = PolicyEntry {
+        prefix: "example.com/team/nightly".parse().unwrap(),
+        read: None,
+        overwrite: Some(OverwritePolicy::Allowed),
+    };
+    admin::set_policy(&place, &allowed, SystemTime::now()).await.unwrap();
+    // What a policy says is known within a second.
+    let start = std::time::Instant::now();
+    while scene.registry.push(&scene.push, &second, &signature).await.status() != 201 {
+        assert!(start.elapsed() < Duration::from_secs(30), "the policy does not count");
+    }
+    let path = format!("/-/images/{}.aci", first.reference);
+    assert_eq!(scene.registry.get(&path).await.bytes().await.unwrap(), second.bytes);
+    assert_eq!(scene.status(&format!("/-/blobs/{}.aci", first.id)).await, 404);
+    // Back and forth, and only below that prefix.
+    scene.registry.publish(&scene.push, &first, team_key()).await;
+    assert_eq!(scene.registry.get(&path).await.bytes().await.unwrap(), first.bytes);
+    let elsewhere = hello();
+    scene.registry.publish(&scene.push, &elsewhere, team_key()).await;
+    let other = image(&elsewhere.reference, b"other");
+    let refusal = scene.registry.push(&scene.push, &other, &sign(team_key(), &other.bytes)).await;
+    assert_eq!(refused(refusal).await, (409, "version-exists".to_owned()));
+    let records = admin::audit_records(&place, 100).await.unwrap();
+    let gone: Vec<_> = records
+        .iter()
+        .filter(|record| record.action == AuditAction::Overwrite)
+        .map(|record| record.image_id.clone().unwrap())
+        .collect();
+    assert_eq!(gone, [first.id, second.id]);
 }
 
 #[tokio::test]
