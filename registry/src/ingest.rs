@@ -88,7 +88,7 @@ pub(crate) async fn take_in(
     tokio::spawn(taken.in_current_span()).await?
 }
 
-/// A body for a thread that may block. A client that falls silent ends it: see `connection.rs`.
+/// A body for a thread that may block. A client that is too slow ends it: see `connection/mod.rs`.
 pub(crate) fn reader(body: Body) -> impl Read + Send + 'static {
     let chunks = body.into_data_stream().map_err(io::Error::other);
     SyncIoBridge::new(StreamReader::new(chunks))
@@ -152,7 +152,7 @@ pub(crate) fn announced(
     }
 }
 
-/// Whether this registry serves the name, and this token may bring it. The name is
+/// Whether this registry serves the name, and this caller may bring it. The name is
 /// the one inside the image; no other is ever asked for.
 pub(crate) fn admit(
     state: &State,

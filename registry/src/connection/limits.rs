@@ -34,7 +34,7 @@ impl Default for ConnectionLimits {
             grace: Duration::from_secs(20),
             header_bytes: 16 << 10,
             url_bytes: 8 << 10,
-            streams: 100,
+            streams: 64,
             resets: 20,
             pushes: 32,
             pushes_per_caller: 8,

@@ -62,6 +62,9 @@ use pace::{Arriving, Leaving, Pace};
 /// Bytes of a connection of HTTP/1 that wait to be understood, or to be sent before the
 /// next piece of a file is read.
 const BUFFER: usize = 64 << 10;
+/// Bytes of a request of HTTP/2 that may be under way before they are read. The connection has room
+/// for those of all requests: one that waits for its turn must not hold up those whose turn it is.
+const WINDOW: u32 = 512 << 10;
 /// How long a client has to hear that the server stops, where it asks for nothing.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -181,6 +184,8 @@ impl Server {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(limits.streams)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW.saturating_mul(limits.streams))
                 .max_header_list_size(limits.header_bytes)
                 .max_pending_accept_reset_streams(limits.resets)
                 .keep_alive_interval(self.timeouts.silence / 3)

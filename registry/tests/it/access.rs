@@ -502,7 +502,13 @@ async fn access_lists_what_may_be_seen_behind_much_that_may_not() {
         let image = image(&format!("example.com/{name}:1"), name.as_bytes());
         scene.registry.publish(&publisher, &image, team_key()).await;
     }
-    let home = scene.registry.get("/").await.text().await.unwrap();
+    let home = async || scene.registry.get("/").await.text().await.unwrap();
+    // What a policy says is known within a second.
+    let start = std::time::Instant::now();
+    while !home().await.contains("example.com/private/open/a<") {
+        assert!(start.elapsed() < Duration::from_secs(30), "the policy does not count");
+    }
+    let home = home().await;
     for (name, shown) in [
         ("example.com/open/a<", true),
         ("example.com/private<", false),

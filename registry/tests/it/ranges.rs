@@ -583,7 +583,10 @@ async fn commit_by_several_at_once_makes_one_image() {
     let bounds: Vec<_> =
         (0..total).step_by(100_000).map(|at| (at, total.min(at + 100_000))).collect();
     let sent = bounds.iter().chain(&bounds).map(|(first, end)| sending.patch(*first, *end));
-    assert!(join_all(sent).await.iter().all(|sent| sent.status() == 200));
+    for sent in join_all(sent).await {
+        let status = sent.status();
+        assert_eq!(status, 200, "{}", sent.text().await.unwrap());
+    }
     assert_eq!(held(&sending.progress().await), [(0, total as u64)]);
     let committed = join_all((0..6).map(|_| sending.commit())).await;
     let statuses: Vec<u16> = committed.iter().map(|answer| answer.status().as_u16()).collect();

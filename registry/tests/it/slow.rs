@@ -275,7 +275,7 @@ async fn http2_has_limits() {
         }
     };
     in_time(read).await;
-    assert_eq!(streams, Some(100), "streams at once");
+    assert_eq!(streams, Some(64), "streams at once");
     // Requests that are taken back at once, and headers that never end.
     let reset =
         |stream: u32| [headers(stream, &fields), frame(3, 0, stream, &[0, 0, 0, 8])].concat();
