@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use aci::Refusal;
 
-use super::{Context, Failure, Kind, PlaceArgs, moment, stamp, wait};
+use super::{Context, Failure, Kind, PlaceArgs, moment, print_list, stamp, wait};
 
 /// See who did what to a registry, and check the log of it
 ///
@@ -51,15 +51,10 @@ impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let place = self.place.place();
         let records = wait(admin::audit_records(&place, self.last))?;
-        if records.is_empty() {
-            context.note("nothing was done yet");
-            if !context.json() {
-                return Ok(());
-            }
-        }
         let lines: Vec<String> = records.iter().map(line).collect();
         let values: Vec<Value> = records.iter().map(describe).collect();
-        Ok(context.print(&json!({ "records": values }), lines.join("\n"))?)
+        let nothing = "nothing was done yet";
+        print_list(context, "records", nothing, &lines, values)
     }
 }
 

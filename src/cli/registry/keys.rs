@@ -11,7 +11,7 @@ use registry::admin;
 use serde_json::json;
 
 use super::super::files::{absent, in_json};
-use super::{Context, DataArgs, Failure};
+use super::{Context, DataArgs, Failure, print_list};
 
 /// Say whose signatures a registry takes for which names
 #[derive(clap::Args)]
@@ -132,12 +132,7 @@ impl List {
                 "path": in_json(&entry.path),
             }));
         }
-        if entries.is_empty() {
-            context.note("no key may sign yet: `gantry registry keys add` adds one");
-        }
-        if lines.is_empty() && !context.json() {
-            return Ok(());
-        }
-        Ok(context.print(&json!({ "keys": values }), lines.join("\n"))?)
+        let nothing = "no key may sign yet: `gantry registry keys add` adds one";
+        print_list(context, "keys", nothing, &lines, values)
     }
 }

@@ -24,6 +24,7 @@ use std::time::SystemTime;
 use aci::Name;
 use clap::Subcommand;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
@@ -91,11 +92,9 @@ struct DataArgs {
     data: PathBuf,
 }
 
-/// Which registry, where its catalogue is asked.
-#[derive(clap::Args)]
-struct PlaceArgs {
-    #[command(flatten)]
-    data: DataArgs,
+/// Where the catalogue is.
+#[derive(clap::Args, Clone)]
+struct DatabaseArgs {
     /// The catalogue's database: sqlite:///PATH or postgres://USER@HOST/DATABASE [default: gantry.db
     /// in the data directory]
     #[arg(long, value_name = "URL", env = "GANTRY_DATABASE", hide_env_values = true)]
@@ -105,10 +104,20 @@ struct PlaceArgs {
     database_password_file: Option<PathBuf>,
 }
 
+/// Which registry, where its catalogue is asked.
+#[derive(clap::Args)]
+struct PlaceArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
 impl PlaceArgs {
     fn place(&self) -> Place {
-        let password_file = self.database_password_file.clone();
-        let database = self.database.clone().map(|url| Database { url, password_file });
+        let DatabaseArgs { database, database_password_file: password_file } =
+            self.database.clone();
+        let database = database.map(|url| Database { url, password_file });
         Place { data: self.data.data.clone(), database }
     }
 }
@@ -133,6 +142,24 @@ impl GrantArgs {
 /// Several in one word.
 fn listed<T: ToString>(all: &[T]) -> String {
     all.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Prints a list: a line of each, or one JSON object with all under this name. A note says what it
+/// means that there is nothing.
+fn print_list(
+    context: &Context,
+    name: &str,
+    nothing: &str,
+    lines: &[String],
+    values: Vec<Value>,
+) -> Result<(), Failure> {
+    if lines.is_empty() {
+        context.note(nothing);
+        if !context.json() {
+            return Ok(());
+        }
+    }
+    Ok(context.print(&json!({ name: values }), lines.join("\n"))?)
 }
 
 /// A time for people: `2026-11-03 12:30 UTC`.

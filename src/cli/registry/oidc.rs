@@ -9,7 +9,7 @@ use registry::{ClaimPattern, IssuerUrl, Rule, RuleId, admin};
 use serde_json::{Value, json};
 
 use super::super::client::now;
-use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, stamp, wait};
+use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, print_list, stamp, wait};
 
 /// Let jobs of a CI system push, read or delete by the ID token that the system gives them
 ///
@@ -141,12 +141,6 @@ struct List {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let rules = wait(admin::rules(&self.place.place()))?;
-        if rules.is_empty() {
-            context.note("there is no rule yet: `gantry registry oidc add` adds one");
-            if !context.json() {
-                return Ok(());
-            }
-        }
         let lines: Vec<String> = rules.iter().map(|(rule, _)| line(rule)).collect();
         let values: Vec<Value> = rules
             .iter()
@@ -156,7 +150,8 @@ impl List {
                 value
             })
             .collect();
-        Ok(context.print(&json!({ "rules": values }), lines.join("\n"))?)
+        let nothing = "there is no rule yet: `gantry registry oidc add` adds one";
+        print_list(context, "rules", nothing, &lines, values)
     }
 }
 

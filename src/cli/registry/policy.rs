@@ -7,7 +7,7 @@ use registry::{OverwritePolicy, PolicyEntry, ReadPolicy, admin};
 use serde_json::{Value, json};
 
 use super::super::client::now;
-use super::{Context, Failure, Kind, PlaceArgs, wait};
+use super::{Context, Failure, Kind, PlaceArgs, print_list, wait};
 
 /// Say who may read below a prefix, and whether images may be replaced there
 ///
@@ -83,15 +83,10 @@ struct List {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let policies = wait(admin::policies(&self.place.place()))?;
-        if policies.is_empty() {
-            context.note("no prefix says anything: everybody may read, and nothing is replaced");
-            if !context.json() {
-                return Ok(());
-            }
-        }
         let lines: Vec<String> = policies.iter().map(line).collect();
         let values: Vec<Value> = policies.iter().map(describe).collect();
-        Ok(context.print(&json!({ "policies": values }), lines.join("\n"))?)
+        let nothing = "no prefix says anything: everybody may read, and nothing is replaced";
+        print_list(context, "policies", nothing, &lines, values)
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use aci::Refuse;
 use registry::{
-    AccessSection, Clock, Config, ConfigError, ConfigFile, DatabaseSection, DatabaseUrl, Domain,
-    LimitsSection, Network, ServerSection, Size, Span, TimeoutsSection, TlsSection,
+    AccessSection, Clock, Config, ConfigError, ConfigFile, DatabaseSection, Domain, LimitsSection,
+    Network, ServerSection, Size, Span, TimeoutsSection, TlsSection,
 };
 
-use super::{Failure, Kind};
+use super::{DatabaseArgs, Failure, Kind};
 
 /// The settings of a registry.
 #[derive(clap::Args, Clone)]
@@ -20,13 +20,8 @@ pub(super) struct SettingArgs {
     /// The registry's data directory; it is created where it is missing
     #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
     data: Option<PathBuf>,
-    /// The catalogue's database: sqlite:///PATH or postgres://USER@HOST/DATABASE [default: gantry.db
-    /// in the data directory]
-    #[arg(long, value_name = "URL", env = "GANTRY_DATABASE", hide_env_values = true)]
-    database: Option<DatabaseUrl>,
-    /// Read the database's password from this file
-    #[arg(long, value_name = "FILE", env = "GANTRY_DATABASE_PASSWORD_FILE", requires = "database")]
-    database_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Listen on this address for HTTPS; port 0 takes a free one. May be given several times
     /// [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -76,8 +71,8 @@ impl SettingArgs {
                 metrics_readers: None,
             },
             database: DatabaseSection {
-                url: self.database.clone(),
-                password_file: self.database_password_file.clone(),
+                url: self.database.database.clone(),
+                password_file: self.database.database_password_file.clone(),
             },
             tls: TlsSection { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
             acme: None,

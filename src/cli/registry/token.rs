@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::super::client::now;
 use super::super::lifetime::Lifetime;
-use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, stamp, wait};
+use super::{
+    Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, print_list, stamp, wait,
+};
 
 /// Make the tokens that let somebody push to a registry, read or delete, below some names
 #[derive(clap::Args)]
@@ -101,15 +103,10 @@ impl List {
         let place = self.place.place();
         let tokens = wait(admin::tokens(&place))?;
         let now = now();
-        if tokens.is_empty() {
-            context.note("there is no token yet: `gantry registry token create` makes one");
-            if !context.json() {
-                return Ok(());
-            }
-        }
         let lines: Vec<String> = tokens.iter().map(|token| line(token, now)).collect();
         let values: Vec<Value> = tokens.iter().map(describe).collect();
-        Ok(context.print(&json!({ "tokens": values }), lines.join("\n"))?)
+        let nothing = "there is no token yet: `gantry registry token create` makes one";
+        print_list(context, "tokens", nothing, &lines, values)
     }
 }
 

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::super::client::now;
 use super::super::files::read_small;
-use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, stamp, wait};
+use super::{
+    Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, print_list, stamp, wait,
+};
 
 /// Largest password file read, in bytes.
 const MAX_PASSWORD: u64 = 4 << 10;
@@ -144,19 +146,14 @@ struct List {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let users = wait(admin::users(&self.place.place()))?;
-        if users.is_empty() {
-            context.note("there is no user yet: `gantry registry user add` adds one");
-            if !context.json() {
-                return Ok(());
-            }
-        }
         let line = |user: &UserInfo| {
             let (prefixes, actions) = (listed(user.grant.prefixes()), listed(user.grant.actions()));
             format!("{}  {prefixes}  {actions}  password of {}", user.name, moment(user.changed))
         };
         let lines: Vec<String> = users.iter().map(line).collect();
         let values: Vec<Value> = users.iter().map(describe).collect();
-        Ok(context.print(&json!({ "users": values }), lines.join("\n"))?)
+        let nothing = "there is no user yet: `gantry registry user add` adds one";
+        print_list(context, "users", nothing, &lines, values)
     }
 }
 
