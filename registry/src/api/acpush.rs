@@ -26,7 +26,7 @@ use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 use serde::{Deserialize, Serialize};
 
-use super::body::{read, whole};
+use super::body::{json, read, whole};
 use super::send::Open;
 use crate::access::Pusher;
 use crate::error::ApiError;
@@ -159,11 +159,8 @@ pub(super) async fn complete(
     open: Open,
     request: Request,
 ) -> Result<Response, Refused> {
-    let said = whole(request.into_body(), COMPLETED_BYTES).await?;
-    let said: Completed = serde_json::from_slice(&said).map_err(|error| {
-        let wanted = "{\"success\": true}, or false with a \"reason\"";
-        ApiError::RequestMalformed { wanted, found: error.to_string() }
-    })?;
+    let wanted = "{\"success\": true}, or false with a \"reason\"";
+    let said: Completed = json(request.into_body(), COMPLETED_BYTES, wanted).await?;
     let unfinished = match state.catalog.is_read_only().await? {
         true => ApiError::ReadOnly,
         false => ApiError::UploadIncomplete,

@@ -2,8 +2,19 @@
 
 use axum::body::Body;
 use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
+
+/// A body in JSON, of at most so many bytes. `wanted` says what it should be.
+pub(super) async fn json<T: DeserializeOwned>(
+    body: Body,
+    limit: u64,
+    wanted: &'static str,
+) -> Result<T, ApiError> {
+    serde_json::from_slice(&whole(body, limit).await?)
+        .map_err(|error| ApiError::RequestMalformed { wanted, found: error.to_string() })
+}
 
 /// A body of at most so many bytes.
 pub(super) async fn whole(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::json;
+use super::body::json;
 use super::send::{self, Open};
 use crate::access::Pusher;
 use crate::commit::{Wanted, commit};
@@ -17,7 +17,7 @@ use crate::store::Refused;
 use crate::token::UploadId;
 
 /// Bytes of a request: three digests of each image, and the little around them.
-pub(super) const BODY_LIMIT: usize = 1024 * GROUP_IMAGES;
+const BODY_LIMIT: u64 = 1024 * GROUP_IMAGES as u64;
 
 /// The request of one.
 pub(super) struct One(Commit);
@@ -27,7 +27,7 @@ impl FromRequest<Shared> for One {
 
     async fn from_request(request: Request, _: &Shared) -> Result<Self, ApiError> {
         let wanted = "a JSON object with `fileDigest`, and perhaps `imageId`";
-        json::read(request, BODY_LIMIT, wanted).await.map(Self)
+        json(request.into_body(), BODY_LIMIT, wanted).await.map(Self)
     }
 }
 
@@ -39,7 +39,7 @@ impl FromRequest<Shared> for Group {
 
     async fn from_request(request: Request, _: &Shared) -> Result<Self, ApiError> {
         let wanted = "a JSON object with `uploads`, of each its `id`, its `fileDigest` and perhaps its `imageId`";
-        json::read(request, BODY_LIMIT, wanted).await.map(Self)
+        json(request.into_body(), BODY_LIMIT, wanted).await.map(Self)
     }
 }
 

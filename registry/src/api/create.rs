@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 
-use super::json;
+use super::body::json;
 use super::upload::shown;
 use crate::access::{Caller, Pusher};
 use crate::catalog::NewUpload;
@@ -18,13 +18,6 @@ use crate::state::Shared;
 use crate::store::intact;
 use crate::token::UploadId;
 
-/// Bytes of a request: a signature, each of whose line breaks JSON writes as two
-/// characters, and the little around it.
-pub(super) fn body_limit(state: &Shared) -> usize {
-    let bytes = state.config().limits.signature_bytes.saturating_mul(2).saturating_add(4096);
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
 /// The request's JSON.
 pub(super) struct Wanted(CreateUpload);
 
@@ -33,7 +26,10 @@ impl FromRequest<Shared> for Wanted {
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
         let wanted = "a JSON object with `signature`, and perhaps `fileBytes` and `fileDigest`";
-        json::read(request, body_limit(state), wanted).await.map(Self)
+        // A signature, each of whose line breaks JSON writes as two characters, and the little
+        // around it.
+        let limit = state.config().limits.signature_bytes.saturating_mul(2).saturating_add(4096);
+        json(request.into_body(), limit, wanted).await.map(Self)
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 
-use super::body::whole;
+use super::body::json;
 use crate::access::{Action, Caller, Sight};
 use crate::catalog::{CatalogError, StoredImage, Yanked};
 use crate::error::ApiError;
@@ -84,13 +84,8 @@ pub(super) async fn yank(
     let image = image(&state, (&caller, &sight), Action::Yank, id).await?;
     let limit =
         state.config().limits.signature_bytes.saturating_mul(2) + 4 * aci::yank::MAX_BYTES as u64;
-    let SignedYank { statement, signature } =
-        whole(request.into_body(), limit).await.and_then(|bytes| {
-            serde_json::from_slice(&bytes).map_err(|error| {
-                let wanted = "a JSON object with `statement` and `signature`";
-                ApiError::RequestMalformed { wanted, found: error.to_string() }
-            })
-        })?;
+    let wanted = "a JSON object with `statement` and `signature`";
+    let SignedYank { statement, signature } = json(request.into_body(), limit, wanted).await?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
     let keyring = state.keyring().await?;
     let yank =
