@@ -8,7 +8,6 @@ use aci::Name;
 
 use super::{Action, Grant, RuleId, UserName};
 use crate::audit::Actor;
-use crate::config::Domains;
 use crate::error::ApiError;
 use crate::token::{TokenHash, TokenId, random};
 
@@ -122,12 +121,6 @@ impl Caller {
             _ if self.grants.iter().any(|grant| grant.allows(action)) => Ok(()),
             _ => Err(ApiError::ActionMissing(action)),
         }
-    }
-
-    /// Whether this caller may do this to all that a registry of these domains has.
-    #[expect(dead_code, reason = "asked by what is done to the registry as a whole")]
-    pub(crate) fn may_everywhere(&self, action: Action, domains: &Domains) -> Result<(), ApiError> {
-        domains.iter().try_for_each(|domain| self.may(action, domain.name()))
     }
 }
 
