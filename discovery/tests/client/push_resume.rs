@@ -3,17 +3,16 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aci::archive::inspect;
+use aci::Refusal;
 use aci::push::{
     ByteRange, Commit, CreateUpload, ErrorBody, Progress, Pushed, Upload, UploadState,
 };
-use aci::{Limits, Refusal};
 use discovery::Kind;
 use discovery::http::Retries;
 use discovery::observer::{Event, Observer};
 use discovery::push::{Done, Push, PushError, Token};
 
-use super::support::{Author, NoPause, Reply, Request, World, noise, signed, told};
+use super::support::{NoPause, Reply, Request, World, noise, ready_to_push, told};
 
 const UPLOADS: &str = "/-/api/v1/uploads";
 const UPLOAD: &str = "/-/api/v1/uploads/u1";
@@ -30,23 +29,7 @@ async fn scene() -> Scene {
     let pace = Arc::new(NoPause::default());
     let retries = Retries { count: 3, pace: pace.clone() };
     let world = World::with(|options| options.retries = retries).await;
-    let author = Author::new("team <team@example.com>");
-    let content = noise(300_000);
-    let (bytes, signature_bytes) = signed(&author, "example.com/team/hello:1.0.0", &content);
-    let image = world.folder.path().join("hello.aci");
-    let signature = world.folder.path().join("hello.aci.asc");
-    std::fs::write(&image, &bytes).unwrap();
-    std::fs::write(&signature, signature_bytes).unwrap();
-    let inspected = inspect(&bytes[..], &Limits::default()).unwrap();
-    let pushed = Pushed {
-        image_id: inspected.image_id().clone(),
-        name: inspected.manifest().name.clone(),
-        labels: inspected.manifest().labels.clone(),
-        file_digest: inspected.file_digest().clone(),
-        file_bytes: inspected.file_bytes(),
-        signer: author.fingerprint().to_string(),
-        created: true,
-    };
+    let (image, signature, pushed) = ready_to_push(&world, &noise(300_000));
     Scene { world, image, signature, pushed, pace }
 }
 

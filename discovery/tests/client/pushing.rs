@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aci::archive::inspect;
 use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
-use aci::{Limits, Refusal, Refuse};
+use aci::{Refusal, Refuse};
 use discovery::Kind;
 use discovery::http::Timeouts;
 use discovery::observer::{Observer, Silent};
 use discovery::push::{Done, Push, PushError, Token};
 use url::Url;
 
-use super::support::{Author, Reply, World, signed, told};
+use super::support::{Reply, World, ready_to_push, told};
 
 const SECRET: &str = "secret-token-1";
 
@@ -30,22 +29,7 @@ async fn scene() -> Scene {
 }
 
 fn scene_in(world: World) -> Scene {
-    let author = Author::new("team <team@example.com>");
-    let (bytes, signature_bytes) = signed(&author, "example.com/team/hello:1.0.0", &[7; 300_000]);
-    let image = world.folder.path().join("hello.aci");
-    let signature = world.folder.path().join("hello.aci.asc");
-    std::fs::write(&image, &bytes).unwrap();
-    std::fs::write(&signature, signature_bytes).unwrap();
-    let inspected = inspect(&bytes[..], &Limits::default()).unwrap();
-    let pushed = Pushed {
-        image_id: inspected.image_id().clone(),
-        name: inspected.manifest().name.clone(),
-        labels: inspected.manifest().labels.clone(),
-        file_digest: inspected.file_digest().clone(),
-        file_bytes: inspected.file_bytes(),
-        signer: author.fingerprint().to_string(),
-        created: true,
-    };
+    let (image, signature, pushed) = ready_to_push(&world, &[7; 300_000]);
     let scene = Scene { world, image, signature, pushed };
     scene.upload("/-/api/v1/uploads/u1");
     scene.answer("/-/api/v1/uploads/u1", 201, &scene.pushed);

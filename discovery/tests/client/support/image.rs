@@ -1,11 +1,16 @@
 //! Authors and the images they sign.
 
+use std::fs;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use aci::archive::{self, Compression, Entry, EntryKind, WriteOptions};
+use aci::archive::{self, Compression, Entry, EntryKind, WriteOptions, inspect};
+use aci::push::Pushed;
 use aci::{ImageManifest, Limits, Reference};
 use keys::{Algorithm, Certificate, Fingerprint, GenerateOptions, Signer};
+
+use super::world::World;
 
 /// Somebody with a key.
 pub(crate) struct Author {
@@ -102,4 +107,25 @@ pub(crate) fn signed(author: &Author, reference: &str, content: &[u8]) -> (Vec<u
     let image = image(reference, content);
     let signature = author.sign(&image);
     (image, signature)
+}
+
+/// A signed image on disk and its signature, and what a registry says once it has taken it.
+pub(crate) fn ready_to_push(world: &World, content: &[u8]) -> (PathBuf, PathBuf, Pushed) {
+    let author = Author::new("team <team@example.com>");
+    let (bytes, signature_bytes) = signed(&author, "example.com/team/hello:1.0.0", content);
+    let image = world.folder.path().join("hello.aci");
+    let signature = world.folder.path().join("hello.aci.asc");
+    fs::write(&image, &bytes).unwrap();
+    fs::write(&signature, signature_bytes).unwrap();
+    let inspected = inspect(&bytes[..], &Limits::default()).unwrap();
+    let pushed = Pushed {
+        image_id: inspected.image_id().clone(),
+        name: inspected.manifest().name.clone(),
+        labels: inspected.manifest().labels.clone(),
+        file_digest: inspected.file_digest().clone(),
+        file_bytes: inspected.file_bytes(),
+        signer: author.fingerprint().to_string(),
+        created: true,
+    };
+    (image, signature, pushed)
 }
