@@ -20,13 +20,14 @@ check: ## Formatting, lints, docs, doctests, licences, advisories, unused depend
 	@scripts/setup.sh build
 	@scripts/check.sh
 
-bench: ## Measure packing, reading and fetching against the other tools (release build; a few minutes)
+bench: ## Measure packing, reading, fetching, building and serving against the other tools (release build; a quarter of an hour)
 	@scripts/setup.sh build bench
 	@bench/pack.sh
 	@bench/read.sh
 	@bench/store.sh
 	@bench/large.sh
 	@bench/fetch.sh
+	@bench/serve.sh
 	@bench/build.sh
 
 SECONDS_EACH := $(or $(SECONDS),30)

@@ -100,6 +100,9 @@ bench_tools() {
     want gnupg no 'verifying with it is what we compare with' on_path gpg
     want buildah no 'building with it is what we compare with' on_path buildah
     want umoci no 'building with it is what we compare with' on_path umoci
+    want docker-registry no 'pushing to it is what we compare with' on_path docker-registry
+    want skopeo no 'it pushes to that' on_path skopeo
+    want wrk no 'it asks a registry and nginx for files' on_path wrk
 }
 
 if ! command -v cargo >/dev/null; then
