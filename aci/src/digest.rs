@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha512};
+
+use crate::Sha512;
 
 /// Why a text is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -158,7 +159,9 @@ impl fmt::Display for ImageIdPrefix {
 impl FileDigest {
     /// The digest of these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self::of(Sha512::digest(bytes).into())
+        let mut hash = Sha512::new();
+        hash.update(bytes);
+        Self::of(hash.finish())
     }
 
     /// The digest of all that a reader gives.
@@ -166,7 +169,7 @@ impl FileDigest {
         let (mut hash, mut buffer) = (Sha512::new(), vec![0; 256 << 10]);
         loop {
             match reader.read(&mut buffer) {
-                Ok(0) => return Ok(Self::of(hash.finalize().into())),
+                Ok(0) => return Ok(Self::of(hash.finish())),
                 Ok(got) => hash.update(&buffer[..got]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

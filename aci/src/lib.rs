@@ -132,6 +132,7 @@ mod quantity;
 mod reference;
 mod refusal;
 pub mod root;
+mod sha512;
 pub mod stage;
 mod template;
 mod types;
@@ -148,6 +149,7 @@ pub use name::{Identifier, Name, NameError};
 pub use quantity::{Quantity, QuantityError, QuantityFormat, QuantityParts};
 pub use reference::{Reference, ReferenceError};
 pub use refusal::{Refusal, Refuse};
+pub use sha512::Sha512;
 pub use template::{Extension, Template};
 pub use types::{
     AcKind, AcKindError, AcName, AcNameError, AcVersion, AcVersionError, GoPlatform, Timestamp,

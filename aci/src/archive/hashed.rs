@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use sha2::{Digest, Sha512};
+use crate::sha512::Sha512;
 
 const CHUNK: usize = 256 << 10;
 /// Chunks that may wait for their hash.
@@ -162,7 +162,7 @@ impl Hash {
             Self::Here { state, .. } => state,
             Self::Thread(mut thread) => thread.end().ok_or_else(thread_died)?,
         };
-        Ok(state.finalize().into())
+        Ok(state.finish())
     }
 }
 

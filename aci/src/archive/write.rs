@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256};
 
 use super::compress::{BlockCompressor, block_bytes};
 use super::entry::{Entry, EntryKind};
@@ -19,6 +19,7 @@ use super::header::{self, BLOCK};
 use super::{Compression, PathBytes};
 use crate::digest::{FileDigest, ImageId};
 use crate::limits::Limits;
+use crate::sha512::Sha512;
 
 /// How an image is written.
 #[derive(Debug, Clone)]
@@ -391,7 +392,7 @@ fn hash_all(blocks: &Receiver<Arc<Block>>) -> (Hash, u64) {
         hash.update(&block.bytes);
         total += block.bytes.len() as u64;
     }
-    (hash.finalize().into(), total)
+    (hash.finish(), total)
 }
 
 fn compress_all(packing: Packing<'_>, jobs: &Mutex<Receiver<Job>>) {
@@ -458,7 +459,7 @@ fn write_all<W: Write>(
         unpacked += block_bytes as u64;
     }
     out.flush()?;
-    let hash = hash.map(|hash| hash.finalize().into());
+    let hash = hash.map(Sha512::finish);
     Ok(WrittenFile { hash, bytes: total, looks_like_a_bomb })
 }
 

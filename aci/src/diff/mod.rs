@@ -13,13 +13,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::Value;
-use sha2::{Digest, Sha512};
 
 use crate::archive::{
     ArchiveError, Content, Entry, EntryKind, InspectedImage, PathBytes, read_entries,
 };
 use crate::digest::FileDigest;
 use crate::limits::Limits;
+use crate::sha512::Sha512;
 
 pub use manifest::{ManifestChange, manifests};
 use record::Record;
@@ -67,7 +67,7 @@ fn digest(content: &mut Content<'_>, buffer: &mut [u8]) -> Result<[u8; 64], Arch
     let mut hash = Sha512::new();
     loop {
         match content.read(buffer)? {
-            0 => return Ok(hash.finalize().into()),
+            0 => return Ok(hash.finish()),
             got => hash.update(&buffer[..got]),
         }
     }

@@ -4,9 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use aci::FileDigest;
 use aci::stage::{self, Existing, StagedFile};
-use sha2::{Digest as _, Sha512};
+use aci::{FileDigest, Sha512};
 use tokio::io::AsyncReadExt as _;
 
 use crate::blobs::{BlobKey, BlobStore, MODE, READ_BYTES};
@@ -40,7 +39,7 @@ pub(super) async fn blob(
         staged.write_all(&chunk[..length])?;
         copied += length as u64;
     }
-    let digest = FileDigest::of(hash.finalize().into());
+    let digest = FileDigest::of(hash.finish());
     if copied != bytes || key.is_of(&digest) == Some(false) {
         return Ok(Copied::Lost);
     }

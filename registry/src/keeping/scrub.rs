@@ -6,9 +6,8 @@
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use aci::{FileDigest, ImageId, Name};
+use aci::{FileDigest, ImageId, Name, Sha512};
 use serde::Serialize;
-use sha2::{Digest as _, Sha512};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
@@ -167,7 +166,7 @@ impl Keeper {
                 pace.renewed = Instant::now();
             }
         }
-        let digest = FileDigest::of(hash.finalize().into());
+        let digest = FileDigest::of(hash.finish());
         // A key that says nothing of the bytes leaves their number.
         let same = read == bytes && key.is_of(&digest).unwrap_or(true);
         Ok(if same { Verdict::Good } else { Verdict::Corrupt })
