@@ -6,6 +6,7 @@ mod config;
 mod fsck;
 mod gc;
 mod keys;
+mod log;
 mod oidc;
 mod policy;
 mod read_only;

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::log::Lines;
 use super::settings::SettingArgs;
 use super::{Context, Failure};
 
@@ -45,7 +46,7 @@ enum LogFormat {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        log(context, self.log_format);
+        let lines = log(context, self.log_format)?;
         let config = self.settings.resolve()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -64,6 +65,7 @@ impl Args {
         });
         // A push that is still being read has its thread cut off; nothing of it is kept.
         runtime.shutdown_timeout(Duration::from_millis(100));
+        lines.finish();
         served
     }
 }
@@ -89,16 +91,18 @@ async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
     }
 }
 
-/// Logs go to stderr: one line for each request, or with `--quiet` errors alone.
-fn log(context: &Context, format: LogFormat) {
+/// One line for each request, or with `--quiet` errors alone.
+fn log(context: &Context, format: LogFormat) -> std::io::Result<Lines> {
     let usual = if context.global().quiet { "error" } else { "info" };
     let filter = EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = Lines::start()?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     // Somebody else's logging, where there is any, is as good.
     let _ = match format {
         LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => subscriber.json().with_span_list(false).try_init(),
     };
+    Ok(lines)
 }
 
 /// Tells a service manager, where there is one.
