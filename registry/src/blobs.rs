@@ -29,6 +29,7 @@ use tokio_util::io::StreamReader;
 
 use crate::token::UploadId;
 
+mod buffers;
 mod folder;
 #[cfg(test)]
 mod memory;

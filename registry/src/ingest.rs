@@ -10,13 +10,12 @@ use aci::FileDigest;
 use aci::push::{ByteRange, Pushed, RangeOfFile};
 use aci::stage::StagedFile;
 use axum::body::Body;
-use futures_util::TryStreamExt;
 use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage};
-use tokio_util::io::{StreamReader, SyncIoBridge};
 use tracing::Instrument;
 
 use crate::access::{Action, Caller};
 use crate::error::{ApiError, UploadError};
+use crate::incoming::Incoming;
 use crate::keeping::{self, Guarded};
 use crate::parts;
 use crate::state::{Shared, State};
@@ -63,7 +62,7 @@ pub(crate) async fn take_in(
     let taken = async move {
         let Arrival { upload, signature, file_digest, held_of, body } = arrival;
         let place = state.serving.pushes.take(caller.id()).await?;
-        let received = receive(&state, &upload, signature, reader(body)).await?;
+        let received = receive(&state, &upload, signature, Incoming::new(body)).await?;
         drop(place);
         let spooled = match received {
             Received::Whole(spooled) => spooled,
@@ -86,12 +85,6 @@ pub(crate) async fn take_in(
         pushed.pop().ok_or_else(|| ApiError::internal("an image was stored and is none"))
     };
     tokio::spawn(taken.in_current_span()).await?
-}
-
-/// A body for a thread that may block. A client that is too slow ends it: see `connection/mod.rs`.
-pub(crate) fn reader(body: Body) -> impl Read + Send + 'static {
-    let chunks = body.into_data_stream().map_err(io::Error::other);
-    SyncIoBridge::new(StreamReader::new(chunks))
 }
 
 /// Reads an image to its end: into the spool, the inspection and the signature's digest.

@@ -45,6 +45,7 @@ mod data;
 mod error;
 mod files;
 mod host;
+mod incoming;
 mod ingest;
 mod keeping;
 mod metrics;

@@ -19,7 +19,7 @@ use crate::blobs::BlobKey;
 use crate::catalog::{Added, Lease, NewPart, PartLimits, Remover, StoredPart};
 use crate::commit;
 use crate::error::{ApiError, UploadError};
-use crate::ingest::reader;
+use crate::incoming::Incoming;
 use crate::keeping::Guarded;
 use crate::state::{Shared, State};
 use crate::store::LEASE;
@@ -110,7 +110,7 @@ async fn spool_and_keep(
 /// Reads a range, and one byte more where there is one.
 async fn spool(state: &Shared, body: Body, range: ByteRange) -> Result<Spooled, ApiError> {
     let state = Shared::clone(state);
-    let mut body = reader(body).take(range.bytes() + 1);
+    let mut body = Incoming::new(body).take(range.bytes() + 1);
     tokio::task::spawn_blocking(move || {
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
         let (mut chunk, mut bytes) = (vec![0; CHUNK], 0);

@@ -11,6 +11,8 @@
 
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -29,7 +31,7 @@ use tracing::{Instrument, Span};
 use crate::client_address::{Arrival, ClientAddress};
 use crate::metrics::{Metrics, Protocol};
 use crate::state::Shared;
-use crate::token::nonce;
+use crate::token::random;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer IDs of clients are not taken.
@@ -69,15 +71,18 @@ impl RequestId {
         {
             return id;
         }
-        // A machine without randomness has worse troubles than requests without names.
-        Self(nonce().map_or_else(
-            |_| "unknown".to_owned(),
-            |mut digits| {
-                digits.truncate(16);
-                digits
-            },
-        ))
+        Self(format!("{:016x}", next_id()))
     }
+}
+
+/// Another one each time: steps of one odd length from a random place, which come to every number
+/// before any of them again. Nobody is asked for randomness at each request.
+fn next_id() -> u64 {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        // A machine without randomness has worse troubles than requests whose names can be guessed.
+        AtomicU64::new(random().map_or(0, u64::from_le_bytes))
+    });
+    NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
 }
 
 /// Why a request was refused, for what goes round it.

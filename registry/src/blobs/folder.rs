@@ -1,15 +1,17 @@
 //! Blobs in a folder: `sha512/8f/8f1c…e0.aci`. What was set aside is in `quarantine/`, by its key.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aci::stage::{self, Existing, StagedFile};
 use axum::body::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
+use rustix::io::{Errno, ReadWriteFlags};
 
+use super::buffers::Buffer;
 use super::{Blob, BlobKey, BlobStore};
 
 /// The folder of what was set aside. No kind of a key is called so, as there are no folders in it.
@@ -62,22 +64,54 @@ struct OpenFile(Arc<File>);
 
 impl Blob for OpenFile {
     fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Bytes>> {
-        let file = Arc::clone(&self.0);
-        blocking(move || {
-            let mut buffer = Vec::with_capacity(most);
-            while buffer.len() < most {
-                let at = first + buffer.len() as u64;
-                let spare = rustix::buffer::spare_capacity(&mut buffer);
-                match rustix::io::pread(&*file, spare, at) {
-                    Ok(0) => break,
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
+        let mut buffer = Buffer::new(most);
+        // What the kernel has in memory is had at once. For the rest a thread waits.
+        match fill(&self.0, buffer.as_mut(), first, 0, ReadWriteFlags::NOWAIT) {
+            Ok(Filled::All(length)) => ready(Ok(buffer.filled(length))).boxed(),
+            Ok(Filled::Waits(length)) => {
+                let file = Arc::clone(&self.0);
+                blocking(move || {
+                    match fill(&file, buffer.as_mut(), first, length, ReadWriteFlags::empty())? {
+                        Filled::All(length) => Ok(buffer.filled(length)),
+                        Filled::Waits(_) => Err(io::ErrorKind::WouldBlock.into()),
+                    }
+                })
             }
-            buffer.truncate(most);
-            Ok(buffer.into())
-        })
+            Err(error) => ready(Err(error)).boxed(),
+        }
     }
+}
+
+/// How much of a buffer is filled.
+enum Filled {
+    /// All of it, or up to the file's end.
+    All(usize),
+    /// The rest has to be waited for.
+    Waits(usize),
+}
+
+/// Fills a buffer, of which so much is filled, with what stands in a file from `first` on.
+fn fill(
+    file: &File,
+    buffer: &mut [u8],
+    first: u64,
+    mut filled: usize,
+    flags: ReadWriteFlags,
+) -> io::Result<Filled> {
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let at = first + filled as u64;
+        match rustix::io::preadv2(file, &mut [IoSliceMut::new(rest)], at, flags) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(Errno::INTR) => {}
+            // Not every file system can say whether it has to wait.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) if !flags.is_empty() => {
+                return Ok(Filled::Waits(filled));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Filled::All(filled))
 }
 
 /// The names in a folder, in order; none where it is no folder.

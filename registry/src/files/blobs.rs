@@ -1,6 +1,5 @@
 //! `GET /-/blobs/{image id}.aci[.asc]`: by content, for ever the same.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use aci::{Extension, ImageId};
@@ -10,7 +9,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::memory::Row;
-use super::respond::{Caching, File};
+use super::respond::Caching;
 use super::split_extension;
 use crate::access::Sight;
 use crate::error::ApiError;
@@ -58,9 +57,7 @@ pub(crate) async fn serve(
 async fn look_up(state: &Shared, id: &ImageId) -> Result<Option<Row>, ApiError> {
     let seen = Instant::now();
     let Some(image) = state.catalog.image(id).await? else { return Ok(None) };
-    let file = |extension| Arc::new(File::of(&image, extension, Caching::Immutable));
-    let (signature, file) = (file(Extension::Signature), file(Extension::Image));
-    let row = Row { seen, name: image.name.clone(), image: file, signature };
+    let row = Row::of(&image, Caching::Immutable, seen);
     state.serving.memory.saw(id.clone(), row.clone());
     Ok(Some(row))
 }

@@ -1,13 +1,16 @@
 //! `GET /-/images/NAME[:VERSION][,LABEL=VALUE…].aci[.asc]`: by name and labels. The
 //! discovery templates point here.
 
+use std::time::Instant;
+
 use aci::{Extension, Reference};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
-use super::respond::{Caching, File};
+use super::memory::Row;
+use super::respond::Caching;
 use super::split_extension;
 use crate::access::Sight;
 use crate::error::ApiError;
@@ -16,6 +19,8 @@ use crate::state::Shared;
 
 /// What the path asks for.
 pub(crate) struct Wanted {
+    /// The reference as it is written.
+    text: String,
     reference: Reference,
     extension: Extension,
 }
@@ -27,19 +32,30 @@ impl FromRequestParts<Shared> for Wanted {
         let Path(file) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::PathUnknown)?;
-        let (reference, extension) = split_extension(&file).ok_or(ApiError::PathUnknown)?;
-        Ok(Self { reference: reference.parse()?, extension })
+        let (text, extension) = split_extension(&file).ok_or(ApiError::PathUnknown)?;
+        Ok(Self { text: text.to_owned(), reference: text.parse()?, extension })
     }
 }
 
 pub(crate) async fn serve(
     State(state): State<Shared>,
     sight: Sight,
-    Wanted { reference, extension }: Wanted,
+    Wanted { text, reference, extension }: Wanted,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let sight = sight.admit(reference.name())?;
+    let row = match state.serving.memory.meant(&text) {
+        Some(row) => row,
+        None => look_up(&state, text, reference).await?,
+    };
+    let response = row.file(extension).respond(&state, &method, &headers).await?;
+    Ok(sight.mark(Some(&row.name), response))
+}
+
+async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<Row, ApiError> {
+    let memory = &state.serving.memory;
+    let (seen, changes) = (Instant::now(), memory.changes());
     let labels = reference.labels();
     let version = if asks_for_newest(labels) { None } else { labels.value("version") };
     let images = state.catalog.images(reference.name(), version).await?;
@@ -59,7 +75,7 @@ pub(crate) async fn serve(
             return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });
         }
     };
-    let file = File::of(image, extension, Caching::Revalidate);
-    let response = file.respond(&state, &method, &headers).await?;
-    Ok(sight.mark(Some(&image.name), response))
+    let row = Row::of(image, Caching::Revalidate, seen);
+    memory.understood(text, row.clone(), changes);
+    Ok(row)
 }

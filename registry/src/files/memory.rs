@@ -2,10 +2,12 @@
 //!
 //! A content never changes, and is found by its digest: it may be kept for as long as
 //! there is room. But a file is served for its image's row in the catalogue alone, never
-//! because it is here. That there is a row, and what it says, is remembered for a second
-//! at most: an image that is deleted, here or by another process, is gone that soon.
+//! because it is here. That there is a row, and which one a reference means, is remembered
+//! for a second at most: what another process changes shows that soon, and what this one
+//! changes at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aci::{Extension, FileDigest, ImageId, Name};
@@ -13,7 +15,8 @@ use axum::body::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::respond::File;
+use super::respond::{Caching, File};
+use crate::catalog::StoredImage;
 
 /// How long a row is taken for what the catalogue says.
 const ROW_AGE: Duration = Duration::from_secs(1);
@@ -27,6 +30,10 @@ const CONTENTS: u64 = 16 << 20;
 /// What is kept in memory.
 pub(crate) struct Memory {
     rows: Cache<ImageId, Row>,
+    /// What references mean, as they were written.
+    references: Cache<String, Row>,
+    /// How often any image became another one, or none.
+    changes: AtomicU64,
     contents: Cache<FileDigest, Bytes, Size>,
 }
 
@@ -42,6 +49,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// What the catalogue said of an image at this time.
+    pub(crate) fn of(image: &StoredImage, caching: Caching, seen: Instant) -> Self {
+        let file = |extension| Arc::new(File::of(image, extension, caching));
+        let (signature, file) = (file(Extension::Signature), file(Extension::Image));
+        Self { seen, name: image.name.clone(), image: file, signature }
+    }
+
     pub(crate) fn file(&self, extension: Extension) -> &File {
         match extension {
             Extension::Image => &self.image,
@@ -63,7 +77,12 @@ impl Default for Memory {
     fn default() -> Self {
         // As many as there are, if they are as large as signatures by several keys.
         let expected = usize::try_from(CONTENTS / 4096).unwrap_or(ROWS);
-        Self { rows: Cache::new(ROWS), contents: Cache::with_weighter(expected, CONTENTS, Size) }
+        Self {
+            rows: Cache::new(ROWS),
+            references: Cache::new(ROWS),
+            changes: AtomicU64::new(0),
+            contents: Cache::with_weighter(expected, CONTENTS, Size),
+        }
     }
 }
 
@@ -77,9 +96,30 @@ impl Memory {
         self.rows.insert(id, row);
     }
 
-    /// The row of an image is not what it was.
+    /// What a reference means, if it was seen a moment ago.
+    pub(crate) fn meant(&self, reference: &str) -> Option<Row> {
+        self.references.get(reference).filter(|row| row.seen.elapsed() < ROW_AGE)
+    }
+
+    /// How things stand, to be asked before the catalogue is.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// What a reference meant when there had been so many changes.
+    pub(crate) fn understood(&self, reference: String, row: Row, changes: u64) {
+        self.references.insert(reference.clone(), row);
+        // Looked at last: a change that is not seen here clears what was put there.
+        if self.changes() != changes {
+            self.references.remove(&reference);
+        }
+    }
+
+    /// The row of an image is not what it was, so that any reference may mean another one.
     pub(crate) fn forget(&self, id: &ImageId) {
         self.rows.remove(id);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.references.clear();
     }
 
     pub(crate) fn content(&self, digest: &FileDigest) -> Option<Bytes> {
@@ -96,9 +136,7 @@ impl Memory {
 mod tests {
     use std::time::SystemTime;
 
-    use super::super::respond::Caching;
     use super::*;
-    use crate::catalog::StoredImage;
 
     #[test]
     fn row_is_taken_for_true_for_a_second_and_a_content_for_as_long_as_there_is_room() {
@@ -116,14 +154,7 @@ mod tests {
             pushed: SystemTime::UNIX_EPOCH,
             yanked: false,
         };
-        let file = Arc::new(File::of(&image, Extension::Image, Caching::Immutable));
-        let name = image.name.clone();
-        let row = |seen| Row {
-            seen,
-            name: name.clone(),
-            image: Arc::clone(&file),
-            signature: Arc::clone(&file),
-        };
+        let row = |seen| Row::of(&image, Caching::Immutable, seen);
         let memory = Memory::default();
         assert!(memory.row(&id).is_none());
         memory.saw(id.clone(), row(Instant::now()));
@@ -132,6 +163,15 @@ mod tests {
         assert!(memory.row(&id).is_none());
         memory.saw(id.clone(), row(Instant::now() - ROW_AGE));
         assert!(memory.row(&id).is_none(), "too old");
+        let (now, before) = (memory.changes(), Instant::now() - ROW_AGE);
+        let meant = |text: &str| memory.meant(text).is_some();
+        memory.understood("a".to_owned(), row(Instant::now()), now);
+        memory.understood("b".to_owned(), row(before), now);
+        assert!(meant("a") && !meant("b") && !meant("c"));
+        memory.forget(&id);
+        assert!(!meant("a"), "another image may be the newest");
+        memory.understood("a".to_owned(), row(Instant::now()), now);
+        assert!(!meant("a"), "it was looked up before that");
         assert!(memory.content(&digest).is_none());
         memory.keep(&digest, &Bytes::from_static(b"x"));
         assert_eq!(memory.content(&digest).as_deref(), Some(&b"x"[..]));
