@@ -8,9 +8,10 @@
 //! withdrawn. What remains must be one image.
 
 use aci::{Label, Labels, Reference};
-use semver::{BuildMetadata, Version};
 
-use crate::catalog::StoredImage;
+pub(crate) use candidates::candidates;
+
+use crate::catalog::{StoredImage, version_order};
 
 /// What a reference comes to.
 #[derive(Debug)]
@@ -36,6 +37,16 @@ pub(crate) fn select<'a>(images: &'a [StoredImage], reference: &Reference) -> Se
     if !asks_for_newest(wanted) {
         return single(exact(serving(images.iter(), wanted), wanted), wanted);
     }
+    let found = newest(images, wanted);
+    let Selection::Found(newest) = found else { return found };
+    let wanted = wanted.without("version");
+    let version = newest.labels.value("version");
+    let of_version = images.iter().filter(|i| !i.yanked && i.labels.value("version") == version);
+    single(exact(serving(of_version, &wanted), &wanted), &wanted)
+}
+
+/// One that is of the newest version of these images that has what is wanted.
+pub(crate) fn newest<'a>(images: &'a [StoredImage], wanted: &Labels) -> Selection<'a> {
     let wanted = wanted.without("version");
     let all = serving(images.iter().filter(|image| !image.yanked), &wanted);
     if all.is_empty() && !serving(images.iter(), &wanted).is_empty() {
@@ -43,28 +54,15 @@ pub(crate) fn select<'a>(images: &'a [StoredImage], reference: &Reference) -> Se
     }
     // An author who labels a version "latest" says which one it is.
     let labelled = all.iter().find(|image| image.labels.value("version") == Some("latest"));
-    let Some(newest) = labelled.or_else(|| all.iter().max_by_key(|image| rank(image))) else {
-        return Selection::Absent;
-    };
-    let version = newest.labels.value("version");
-    let of_version = all.iter().copied().filter(|i| i.labels.value("version") == version);
-    single(exact(of_version.collect(), &wanted), &wanted)
+    match labelled.or_else(|| all.iter().max_by_key(|image| rank(image))) {
+        Some(image) => Selection::Found(image),
+        None => Selection::Absent,
+    }
 }
 
-/// The order of versions: none, then those that are no semantic version by the
-/// order of their pushes, then pre-releases, then releases. Build metadata is of no
-/// account (semver.org, 10): of two that differ in nothing else, the later push is newer.
-pub(crate) fn rank(image: &StoredImage) -> (u8, Option<Version>, i64) {
-    let Some(text) = image.labels.value("version").filter(|text| !text.is_empty()) else {
-        return (0, None, image.sequence);
-    };
-    match Version::parse(text) {
-        Err(_) => (1, None, image.sequence),
-        Ok(version) => {
-            let class = if version.pre.is_empty() { 3 } else { 2 };
-            (class, Some(Version { build: BuildMetadata::EMPTY, ..version }), image.sequence)
-        }
-    }
+/// The order of versions; of two that are alike in it, the later push is newer.
+pub(crate) fn rank(image: &StoredImage) -> (String, i64) {
+    (version_order(image.labels.value("version")), image.sequence)
 }
 
 /// The images that have every wanted label, or lack no other than `os` and `arch`.
@@ -104,6 +102,8 @@ fn single<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Selection<'a> {
         _ => Selection::Ambiguous(plainest),
     }
 }
+
+mod candidates;
 
 #[cfg(test)]
 mod tests;

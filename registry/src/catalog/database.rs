@@ -247,6 +247,9 @@ pub(super) trait Write {
     type Of: sqlx::Database;
 
     fn write(&self) -> impl Future<Output = sqlx::Result<Transaction<'static, Self::Of>>> + Send;
+
+    /// Counts the images that come and go in a transaction before its end.
+    fn count_now(&self) -> &'static str;
 }
 
 impl Write for SqlitePool {
@@ -256,6 +259,11 @@ impl Write for SqlitePool {
         // One that began by reading could not wait for another that writes.
         self.begin_with("BEGIN IMMEDIATE").await
     }
+
+    fn count_now(&self) -> &'static str {
+        // They are counted already.
+        "SELECT 1"
+    }
 }
 
 impl Write for PgPool {
@@ -263,6 +271,10 @@ impl Write for PgPool {
 
     async fn write(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         self.begin().await
+    }
+
+    fn count_now(&self) -> &'static str {
+        "SET CONSTRAINTS ALL IMMEDIATE"
     }
 }
 

@@ -22,8 +22,8 @@ use super::database::{Database, Pool, on};
 use super::{Catalog, CatalogError, count, parsed};
 use crate::blobs::BlobKey;
 
-/// What is under way, and what belongs to it: no part of a dump.
-const UNDER_WAY: [&str; 2] = ["leases", "uploads"];
+/// What is under way, and what belongs to it, and what triggers make of the rest: no part of a dump.
+const LEFT_OUT: [&str; 3] = ["leases", "names", "uploads"];
 const FORMAT: u32 = 1;
 /// Rows, and about so many bytes of them, that go in together.
 pub(super) const BATCH_ROWS: usize = 500;
@@ -200,7 +200,7 @@ fn only(table: &str) -> &'static str {
     }
 }
 
-/// The tables with what they refer to before them, and without what is under way.
+/// The tables with what they refer to before them, and without what is left out.
 pub(super) fn in_order(
     rows: Vec<(String, String, bool)>,
     references: &[(String, String)],
@@ -211,7 +211,7 @@ pub(super) fn in_order(
         let table = tables.entry(table).or_insert_with(|| Table { name, columns: Vec::new() });
         table.columns.push((column, bytes));
     }
-    let mut left_out: BTreeSet<&str> = UNDER_WAY.into();
+    let mut left_out: BTreeSet<&str> = LEFT_OUT.into();
     while let Some((from, _)) =
         references.iter().find(|(from, to)| left_out.contains(&**to) && !left_out.contains(&**from))
     {
@@ -424,7 +424,7 @@ impl Catalog {
             transaction.commit().await?;
         });
         catalog.count_on().await?;
-        catalog.migrate(None).await?;
+        catalog.bring_up_to_date().await?;
         Ok(catalog)
     }
 

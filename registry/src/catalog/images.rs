@@ -1,9 +1,8 @@
-//! Images, and the names they make up.
+//! The images there are.
 
-use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use aci::{Extension, FileDigest, Identifier, ImageId, Label, Labels, Name, Reference};
+use aci::{Extension, FileDigest, ImageId, Label, Labels, Name, Reference};
 use keys::Fingerprint;
 
 use super::database::on;
@@ -44,25 +43,20 @@ impl StoredImage {
     }
 }
 
-/// One name and how much there is of it.
-#[derive(Debug, Clone)]
-pub(crate) struct NameSummary {
-    pub(crate) name: Name,
-    pub(crate) images: u64,
-    pub(crate) pushed: SystemTime,
+/// Reads rows of images: what follows the columns.
+macro_rules! select {
+    ($from:literal) => {
+        concat!(
+            "SELECT images.sequence, image_id, name, labels, file_digest, file_bytes,
+                 signature_digest, signature_bytes, signer, pushed_at, images.yanked ",
+            $from
+        )
+    };
 }
-
-/// How much there is in a catalogue.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub(crate) struct Totals {
-    pub(crate) images: i64,
-    pub(crate) names: i64,
-    /// Of images and signatures.
-    pub(crate) bytes: i64,
-}
+pub(super) use select;
 
 #[derive(sqlx::FromRow)]
-struct ImageRow {
+pub(super) struct ImageRow {
     sequence: i64,
     image_id: String,
     name: String,
@@ -76,21 +70,13 @@ struct ImageRow {
     yanked: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct NameRow {
-    name: String,
-    images: i64,
-    pushed_at: i64,
-}
-
 impl TryFrom<ImageRow> for StoredImage {
     type Error = CatalogError;
 
     fn try_from(row: ImageRow) -> Result<Self, CatalogError> {
-        let labels: Vec<Label> = serde_json::from_str(&row.labels).map_err(|_| corrupt(&row))?;
         Ok(Self {
             sequence: row.sequence,
-            labels: labels.try_into().map_err(|_| corrupt(&row))?,
+            labels: parsed_labels(&row.labels)?,
             image_id: parsed("image ID", row.image_id)?,
             name: parsed("image name", row.name)?,
             file_digest: parsed("file digest", row.file_digest)?,
@@ -104,29 +90,19 @@ impl TryFrom<ImageRow> for StoredImage {
     }
 }
 
-fn corrupt(row: &ImageRow) -> CatalogError {
-    CatalogError::Corrupt { wanted: "list of labels", value: row.labels.clone() }
-}
-
-impl TryFrom<NameRow> for NameSummary {
-    type Error = CatalogError;
-
-    fn try_from(row: NameRow) -> Result<Self, CatalogError> {
-        Ok(Self {
-            name: parsed("image name", row.name)?,
-            images: count(row.images),
-            pushed: time(row.pushed_at),
-        })
-    }
+/// Labels as they are kept.
+pub(super) fn parsed_labels(text: &str) -> Result<Labels, CatalogError> {
+    let labels: Option<Vec<Label>> = serde_json::from_str(text).ok();
+    labels
+        .and_then(|labels| labels.try_into().ok())
+        .ok_or_else(|| CatalogError::Corrupt { wanted: "list of labels", value: text.to_owned() })
 }
 
 impl Catalog {
     /// The image of this ID.
     pub(crate) async fn image(&self, id: &ImageId) -> Result<Option<StoredImage>, CatalogError> {
         let row: Option<ImageRow> = on!(self, pool => sqlx::query_as(
-            "SELECT sequence, image_id, name, labels, file_digest, file_bytes, signature_digest,
-                 signature_bytes, signer, pushed_at, yanked
-             FROM images WHERE image_id = $1",
+            select!("FROM images WHERE image_id = $1"),
         )
         .bind(id.as_str())
         .fetch_optional(pool).await)?;
@@ -149,74 +125,39 @@ impl Catalog {
         row.map(|(id,)| parsed("image ID", id)).transpose()
     }
 
-    /// The images of a name, of one version where one is given, newest push first.
-    pub(crate) async fn images(
+    /// The images of a name, newest push first.
+    pub(crate) async fn images(&self, name: &Name) -> Result<Vec<StoredImage>, CatalogError> {
+        let rows: Vec<ImageRow> = on!(self, pool => {
+            sqlx::query_as(select!("FROM images WHERE name = $1 ORDER BY sequence DESC"))
+                .bind(name.as_str())
+                .fetch_all(pool)
+                .await?
+        });
+        rows.into_iter().map(StoredImage::try_from).collect()
+    }
+
+    /// The images of a name and of one version, or without one, newest push first.
+    pub(crate) async fn images_of_version(
         &self,
         name: &Name,
         version: Option<&str>,
     ) -> Result<Vec<StoredImage>, CatalogError> {
-        let rows: Vec<ImageRow> = on!(self, pool => sqlx::query_as(
-            "SELECT sequence, image_id, name, labels, file_digest, file_bytes, signature_digest,
-                 signature_bytes, signer, pushed_at, yanked
-             FROM images WHERE name = $1 AND ($2 IS NULL OR version = $2) ORDER BY sequence DESC",
-        )
-        .bind(name.as_str())
-        .bind(version)
-        .fetch_all(pool).await)?;
-        rows.into_iter().map(StoredImage::try_from).collect()
-    }
-
-    /// The names at and below `top` that have images, in alphabetical order, those
-    /// after `after`.
-    pub(crate) async fn names(
-        &self,
-        top: &Name,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<NameSummary>, CatalogError> {
-        // What follows "/" in ASCII is "0": between the two lies all that is below.
-        let rows: Vec<NameRow> = on!(self, pool => sqlx::query_as(
-            "SELECT name, COUNT(*) AS images, MAX(pushed_at) AS pushed_at FROM images
-             WHERE (name = $1 OR (name > $1 || '/' AND name < $1 || '0')) AND name > $2
-             GROUP BY name ORDER BY name LIMIT $3",
-        )
-        .bind(top.as_str())
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(pool).await)?;
-        rows.into_iter().map(NameSummary::try_from).collect()
-    }
-
-    /// The sets of labels beyond version, os and arch that images of a name carry.
-    pub(crate) async fn label_sets(
-        &self,
-        name: &Name,
-        limit: u32,
-    ) -> Result<Vec<BTreeSet<Identifier>>, CatalogError> {
-        let rows: Vec<(String,)> = on!(self, pool => sqlx::query_as(
-            "SELECT DISTINCT extra_labels FROM images WHERE name = $1 AND extra_labels <> ''
-             ORDER BY extra_labels LIMIT $2",
-        )
-        .bind(name.as_str())
-        .bind(i64::from(limit))
-        .fetch_all(pool).await)?;
-        let set = |(text,): (String,)| {
-            text.split(',').map(|word| parsed("label name", word.to_owned())).collect()
+        // Said in one text, neither database would look into the index.
+        let sql = match version {
+            Some(_) => {
+                select!("FROM images WHERE name = $1 AND version = $2 ORDER BY sequence DESC")
+            }
+            None => {
+                select!(
+                    "FROM images WHERE name = $1 AND version IS NULL AND $2 IS NULL
+                     ORDER BY sequence DESC"
+                )
+            }
         };
-        rows.into_iter().map(set).collect()
-    }
-
-    /// How much there is.
-    pub(crate) async fn totals(&self) -> Result<Totals, CatalogError> {
-        Ok(on!(self, pool => {
-            sqlx::query_as(
-                "SELECT COUNT(*) AS images, COUNT(DISTINCT name) AS names,
-                     CAST(COALESCE(SUM(file_bytes + signature_bytes), 0) AS BIGINT) AS bytes
-                 FROM images",
-            )
-            .fetch_one(pool)
-            .await?
-        }))
+        let rows: Vec<ImageRow> = on!(self, pool => {
+            sqlx::query_as(sql).bind(name.as_str()).bind(version).fetch_all(pool).await?
+        });
+        rows.into_iter().map(StoredImage::try_from).collect()
     }
 
     /// How many connections to the database there are, and how many of them are idle.

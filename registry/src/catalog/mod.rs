@@ -13,6 +13,9 @@ mod dump;
 mod duties;
 mod failures;
 mod images;
+mod names;
+mod newest;
+mod order;
 mod parts;
 mod policies;
 mod publish;
@@ -35,7 +38,9 @@ pub use database::{Database, DatabaseUrl, DatabaseUrlError};
 use database::{Pool, Write as _, on};
 pub use dump::DumpError;
 pub(crate) use duties::Duty;
-pub(crate) use images::{NameSummary, StoredImage};
+pub(crate) use images::StoredImage;
+pub(crate) use names::NameSummary;
+pub(crate) use order::version_order;
 pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
 pub(crate) use rebuild::{Renewed, Salvaged};
@@ -115,9 +120,15 @@ impl Catalog {
             None => None,
         };
         let catalog = Self { pool: database.connect().await? };
-        catalog.migrate(None).await?;
+        catalog.bring_up_to_date().await?;
         drop(held);
         Ok(catalog)
+    }
+
+    /// Brings the tables up to date, and what they hold.
+    async fn bring_up_to_date(&self) -> Result<(), CatalogError> {
+        self.migrate(None).await?;
+        self.order_images().await
     }
 
     /// Brings the tables up to date, or to this version of them.
@@ -171,6 +182,9 @@ fn stored(bytes: u64) -> i64 {
 fn parsed<T: std::str::FromStr>(wanted: &'static str, value: String) -> Result<T, CatalogError> {
     value.parse().map_err(|_| CatalogError::Corrupt { wanted, value })
 }
+
+#[cfg(test)]
+mod scale_tests;
 
 #[cfg(test)]
 mod tests {
@@ -300,6 +314,14 @@ mod tests {
             let pushed_by: (String,) =
                 sqlx::query_as("SELECT pushed_by FROM images").fetch_one(pool).await.unwrap();
             assert_eq!(pushed_by.0, "token:00000001");
+            // It is counted, and has its place in the order of versions.
+            let name = "example.com/a".parse().unwrap();
+            let names = catalog.names(&name, "", 9).await.unwrap();
+            assert_eq!((names[0].images, names[0].pushed), (1, time(2)));
+            assert_eq!(catalog.used(&name).await.unwrap(), Used { images: 1, bytes: 15 });
+            let order: (String,) =
+                sqlx::query_as("SELECT version_order FROM images").fetch_one(pool).await.unwrap();
+            assert_eq!(order.0, version_order(Some("1")));
             // Its files are known, and kept.
             assert_eq!(catalog.free_blobs(None, 9, time(2_000_000_000)).await.unwrap(), []);
             catalog.close().await;

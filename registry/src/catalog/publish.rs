@@ -8,6 +8,8 @@ use keys::VerifiedImage;
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::newest::variant;
+use super::order::version_order;
 use super::settings::{Used, exceeded};
 use super::standing::Holds as _;
 use super::uploads::BROUGHT;
@@ -194,6 +196,8 @@ impl Catalog {
                     .bind(seconds(signature.created()))
                     .bind(seconds(now))
                     .bind(caller.id().as_str())
+                    .bind(version_order(manifest.labels.value("version")))
+                    .bind(variant(&manifest.labels))
                     .bind(i64::from(new.heals))
                     .execute(&mut *transaction)
                     .await;
@@ -240,7 +244,7 @@ impl Catalog {
                     .execute(&mut *transaction)
                     .await?;
             }
-            if let Some((quota, used)) = exceeded!(transaction, quotas, grown) {
+            if let Some((quota, used)) = exceeded!(pool, transaction, quotas, grown) {
                 return Err(NotPublished::Quota { quota, used });
             }
             transaction.commit().await?;
@@ -251,14 +255,16 @@ impl Catalog {
 
 pub(super) const RECORD: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
      extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
-     signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+     signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by,
+     version_order, variant)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+     $21, $22)
  ON CONFLICT (image_id) DO UPDATE SET compression = excluded.compression,
      file_digest = excluded.file_digest, file_bytes = excluded.file_bytes,
      signature_digest = excluded.signature_digest, signature_bytes = excluded.signature_bytes,
      image_blob = excluded.image_blob, signature_blob = excluded.signature_blob,
      signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at
- WHERE $21 = 1";
+ WHERE $23 = 1";
 
 /// The image that is replaced: its name, its labels, and the ID of the one that replaces it.
 const REPLACE: &str = "DELETE FROM images WHERE name = $1 AND labels_canonical = $2

@@ -10,6 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::database::{Database, DatabaseUrl, Pool, Write as _, on};
 use super::dump::{Batch, Dialect as _, Table, in_order, tables};
+use super::newest::variant;
+use super::order::version_order;
 use super::publish::{RECORD, extra_labels, labels_json};
 use super::{Catalog, CatalogError, parsed, seconds, stored, time};
 use crate::blobs::BlobKey;
@@ -150,6 +152,8 @@ impl Catalog {
             for sql in [
                 "DELETE FROM yanks",
                 "DELETE FROM images",
+                // Whatever was counted wrong is counted anew.
+                "DELETE FROM names",
                 "DELETE FROM blobs WHERE blob_key NOT IN (SELECT blob_key FROM upload_parts)",
             ] {
                 sqlx::query(sql).execute(&mut *transaction).await?;
@@ -190,6 +194,8 @@ impl Catalog {
                     .bind(seconds(signature.created()))
                     .bind(seconds(recorded.map_or(now, |recorded| recorded.pushed)))
                     .bind(recorded.map_or("rebuild", |recorded| &*recorded.pushed_by))
+                    .bind(version_order(manifest.labels.value("version")))
+                    .bind(variant(&manifest.labels))
                     .bind(0_i64)
                     .execute(&mut *transaction)
                     .await?;

@@ -12,8 +12,8 @@ const READ_ONLY: &str = "read-only";
 
 /// What the images of a prefix come to: its name, and all that is below it. What follows "/" in ASCII
 /// is "0".
-pub(super) const USAGE: &str = "SELECT COUNT(*),
-         CAST(COALESCE(SUM(file_bytes + signature_bytes), 0) AS BIGINT) FROM images
+pub(super) const USAGE: &str = "SELECT CAST(COALESCE(SUM(images), 0) AS BIGINT),
+         CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM names
      WHERE name = $1 OR (name > $1 || '/' AND name < $1 || '0')";
 
 /// What the images of a prefix come to.
@@ -32,12 +32,13 @@ impl From<(i64, i64)> for Used {
 /// The first quota that the images of these names exceed, and what they come to. Who publishes holds
 /// the lock of the audit log's head from its record on, so nobody else publishes before the end.
 macro_rules! exceeded {
-    ($transaction:expr, $quotas:expr, $names:expr) => {{
+    ($pool:expr, $transaction:expr, $quotas:expr, $names:expr) => {{
         let mut exceeded = None;
         for quota in $quotas {
             if !$names.iter().any(|name: &&aci::Name| name.is_under(&quota.prefix)) {
                 continue;
             }
+            sqlx::query($pool.count_now()).execute(&mut *$transaction).await?;
             let used: (i64, i64) = sqlx::query_as($crate::catalog::settings::USAGE)
                 .bind(quota.prefix.as_str())
                 .fetch_one(&mut *$transaction)
@@ -70,9 +71,9 @@ impl Catalog {
     ) -> Result<Vec<(Name, Used)>, CatalogError> {
         let rows: Vec<(String, i64, i64)> = on!(self, pool => {
             sqlx::query_as(
-                "SELECT name, COUNT(*), CAST(SUM(file_bytes + signature_bytes) AS BIGINT) FROM images
+                "SELECT name, images, bytes FROM names
                  WHERE $1 = '' OR name = $1 OR (name > $1 || '/' AND name < $1 || '0')
-                 GROUP BY name ORDER BY name",
+                 ORDER BY name",
             )
             .bind(prefix.map_or("", Name::as_str))
             .fetch_all(pool)

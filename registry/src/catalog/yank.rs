@@ -95,18 +95,22 @@ impl Catalog {
         Ok(Yanked::Taken)
     }
 
-    /// Why the withdrawn images of a name were.
+    /// Why those of so many newest images of a name were withdrawn that were.
     pub(crate) async fn yank_reasons(
         &self,
         name: &Name,
+        limit: u32,
     ) -> Result<HashMap<ImageId, String>, CatalogError> {
         let rows: Vec<(String, String)> = on!(self, pool => {
             sqlx::query_as(
-                "SELECT images.image_id, statement FROM yanks
-                 JOIN images ON images.image_id = yanks.image_id
-                 WHERE images.name = $1 AND images.yanked = 1",
+                "SELECT newest.image_id, statement FROM (
+                     SELECT image_id, yanked FROM images WHERE name = $1
+                     ORDER BY version_order DESC, sequence DESC LIMIT $2
+                 ) AS newest JOIN yanks ON yanks.image_id = newest.image_id
+                 WHERE newest.yanked = 1",
             )
             .bind(name.as_str())
+            .bind(i64::from(limit))
             .fetch_all(pool)
             .await?
         });

@@ -14,7 +14,7 @@ use super::respond::Caching;
 use super::split_extension;
 use crate::access::Sight;
 use crate::error::ApiError;
-use crate::select::{Selection, asks_for_newest, select};
+use crate::select::{Selection, candidates, select};
 use crate::state::Shared;
 
 /// What the path asks for.
@@ -57,8 +57,7 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<R
     let memory = &state.serving.memory;
     let (seen, changes) = (Instant::now(), memory.changes());
     let labels = reference.labels();
-    let version = if asks_for_newest(labels) { None } else { labels.value("version") };
-    let images = state.catalog.images(reference.name(), version).await?;
+    let images = candidates(&state.catalog, &reference).await?;
     let image = match select(&images, &reference) {
         Selection::Found(image) => image,
         Selection::Withdrawn => return Err(ApiError::ImageYanked(Box::new(reference))),

@@ -216,7 +216,7 @@ impl Keeper {
                     if rule_for(rules, &summary.name) != Some(rule) {
                         continue;
                     }
-                    let images = self.catalog.images(&summary.name, None).await?;
+                    let images = self.catalog.images(&summary.name).await?;
                     all.extend(rule.judge(&images, self.clock.now()));
                 }
             }

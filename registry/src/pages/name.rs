@@ -4,7 +4,6 @@
 //! any: a push of a new name begins with the same question. People who look at a
 //! name that does not exist are told so.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use aci::{ImageId, Name};
@@ -18,11 +17,10 @@ use crate::access::Sight;
 use crate::catalog::{NameSummary, StoredImage};
 use crate::error::ApiError;
 use crate::host::Audience;
-use crate::select::rank;
 use crate::state::{Shared, State as Registry};
 
 /// Images on one page.
-const IMAGES: usize = 200;
+const IMAGES: u32 = 200;
 /// Names below it on one page.
 const CHILDREN: u32 = 500;
 /// Sets of labels that templates are made for.
@@ -31,7 +29,10 @@ const LABEL_SETS: u32 = 64;
 /// What there is at and below a name.
 struct Content {
     name: Name,
+    /// The newest.
     images: Vec<StoredImage>,
+    /// How many more there are.
+    left_out: u64,
     /// Why those of them were withdrawn that were.
     reasons: HashMap<ImageId, String>,
     children: Vec<NameSummary>,
@@ -52,6 +53,7 @@ pub(super) async fn show(
             Some((_, name)) if asks_for_discovery(&uri) => Content {
                 name: name.clone(),
                 images: Vec::new(),
+                left_out: 0,
                 reasons: HashMap::new(),
                 children: Vec::new(),
             },
@@ -81,21 +83,23 @@ async fn content(
         if children.is_empty() {
             continue;
         }
-        children.retain(|child| child.name != *name);
-        let (images, reasons) = match sight.sees(name) {
-            true => {
-                (state.catalog.images(name, None).await?, state.catalog.yank_reasons(name).await?)
+        // It is the first of them, where it has images that may be seen.
+        let own = children.first().filter(|child| child.name == *name).map(|child| child.images);
+        let (images, reasons) = match own {
+            Some(_) => {
+                children.remove(0);
+                let catalog = &state.catalog;
+                (catalog.newest(name, IMAGES).await?, catalog.yank_reasons(name, IMAGES).await?)
             }
-            false => (Vec::new(), HashMap::new()),
+            None => (Vec::new(), HashMap::new()),
         };
-        return Ok(Some(Content { name: name.clone(), images, reasons, children }));
+        let left_out = own.unwrap_or_default().saturating_sub(images.len() as u64);
+        return Ok(Some(Content { name: name.clone(), images, left_out, reasons, children }));
     }
     Ok(None)
 }
 
-fn page(mut content: Content, discovery: Discovery) -> NamePage {
-    content.images.sort_by_cached_key(|image| Reverse(rank(image)));
-    let left_out = content.images.len().saturating_sub(IMAGES);
+fn page(content: Content, discovery: Discovery) -> NamePage {
     let mut reasons = content.reasons;
     let entry = |image: StoredImage| ImageEntry {
         pushed: day(image.pushed),
@@ -113,8 +117,8 @@ fn page(mut content: Content, discovery: Discovery) -> NamePage {
     NamePage {
         discovery,
         name: content.name,
-        images: content.images.into_iter().take(IMAGES).map(entry).collect(),
-        left_out: u64::try_from(left_out).unwrap_or(u64::MAX),
+        images: content.images.into_iter().map(entry).collect(),
+        left_out: content.left_out,
         children: content.children.into_iter().map(child).collect(),
     }
 }

@@ -294,6 +294,57 @@ async fn image_latest_is_the_newest_that_runs_there() {
     assert_eq!(followed, 2);
 }
 
+/// More images than a look-up or a page reads.
+#[tokio::test]
+async fn image_is_found_among_many_of_its_name() {
+    let mut references: Vec<String> =
+        (1..=203).map(|at| format!("example.com/a:{at}.0.0,os=linux,arch=amd64")).collect();
+    let others = [
+        "example.com/a:1.0.0,os=linux,arch=aarch64",
+        "example.com/a:1.1.0-rc.1,os=linux,arch=aarch64",
+        "example.com/a:1.0.0,os=linux,arch=amd64,channel=beta",
+        "example.com/a-b:1.0.0",
+        "example.com/a/b:1.0.0",
+    ];
+    references.extend(others.map(str::to_owned));
+    let (registry, _) = with(&references.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for (reference, wanted) in [
+        ("example.com/a,os=linux,arch=amd64", Some("203.0.0")),
+        ("example.com/a:latest", Some("203.0.0")),
+        ("example.com/a:latest,os=linux,arch=aarch64", Some("1.0.0")),
+        ("example.com/a,channel=beta,os=linux,arch=amd64", Some("1.0.0")),
+        ("example.com/a:17.0.0,os=linux,arch=amd64", Some("17.0.0")),
+        ("example.com/a,os=linux,arch=i386", None),
+        ("example.com/a:17.0.0,os=linux,arch=aarch64", None),
+    ] {
+        let response = registry.get(&format!("/-/images/{reference}.aci")).await;
+        match wanted {
+            Some(version) => assert_eq!(response.headers()["gantry-version"], version),
+            None => assert_eq!(refused(response).await, (404, "image-unknown".to_owned())),
+        }
+    }
+    // The page has the newest, and says how many more there are.
+    let page = registry.get("/a").await.text().await.unwrap();
+    assert_eq!(page.matches("<h3>").count(), 200);
+    assert!(page.contains("<h3>203.0.0</h3>") && !page.contains("<h3>1.0.0</h3>"));
+    assert!(page.contains("6 older images are not listed"), "{page}");
+    assert!(page.contains("channel={channel}"), "the labels of an image that is not listed");
+    assert!(page.contains("href=\"/a/b\"") && !page.contains("a-b"));
+    // What is gone is not the newest any more.
+    let token = registry.token("example.com").await;
+    let late = image("example.com/a:9.0.0-rc.1,os=linux,arch=aarch64", b"late");
+    registry.publish(&token, &late, team_key()).await;
+    let latest = "/-/images/example.com/a,os=linux,arch=aarch64.aci";
+    assert_eq!(registry.get(latest).await.headers()["gantry-version"], "1.0.0");
+    let actions = vec![registry::Action::Delete];
+    let (token, _) = registry.token_that("example.com", actions, None).await;
+    let first =
+        registry.get(latest).await.headers()["gantry-image-id"].to_str().unwrap().to_owned();
+    let url = registry.url(&format!("/-/api/v1/images/{first}"));
+    assert_eq!(registry.client.delete(url).bearer_auth(&token).send().await.unwrap().status(), 204);
+    assert_eq!(registry.get(latest).await.headers()["gantry-version"], "9.0.0-rc.1");
+}
+
 #[tokio::test]
 async fn image_for_any_platform_serves_for_one_without_its_own() {
     let references = ["example.com/a:1", "example.com/a:1,os=linux,arch=amd64", "example.com/b:1"];

@@ -267,6 +267,9 @@ async fn prefix_may_let_an_image_take_the_place_of_another() {
         .map(|record| record.image_id.clone().unwrap())
         .collect();
     assert_eq!(gone, [first.id, second.id]);
+    // It is counted once.
+    let usage = admin::usage(&place, Some(&"example.com/team/nightly".parse().unwrap())).await;
+    assert_eq!(usage.unwrap().iter().map(|usage| usage.images).collect::<Vec<_>>(), [1]);
 }
 
 #[tokio::test]
