@@ -9,9 +9,11 @@
 
 use aci::{Label, Labels, Reference};
 
-pub(crate) use candidates::candidates;
-
 use crate::catalog::{StoredImage, version_order};
+
+mod candidates;
+
+pub(crate) use candidates::candidates;
 
 /// What a reference comes to.
 #[derive(Debug)]
@@ -102,8 +104,6 @@ fn single<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Selection<'a> {
         _ => Selection::Ambiguous(plainest),
     }
 }
-
-mod candidates;
 
 #[cfg(test)]
 mod tests;

@@ -54,7 +54,7 @@ impl Catalog {
         limit: u32,
     ) -> Result<Vec<NameSummary>, CatalogError> {
         // What follows "/" in ASCII is "0": between the two lies all that is below. "!" comes before
-        // all that a name is made of. Each part has its order and its beginning from the index.
+        // all that a name is made of. What is below has its order and its beginning from the index.
         let from = format!("{top}/").max(format!("{after}!"));
         let rows: Vec<NameRow> = on!(self, pool => sqlx::query_as(NAMES)
             .bind(top.as_str())
@@ -98,14 +98,16 @@ impl Catalog {
 }
 
 /// Of the name itself, and of those below: the name, after which, from which on, how many.
-pub(super) const NAMES: &str =
-    "SELECT name, images, pushed_at FROM names WHERE name = $1 AND name > $2
+const NAMES: &str = "SELECT name, images, pushed_at FROM names WHERE name = $1 AND name > $2
      UNION ALL
-     SELECT name, images, pushed_at FROM names WHERE name >= $3 AND name < $1 || '0'
+     SELECT name, images, pushed_at FROM (
+         SELECT name, images, pushed_at FROM names WHERE name >= $3 AND name < $1 || '0'
+         ORDER BY name LIMIT $4
+     ) AS below
      ORDER BY name LIMIT $4";
 
 /// From one to the next, however many images have it: of which name, how many.
-pub(super) const LABEL_SETS: &str = "WITH RECURSIVE sets (extra_labels, place) AS (
+const LABEL_SETS: &str = "WITH RECURSIVE sets (extra_labels, place) AS (
          SELECT MIN(extra_labels), 1 FROM images WHERE name = $1 AND extra_labels <> ''
          UNION ALL
          SELECT (SELECT MIN(images.extra_labels) FROM images WHERE images.name = $1

@@ -2,11 +2,15 @@
 
 use aci::{Labels, Name};
 use sha2::{Digest as _, Sha256};
+use sqlx::AssertSqlSafe;
 
 use super::database::{Write as _, on};
 use super::images::{ImageRow, parsed_labels, select};
 use super::order::version_order;
 use super::{Catalog, CatalogError, StoredImage};
+
+/// Rows that are read together.
+const ROWS: usize = 500;
 
 /// One text for one set of labels beyond the version. An index of PostgreSQL takes no row of any
 /// length, so it is a digest.
@@ -38,8 +42,18 @@ impl Catalog {
         &self,
         name: &Name,
     ) -> Result<Vec<StoredImage>, CatalogError> {
-        let rows: Vec<ImageRow> = on!(self, pool => {
-            sqlx::query_as(NEWEST_OF_EACH_VARIANT).bind(name.as_str()).fetch_all(pool).await?
+        let mut rows: Vec<ImageRow> = Vec::new();
+        on!(self, pool => {
+            let found: Vec<(Option<i64>,)> =
+                sqlx::query_as(NEWEST_OF_EACH_VARIANT).bind(name.as_str()).fetch_all(pool).await?;
+            let found: Vec<String> =
+                found.into_iter().filter_map(|(found,)| Some(found?.to_string())).collect();
+            for some in found.chunks(ROWS) {
+                let of = format!("{}({})", select!("FROM images WHERE sequence IN "), some.join(","));
+                // Each is another text, and not worth remembering.
+                let query = sqlx::query_as(AssertSqlSafe(of)).persistent(false);
+                rows.extend(query.fetch_all(pool).await?);
+            }
         });
         rows.into_iter().map(StoredImage::try_from).collect()
     }
@@ -74,26 +88,21 @@ const WITHOUT_ORDER: &str =
     "SELECT sequence, labels FROM images WHERE version_order = '' ORDER BY sequence";
 
 /// Of which name, how many.
-pub(super) const NEWEST: &str = select!(
+const NEWEST: &str = select!(
     "FROM images WHERE name = $1 ORDER BY version_order DESC, images.sequence DESC LIMIT $2"
 );
 
-/// From one variant to the next, however many images are of it.
-pub(super) const NEWEST_OF_EACH_VARIANT: &str = concat!(
-    "WITH RECURSIVE variants (variant) AS (
+/// From one variant to the next, however many images are of it. Rows are read apart from this: where
+/// PostgreSQL knows too little of the table, it would read all of it.
+const NEWEST_OF_EACH_VARIANT: &str = "WITH RECURSIVE variants (variant) AS (
          SELECT MIN(variant) FROM images WHERE name = $1
          UNION ALL
          SELECT (SELECT MIN(images.variant) FROM images
                  WHERE images.name = $1 AND images.variant > variants.variant)
          FROM variants WHERE variants.variant IS NOT NULL
-     ) ",
-    select!(
-        "FROM variants CROSS JOIN (SELECT 0 AS yanked UNION ALL SELECT 1) AS kinds
-         CROSS JOIN images
-         WHERE images.sequence = (
-             SELECT of_it.sequence FROM images AS of_it
-             WHERE of_it.name = $1 AND of_it.variant = variants.variant
-                 AND of_it.yanked = kinds.yanked
-             ORDER BY of_it.version_order DESC, of_it.sequence DESC LIMIT 1)"
-    )
-);
+     )
+     SELECT (SELECT images.sequence FROM images
+             WHERE images.name = $1 AND images.variant = variants.variant
+                 AND images.yanked = kinds.yanked
+             ORDER BY images.version_order DESC, images.sequence DESC LIMIT 1)
+     FROM variants CROSS JOIN (SELECT 0 AS yanked UNION ALL SELECT 1) AS kinds";
