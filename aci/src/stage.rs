@@ -397,7 +397,10 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other?,
     }
-    sync_folder(folder_of(path))
+    sync_folder(folder_of(path)).inspect_err(|_| {
+        // Else the next one would find it, and take it to be on the disk for good.
+        let _ = fs::remove_dir(path);
+    })
 }
 
 /// Creates a folder that is the caller's alone, and its parents, which are anybody's to enter.
@@ -530,6 +533,14 @@ fn hidden_name() -> io::Result<OsString> {
     let mut random = [0; 8];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     Ok(format!("{STAGE_PREFIX}{:016x}", u64::from_ne_bytes(random)).into())
+}
+
+/// Whether it is the system that failed, and not a file that is absent or something else than it should
+/// be: what the file says is unknown then.
+pub fn is_fault(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let faults = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::STALE];
+    Errno::from_io_error(error).is_some_and(|error| faults.contains(&error))
 }
 
 /// The folder a path is in: its parent, or the current one for a bare name.

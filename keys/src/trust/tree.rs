@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use aci::stage::is_fault;
 use aci::{Limits, Name};
 
 use super::error::at;
@@ -30,6 +31,8 @@ pub(super) enum KeyFile {
     Key(Box<Certificate>, Option<String>),
     /// Something else.
     Bad(String),
+    /// Nobody knows: it could not be read.
+    Unread(io::Error),
 }
 
 impl KeyFile {
@@ -85,6 +88,8 @@ pub(super) fn read_key(path: &Path, fingerprint: &Fingerprint, limits: &Limits) 
         {
             return KeyFile::Absent;
         }
+        // Who is not trusted, and who is trusted no more, cannot be told then.
+        Err(error) if is_fault(&error) => return KeyFile::Unread(error),
         Err(error) => return KeyFile::Bad(error.to_string()),
         Ok(bytes) => bytes,
     };
@@ -130,31 +135,34 @@ impl Walk<'_> {
             let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
             match (hidden, kind.is_dir()) {
                 (true, _) => {}
-                (false, true) => {
-                    if let Err(error) = self.folder(&path, scope_of) {
-                        self.warn(&path, error.to_string());
-                    }
-                }
-                (false, false) => self.file(path, scope_of(folder)),
+                (false, true) => match self.folder(&path, scope_of) {
+                    Err(error) if is_fault(&error) => return Err(error),
+                    Err(error) => self.warn(&path, error.to_string()),
+                    Ok(()) => {}
+                },
+                (false, false) => self.file(path, scope_of(folder))?,
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, path: PathBuf, scope: Option<Scope>) {
+    fn file(&mut self, path: PathBuf, scope: Option<Scope>) -> io::Result<()> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         // Other spellings of a fingerprint would be files rkt does not see.
         let parsed = name.parse::<Fingerprint>().ok().filter(|f| f.to_string() == name);
         let Some(fingerprint) = parsed else {
             let problem = "its name is not 40 lower-case hex digits, a key's fingerprint";
-            return self.warn(&path, problem.into());
+            self.warn(&path, problem.into());
+            return Ok(());
         };
         let Some(scope) = scope else {
-            return self.warn(&path, "its folder is not named by a prefix of image names".into());
+            self.warn(&path, "its folder is not named by a prefix of image names".into());
+            return Ok(());
         };
         let certificate = match read_key(&path, &fingerprint, self.limits) {
             // Removed since the folder was listed.
-            KeyFile::Absent => return,
+            KeyFile::Absent => return Ok(()),
+            KeyFile::Unread(error) => return Err(error),
             KeyFile::Empty => Some(None),
             KeyFile::Key(certificate, odd) => {
                 odd.into_iter().for_each(|odd| self.warn(&path, odd));
@@ -172,6 +180,7 @@ impl Walk<'_> {
                 TrustEntry { scope, fingerprint, certificate, path, tree, overridden_by: None };
             self.found.entries.push(entry);
         }
+        Ok(())
     }
 
     fn warn(&mut self, path: &Path, problem: String) {
