@@ -167,7 +167,7 @@ async fn keep(
     };
     let added = added.await;
     if !matches!(added, Ok(Added::Kept)) {
-        crate::keeping::give_up(state, &blobs, &lease).await?;
+        crate::keeping::give_up(state, &blobs, &lease).await;
     }
     match added? {
         Added::Kept | Added::Held => Ok(()),

@@ -166,11 +166,7 @@ async fn publish(
     };
     let stored = stored.await;
     if stored.is_err() {
-        // They would go some time after the end of the lease; this is sooner.
-        if let Err(fault) = keeping::give_up(state, &blobs, &lease).await {
-            let fault: &dyn std::error::Error = &fault;
-            tracing::warn!(error = fault, "the files of a push that failed stay for a while");
-        }
+        keeping::give_up(state, &blobs, &lease).await;
     }
     stored
 }

@@ -77,6 +77,28 @@ impl Catalog {
         Ok(())
     }
 
+    /// Ends a lease. When this is done, it is settled what became of a commit before it that failed.
+    pub(crate) async fn end_lease(
+        &self,
+        blobs: &[(BlobKey, u64)],
+        lease: &Lease,
+    ) -> Result<(), CatalogError> {
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            for (key, _) in blobs {
+                sqlx::query(
+                    "UPDATE blobs SET leased_until = 0 WHERE blob_key = $1 AND leased_by = $2",
+                )
+                .bind(key.as_str())
+                .bind(&*lease.by)
+                .execute(&mut *transaction)
+                .await?;
+            }
+            transaction.commit().await?;
+        });
+        Ok(())
+    }
+
     /// Blobs after this one that nothing leases or refers to, in their order, with their sizes.
     pub(crate) async fn free_blobs(
         &self,
@@ -119,6 +141,13 @@ impl Catalog {
         };
         on!(self, pool => {
             let mut transaction = pool.write().await.map_err(CatalogError::from)?;
+            // First the row alone, which another may have: PostgreSQL would look for images as they
+            // were before it waited, and not see the one that was published meanwhile.
+            sqlx::query("UPDATE blobs SET bytes = bytes WHERE blob_key = $1")
+                .bind(key.as_str())
+                .execute(&mut *transaction)
+                .await
+                .map_err(CatalogError::from)?;
             let locked = sqlx::query(LOCK_FREE)
                 .bind(seconds(now))
                 .bind(key.as_str())

@@ -40,6 +40,7 @@ impl Keeper {
     async fn collect_all(&self) -> Result<Option<Collected>, KeepError> {
         self.catalog.expire_uploads(self.clock.now()).await?;
         let mut collected = Collected::default();
+        let mut failed = None;
         let mut last: Option<BlobKey> = None;
         loop {
             let now = self.clock.now();
@@ -47,14 +48,25 @@ impl Keeper {
                 return Ok(None);
             }
             let free = self.catalog.free_blobs(last.as_ref(), BATCH, now).await?;
-            let Some((end, _)) = free.last() else { return Ok(Some(collected)) };
+            let Some((end, _)) = free.last() else {
+                return failed.map_or(Ok(Some(collected)), Err);
+            };
             last = Some(end.clone());
             for (key, bytes) in free {
                 let removal = async { Ok::<_, KeepError>(self.blobs.remove(&key).await?) };
                 let by = Remover::Collector(&self.name);
-                if self.catalog.remove_blob(&key, by, self.clock.now(), removal).await? {
-                    collected.blobs += 1;
-                    collected.bytes += bytes;
+                match self.catalog.remove_blob(&key, by, self.clock.now(), removal).await {
+                    Ok(true) => {
+                        collected.blobs += 1;
+                        collected.bytes += bytes;
+                    }
+                    Ok(false) => {}
+                    // One file that cannot be removed does not keep the others.
+                    Err(KeepError::Blobs(error)) => {
+                        tracing::error!(%error, blob = %key, "a file was not removed");
+                        failed = Some(error.into());
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -75,16 +87,22 @@ impl Keeper {
     }
 }
 
-/// Removes the blobs of a push that failed, but for those that are another's by now.
-pub(crate) async fn give_up(
-    state: &State,
-    blobs: &[(BlobKey, u64)],
-    lease: &Lease,
-) -> Result<(), ApiError> {
-    for (key, _) in blobs {
-        let removal = async { Ok::<_, ApiError>(state.blobs.remove(key).await?) };
-        let now = state.clock.now();
-        state.catalog.remove_blob(key, Remover::Push(lease), now, removal).await?;
+/// Removes the blobs of a push that failed, but for those that are another's by now. Where this comes
+/// to nothing, a collector does it when the lease has ended.
+pub(crate) async fn give_up(state: &State, blobs: &[(BlobKey, u64)], lease: &Lease) {
+    let given_up = async {
+        // A commit that failed may have been done, or may be found in SQLite's log after a crash, as
+        // long as nothing is written after it. So no file goes before something is.
+        state.catalog.end_lease(blobs, lease).await?;
+        for (key, _) in blobs {
+            let removal = async { Ok::<_, ApiError>(state.blobs.remove(key).await?) };
+            let now = state.clock.now();
+            state.catalog.remove_blob(key, Remover::Push(lease), now, removal).await?;
+        }
+        Ok::<_, ApiError>(())
+    };
+    if let Err(error) = given_up.await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "the files of a push that failed stay for a while");
     }
-    Ok(())
 }

@@ -71,6 +71,77 @@ async fn file_nobody_refers_to_goes_by_itself() {
     assert_whole(&registry, &image).await;
 }
 
+/// An image that is deleted, and its files.
+async fn deleted(registry: &Registry, token: &str, reference: &str) -> Vec<std::path::PathBuf> {
+    let image = image(reference, reference.as_bytes());
+    registry.publish(token, &image, team_key()).await;
+    let url = registry.url(&format!("/-/api/v1/images/{}", image.id));
+    let gone = registry.client.delete(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    image.files(&registry.data().join("blobs"))
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_removed_does_not_keep_the_others() {
+    let (registry, _) = started().await;
+    let actions = vec![registry::Action::Push, registry::Action::Delete];
+    let (token, _) = registry.token_that("example.com", actions, None).await;
+    let mut files = Vec::new();
+    for at in 0..3 {
+        files.extend(deleted(&registry, &token, &format!("example.com/team/a:{at}.0.0")).await);
+    }
+    files.sort();
+    // In the place of the first is what is no file.
+    std::fs::remove_file(&files[0]).unwrap();
+    std::fs::create_dir(&files[0]).unwrap();
+    let (place, now) = (registry.place().await, *registry.time.lock().unwrap());
+    let later = Clock::new(move || now + 2 * HOUR);
+    admin::collect(&place, later.clone()).await.unwrap_err();
+    assert_eq!(files_below(&registry.data().join("blobs")).len(), 0);
+    std::fs::remove_dir(&files[0]).unwrap();
+    assert_eq!(admin::collect(&place, later).await.unwrap().blobs, 1);
+}
+
+/// SQLite has one writer at a time. PostgreSQL may have a collector wait for the row of a blob while a
+/// push is about to refer to it, whose lease is over, so slow it was.
+#[tokio::test]
+async fn file_of_an_image_that_is_being_published_stays() {
+    use sqlx::{Connection as _, Executor as _};
+    if !crate::ON_POSTGRES {
+        return;
+    }
+    let (registry, token) = started().await;
+    let image = hello();
+    registry.publish(&token, &image, team_key()).await;
+    let place = registry.place().await;
+    let url = place.database.as_ref().unwrap().url.to_string();
+    let mut push = sqlx::PgConnection::connect(&url).await.unwrap();
+    for sql in [
+        "CREATE TABLE published AS SELECT * FROM images",
+        "DELETE FROM images",
+        "UPDATE blobs SET leased_until = 0",
+        "BEGIN",
+        "UPDATE blobs SET leased_until = 0",
+        "INSERT INTO images OVERRIDING SYSTEM VALUE SELECT * FROM published",
+    ] {
+        push.execute(sql).await.unwrap();
+    }
+    let waits = "SELECT COUNT(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let (mut watch, start) = (sqlx::PgConnection::connect(&url).await.unwrap(), Instant::now());
+    let published = async {
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watch).await.unwrap() == 0 {
+            assert!(start.elapsed() < Duration::from_secs(60), "nobody waits for the row");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        push.execute("COMMIT").await.unwrap();
+    };
+    let (collected, ()) = tokio::join!(admin::collect(&place, Clock::system()), published);
+    assert_eq!(collected.unwrap().blobs, 0);
+    assert_eq!(image.files(&registry.data().join("blobs")).len(), 2);
+    assert_whole(&registry, &image).await;
+}
+
 /// A registry with a few versions of two names, the clock a day on from each to the next.
 async fn with_versions(registry: &Registry, token: &str) -> Vec<Image> {
     let mut images = Vec::new();
