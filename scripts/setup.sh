@@ -73,6 +73,7 @@ test_tools() {
     want libcap2-bin no 'tests set file capabilities' on_path setcap
     want rpm no 'a bill of materials is read from a database that the real rpm has made' on_path rpmbuild
     want faketime no 'tests pack under another clock' on_path faketime
+    want strace no 'tests make calls to the disk fail'
     want debootstrap no 'tests build the examples on a Debian that it makes' on_path debootstrap
     want passwd no 'tests build as a user who is made for them' on_path useradd
     want postgresql no 'the tests of the registry run on it as well as on SQLite' any_file '/usr/lib/postgresql/*/bin/initdb'

@@ -14,12 +14,12 @@ use crate::fixture::*;
 const CHUNK: usize = 32 << 10;
 
 /// acpush, with what it says of who it is.
-struct Acpush {
+pub(crate) struct Acpush {
     /// The lines of the header `Authorization`.
     authorization: Vec<String>,
     connection: BufReader<TlsStream<TcpStream>>,
     /// The statuses of its requests.
-    statuses: Vec<u16>,
+    pub(crate) statuses: Vec<u16>,
 }
 
 /// A part as it goes over the wire.
@@ -30,7 +30,7 @@ enum Framed<'a> {
 
 /// How a push ended.
 #[derive(Debug)]
-enum Ended {
+pub(crate) enum Ended {
     /// With the answer to its last request.
     Answered(Value),
     /// Before that, with what acpush would print.
@@ -38,12 +38,12 @@ enum Ended {
 }
 
 impl Ended {
-    fn success(&self) -> bool {
+    pub(crate) fn success(&self) -> bool {
         matches!(self, Self::Answered(answer) if *answer == json!({"success": true}))
     }
 
     /// What the user reads.
-    fn server_reason(&self) -> &str {
+    pub(crate) fn server_reason(&self) -> &str {
         let Self::Answered(answer) = self else { panic!("{self:?}") };
         assert_eq!(answer["success"], false, "{answer}");
         answer["server_reason"].as_str().unwrap()
@@ -56,7 +56,7 @@ impl Acpush {
         Self { authorization: authorization.to_vec(), connection, statuses: Vec::new() }
     }
 
-    async fn bearer(registry: &Registry, token: &str) -> Self {
+    pub(crate) async fn bearer(registry: &Registry, token: &str) -> Self {
         Self::new(registry, &[format!("Bearer {token}")]).await
     }
 
@@ -135,7 +135,7 @@ impl Acpush {
     }
 
     /// A push, as acpush goes about it.
-    async fn push(&mut self, name: &str, signature: &[u8], image: &[u8]) -> Ended {
+    pub(crate) async fn push(&mut self, name: &str, signature: &[u8], image: &[u8]) -> Ended {
         let urls = match self.initiate(name).await {
             Ok(urls) => urls,
             Err(failed) => return Ended::Failed(failed),

@@ -6,19 +6,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use aci::push::Upload;
+use aci::push::{CreateUpload, Upload};
 use keys::Generated;
 use registry::admin::{self, NewToken};
-use registry::{Database, DatabaseUrl, Place};
-use reqwest::{Client, StatusCode};
+use registry::{Action, Database, DatabaseUrl, Place};
+use reqwest::{Client, Response, StatusCode};
 
 use crate::fixture::*;
 
-const POINTS: u32 = 50;
-/// So many of them lie before the last byte of the image was sent.
-const WHILE_SENDING: u32 = 20;
 const DATA: &str = "GANTRY_TEST_CRASH_DATA";
 const DATABASE: &str = "GANTRY_TEST_CRASH_DATABASE";
+
+/// How many servers a test kills: so many by itself, or its share of those `GANTRY_KILLS` says.
+pub(crate) fn kills(percent: u32, usual: u32) -> u32 {
+    let all = std::env::var("GANTRY_KILLS").ok().map(|text| text.parse::<u32>().unwrap());
+    all.map_or(usual, |all| all * percent / 100)
+}
 
 /// The server of a crash: this test, run again in a process of its own. Without the
 /// variable it is nothing.
@@ -40,7 +43,7 @@ async fn crash_server() {
 
 /// A server in a process that can be killed.
 pub(crate) struct Victim {
-    process: Child,
+    pub(crate) process: Child,
     pub(crate) client: Client,
     pub(crate) url: String,
 }
@@ -73,15 +76,35 @@ impl Victim {
         self.process.wait().unwrap();
     }
 
-    async fn upload(&self, token: &str, signature: &[u8]) -> String {
-        let body = serde_json::json!({ "signature": String::from_utf8_lossy(signature) });
+    /// A token for this, and the team's key; without a server.
+    pub(crate) async fn token(place: &Place, actions: Vec<Action>) -> String {
+        let grant = registry::Grant::new(vec!["example.com".parse().unwrap()], actions);
+        let new = NewToken { name: String::new(), grant, lifetime: None };
+        let (token, _) = admin::create_token(place, new, SystemTime::now()).await.unwrap();
+        let scope = keys::Scope::Prefix("example.com".parse().unwrap());
+        admin::add_keys(&place.data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
+        token.reveal().to_owned()
+    }
+
+    pub(crate) async fn create(&self, token: &str, body: &CreateUpload) -> Response {
         let request = self.client.post(format!("{}/-/api/v1/uploads", self.url));
-        let created = request.bearer_auth(token).json(&body).send().await.unwrap();
+        request.bearer_auth(token).json(body).send().await.unwrap()
+    }
+
+    pub(crate) async fn upload(&self, token: &str, signature: &[u8]) -> String {
+        let signature = String::from_utf8(signature.to_vec()).unwrap();
+        let body = CreateUpload { signature, file_bytes: None, file_digest: None };
+        let created = self.create(token, &body).await;
         assert_eq!(created.status(), StatusCode::CREATED);
         created.json::<Upload>().await.unwrap().path
     }
 
-    fn put(&self, token: &str, path: &str, body: reqwest::Body) -> reqwest::RequestBuilder {
+    pub(crate) fn put(
+        &self,
+        token: &str,
+        path: &str,
+        body: reqwest::Body,
+    ) -> reqwest::RequestBuilder {
         self.client.put(format!("{}{path}", self.url)).bearer_auth(token).body(body)
     }
 
@@ -103,11 +126,14 @@ struct Scene {
     place: Place,
     token: String,
     key: &'static Generated,
+    points: u32,
+    /// So many of them lie before the last byte of the image was sent.
+    while_sending: u32,
 }
 
 /// What became of a push whose server was killed.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
     Whole,
     Absent,
 }
@@ -153,7 +179,7 @@ impl Scene {
         point: u32,
         usual: Duration,
     ) -> bool {
-        let chunks = image.bytes.chunks(image.bytes.len() / WHILE_SENDING as usize + 1);
+        let chunks = image.bytes.chunks(image.bytes.len() / self.while_sending as usize + 1);
         let chunks: Vec<Vec<u8>> = chunks.map(<[u8]>::to_vec).collect();
         let (send, receive) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
         let body = futures_util::stream::unfold(receive, async |mut receive| {
@@ -169,14 +195,15 @@ impl Scene {
             let _ = send.send(chunk).await;
         }
         drop(send);
-        if point == POINTS - 1 {
+        if point == self.points - 1 {
             // The last one is answered first, however slow the machine.
             let answered = push.await.unwrap().is_ok_and(|r| r.status().is_success());
             victim.kill();
             return answered;
         }
         // From the last byte to a little after the usual time of the answer.
-        let after = usual.mul_f64(1.3) * (point - WHILE_SENDING) / (POINTS - WHILE_SENDING);
+        let (at, steps) = (point - self.while_sending, self.points - self.while_sending);
+        let after = usual.mul_f64(1.3) * at / steps;
         tokio::time::sleep(after).await;
         victim.kill();
         push.await.unwrap().is_ok_and(|response| response.status().is_success())
@@ -184,7 +211,7 @@ impl Scene {
 }
 
 /// Whole by every path, or absent by every path.
-async fn look(victim: &Victim, image: &Image, signature: &[u8]) -> Outcome {
+pub(crate) async fn look(victim: &Victim, image: &Image, signature: &[u8]) -> Outcome {
     let mut found = Vec::new();
     for base in [format!("/-/blobs/{}.aci", image.id), format!("/-/images/{}.aci", image.reference)]
     {
@@ -216,18 +243,10 @@ fn content(point: u32) -> Vec<u8> {
 async fn crash_at_any_point_leaves_the_image_whole_or_absent() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path()).await;
-    let new = NewToken {
-        name: String::new(),
-        grant: registry::Grant::new(
-            vec!["example.com".parse().unwrap()],
-            vec![registry::Action::Push],
-        ),
-        lifetime: None,
-    };
-    let (token, _) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
-    let scope = keys::Scope::Prefix("example.com".parse().unwrap());
-    admin::add_keys(&place.data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
-    let scene = Scene { place, token: token.reveal().to_owned(), key: team_key() };
+    let token = Victim::token(&place, vec![Action::Push]).await;
+    let points = kills(30, 50);
+    let while_sending = points * 2 / 5;
+    let scene = Scene { place, token, key: team_key(), points, while_sending };
 
     // How long a push usually takes, to aim by.
     let victim = Victim::start(&scene.place).await;
@@ -243,11 +262,12 @@ async fn crash_at_any_point_leaves_the_image_whole_or_absent() {
     victim.kill();
 
     let mut absent = 0;
-    for point in 0..POINTS {
+    for point in 0..points {
         if scene.crash(point, usual).await == Outcome::Absent {
             absent += 1;
         }
     }
-    assert!(absent >= WHILE_SENDING, "what was not sent cannot be there");
-    assert!(absent < POINTS, "no push was ever done before its server was killed");
+    println!("{points} kills while an image was pushed: {absent} times it was absent");
+    assert!(absent >= while_sending, "what was not sent cannot be there");
+    assert!(absent < points, "no push was ever done before its server was killed");
 }

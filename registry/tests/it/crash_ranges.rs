@@ -1,23 +1,22 @@
 //! `kill -9` at points spread over ranges and their commit. After a restart all that was acknowledged
 //! is held, nothing else lies on the disk, and going on makes the image whole.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use aci::FileDigest;
 use aci::push::{ByteRange, Commit, CreateUpload, Progress, Upload, UploadState};
 use registry::Place;
-use registry::admin::{self, NewToken};
 use reqwest::{Response, StatusCode};
 use tokio::task::JoinHandle;
 
-use crate::crash::Victim;
+use crate::crash::{Victim, kills};
 use crate::fixture::*;
 use crate::ranges::large;
 
 const RANGE: usize = 64 << 10;
 const RANGES: usize = 6;
-/// While each range is sent there are so many points, and as many while it is committed.
-const STEPS: u32 = 4;
+/// Parts of the points: as many while each range is sent, and four while the image is committed.
+const PARTS: u32 = RANGES as u32 + 4;
 /// Not before the commit is answered.
 const LAST: Duration = Duration::MAX;
 
@@ -35,8 +34,7 @@ impl Sent<'_> {
             file_bytes: Some(self.image.bytes.len() as u64),
             file_digest: Some(self.digest()),
         };
-        let request = victim.client.post(format!("{}/-/api/v1/uploads", victim.url));
-        let answer = request.bearer_auth(self.token).json(&body).send().await.unwrap();
+        let answer = victim.create(self.token, &body).await;
         (answer.status(), answer.json().await.unwrap())
     }
 
@@ -179,20 +177,12 @@ impl Sent<'_> {
 async fn crash_while_ranges_are_sent_loses_none_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path()).await;
-    let (prefix, actions) = ("example.com".parse().unwrap(), vec![registry::Action::Push]);
-    let new = NewToken {
-        name: String::new(),
-        grant: registry::Grant::new(vec![prefix], actions),
-        lifetime: None,
-    };
-    let (token, _) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
-    let scope = keys::Scope::Prefix("example.com".parse().unwrap());
-    admin::add_keys(&place.data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
+    let token = Victim::token(&place, vec![registry::Action::Push]).await;
 
     // How long a range and a commit usually take, to aim by.
     let image = large("example.com/ranges:0.0.0", 1000, RANGES * RANGE - 4096);
     let signature = sign(team_key(), &image.bytes);
-    let sent = Sent { place: &place, token: token.reveal(), image: &image, signature };
+    let sent = Sent { place: &place, token: &token, image: &image, signature };
     let victim = Victim::start(&place).await;
     let (_, upload) = sent.open(&victim).await;
     let mut range_time = Duration::ZERO;
@@ -206,22 +196,27 @@ async fn crash_while_ranges_are_sent_loses_none_that_was_acknowledged() {
     let commit_time = start.elapsed();
     victim.kill();
 
-    let mut published = 0;
+    let steps_of_range = kills(30, 40) / PARTS;
+    let (steps_of_commit, mut published) = (4 * steps_of_range, 0);
     for at in 0..=RANGES {
         let usual = if at < RANGES { range_time } else { commit_time };
         // The commit is what most depends on: it has more points than a range.
-        let steps = if at < RANGES { STEPS } else { 4 * STEPS };
+        let steps = if at < RANGES { steps_of_range } else { steps_of_commit };
         for step in 0..steps {
-            let seed = at as u64 * 100 + u64::from(step) + 1;
+            let seed = at as u64 * 1000 + u64::from(step) + 1;
             let image =
                 large(&format!("example.com/ranges:{seed}.0.0"), seed, RANGES * RANGE - 4096);
             let signature = sign(team_key(), &image.bytes);
-            let sent = Sent { place: &place, token: token.reveal(), image: &image, signature };
+            let sent = Sent { place: &place, token: &token, image: &image, signature };
             // The last one is answered first, however slow the machine.
             let is_last = at == RANGES && step == steps - 1;
             let after = if is_last { LAST } else { usual.mul_f64(1.2) * step / (steps - 1) };
             published += u32::from(sent.crash(at, after).await);
         }
     }
-    assert!((1..=4 * STEPS).contains(&published), "{published}: some commits were done, no more");
+    let (kills, commits) = (steps_of_range * PARTS, steps_of_commit);
+    println!(
+        "{kills} kills, {commits} of them while an image was committed: {published} times it was"
+    );
+    assert!((1..=commits).contains(&published), "{published}: some commits were done, no more");
 }

@@ -323,7 +323,7 @@ pub(crate) fn sign(key: &Generated, data: &[u8]) -> Vec<u8> {
 }
 
 /// An image.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
     pub(crate) id: ImageId,

@@ -5,6 +5,9 @@
 /// Whether the catalogue is in PostgreSQL: `tests/postgres/main.rs` runs the same tests.
 const ON_POSTGRES: bool = false;
 
+#[path = "../../../tests/support/hostile.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it is shared, and a part of it is used here")]
+mod archives;
 mod cluster;
 mod fixture;
 mod wire;
@@ -16,10 +19,13 @@ mod backup;
 mod collect;
 mod crash;
 mod crash_ranges;
+mod crash_withdraw;
+mod faults;
 mod files;
 mod fsck;
 mod groups;
 mod health;
+mod hostile;
 mod hosts;
 mod log;
 mod metrics;

@@ -12,7 +12,9 @@ use aci::push::Upload;
 use registry::{Action, Clock, Keeping};
 use reqwest::StatusCode;
 
+use crate::acpush::Acpush;
 use crate::fixture::*;
+use crate::ranges::Sending;
 
 /// A lease of an hour is over in three seconds.
 const SPEED: u32 = 1200;
@@ -192,4 +194,62 @@ async fn collector_takes_nothing_that_is_wanted_and_leaves_nothing_else() {
         deleted.load(Ordering::SeqCst),
         there.len()
     );
+}
+
+const PUSHERS: usize = 64;
+
+/// Pushes other bytes than all others, by one way or another, when all are ready to. The status.
+async fn compete(
+    scene: &(Registry, String),
+    at: usize,
+    ready: &tokio::sync::Barrier,
+) -> (u16, Image) {
+    let (registry, token) = scene;
+    let image = image("example.com/team/hello:1.0.0", &at.to_be_bytes());
+    let signature = sign(team_key(), &image.bytes);
+    let status = match at % 3 {
+        0 => {
+            let upload: Upload = registry.create(token, &signature).await.json().await.unwrap();
+            ready.wait().await;
+            let sent = registry.send(token, &upload.path, image.bytes.clone()).await;
+            sent.status().as_u16()
+        }
+        1 => {
+            let sending = Sending::open(registry, token, &image).await;
+            sending.send_range(0, image.bytes.len()).await;
+            ready.wait().await;
+            sending.commit().await.status().as_u16()
+        }
+        _ => {
+            let mut client = Acpush::bearer(registry, token).await;
+            ready.wait().await;
+            let ended = client.push("example.com/team/hello", &signature, &image.bytes).await;
+            // It knows no other success than 200, which here is one that was there before too.
+            if ended.success() { 201 } else { client.statuses[3] }
+        }
+    };
+    (status, image)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_many_pushers_of_a_version_wins() {
+    let scene = Arc::new(started().await);
+    let ready = Arc::new(tokio::sync::Barrier::new(PUSHERS));
+    let mut pushers = tokio::task::JoinSet::new();
+    for at in 0..PUSHERS {
+        let (scene, ready) = (Arc::clone(&scene), Arc::clone(&ready));
+        pushers.spawn(async move { compete(&scene, at, &ready).await });
+    }
+    let ended = pushers.join_all().await;
+    let (won, lost): (Vec<_>, Vec<_>) = ended.iter().partition(|(status, _)| *status == 201);
+    assert_eq!(won.len(), 1);
+    assert!(lost.iter().all(|(status, _)| *status == 409), "{lost:?}");
+    let (registry, winner) = (&scene.0, &won[0].1);
+    let served = registry.get("/-/images/example.com/team/hello:1.0.0.aci").await;
+    assert_eq!(served.bytes().await.unwrap(), winner.bytes);
+    assert_eq!(files_below(&registry.data().join("blobs/sha512")).len(), 2);
+    for (_, image) in lost {
+        let path = format!("/-/blobs/{}.aci", image.id);
+        assert_eq!(registry.get(&path).await.status(), StatusCode::NOT_FOUND);
+    }
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 
 const ON_POSTGRES: bool = true;
 
+#[path = "../../../tests/support/hostile.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it is shared, and a part of it is used here")]
+mod archives;
 #[path = "../it/access.rs"]
 mod access;
 #[path = "../it/acpush.rs"]
@@ -20,6 +23,10 @@ mod collect;
 mod crash;
 #[path = "../it/crash_ranges.rs"]
 mod crash_ranges;
+#[path = "../it/crash_withdraw.rs"]
+mod crash_withdraw;
+#[path = "../it/faults.rs"]
+mod faults;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]
@@ -30,6 +37,8 @@ mod fsck;
 mod groups;
 #[path = "../it/health.rs"]
 mod health;
+#[path = "../it/hostile.rs"]
+mod hostile;
 #[path = "../it/hosts.rs"]
 mod hosts;
 #[path = "../it/log.rs"]
