@@ -205,3 +205,83 @@ fn futures_channel(
         });
     (send, stream)
 }
+
+/// As many images as one, with files and rows of their own, in 90 folders.
+const MANY: usize = 10_000;
+const COPY: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
+     extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
+     signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by)
+ SELECT $1, name || '.' || $2, version, labels, labels_canonical, extra_labels, manifest,
+     compression, $1, file_bytes, tar_bytes, signature_digest, signature_bytes, $1 || '.aci',
+     $1 || '.' || substr(signature_digest, 8, 32) || '.aci.asc', signer, signing_key, signed_at,
+     pushed_at, pushed_by FROM images WHERE image_id = $3";
+const COPY_BLOB: &str = "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
+ SELECT $1, bytes, leased_until, leased_by FROM blobs WHERE blob_key = $2";
+
+macro_rules! multiply {
+    ($connection:ty, $url:expr, $image:expr, $blobs:expr) => {{
+        use sqlx::Connection as _;
+        let mut connection = <$connection>::connect($url).await.unwrap();
+        let mut transaction = connection.begin().await.unwrap();
+        let files = $image.files($blobs);
+        for at in 0..MANY {
+            let digits = format!("{:02}{at:08}", at % 90 + 10);
+            let digits = format!("{digits}{}", &$image.file_digits()[digits.len()..]);
+            let folder = $blobs.join("sha512").join(&digits[..2]);
+            fs::create_dir_all(&folder).unwrap();
+            for file in &files {
+                let name = file.file_name().unwrap().to_str().unwrap();
+                let copy = name.replace(&$image.file_digits(), &digits);
+                fs::hard_link(file, folder.join(&copy)).unwrap();
+                let (copy, name) = (format!("sha512-{copy}"), format!("sha512-{name}"));
+                let copied = sqlx::query(COPY_BLOB).bind(copy).bind(name);
+                copied.execute(&mut *transaction).await.unwrap();
+            }
+            let digest = format!("sha512-{digits}");
+            let copied = sqlx::query(COPY).bind(digest).bind(at.to_string());
+            let copied = copied.bind($image.id.as_str()).execute(&mut *transaction).await.unwrap();
+            assert_eq!(copied.rows_affected(), 1);
+        }
+        transaction.commit().await.unwrap();
+        connection.close().await.unwrap();
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restart_takes_no_longer_with_many_images() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key());
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", b"a");
+    registry.publish(&token, &image, team_key()).await;
+    let place = registry.place().await;
+    let folder = registry.stop().await;
+    let ready = async || {
+        let start = std::time::Instant::now();
+        let victim = crate::crash::Victim::start(&place).await;
+        let (status, _) = victim.get("/-/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        let took = start.elapsed();
+        victim.kill();
+        took
+    };
+    let one = ready().await;
+    let blobs = folder.path().join("data/blobs");
+    match &place.database {
+        None => {
+            let url = format!("sqlite://{}", folder.path().join("data/gantry.db").display());
+            multiply!(sqlx::SqliteConnection, &url, image, &blobs);
+        }
+        Some(database) => {
+            multiply!(sqlx::PgConnection, &database.url.to_string(), image, &blobs);
+        }
+    }
+    let many = ready().await;
+    println!("from start to ready: {one:?} with one image, {many:?} with {MANY} more");
+    assert!(many < Duration::from_secs(2), "{one:?} with one image, {many:?} with many");
+    // They are there. What their files hold is the one image's, so that these are not served.
+    let registry = Registry::start_in(folder, |_| {}).await;
+    let last = registry.get(&format!("/a.{}", MANY - 1)).await;
+    assert_eq!(last.status(), StatusCode::OK);
+    assert_eq!(files_below(&blobs).len(), 2 * (MANY + 1));
+}
