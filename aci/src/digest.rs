@@ -47,12 +47,22 @@ fn digits<'a>(text: &'a str, algorithm: &'static str) -> Result<&'a str, DigestE
 /// An image ID: `sha512-` and the 128 hex digits of the SHA-512 of the
 /// uncompressed archive, all of them.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(value_type = String, pattern = "^sha512-[0-9a-f]{128}$")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageId(String);
 
 /// The SHA-512 of an image file as it lies on disk: `sha512-` and 128 hex digits. Of an
 /// uncompressed image this is also its image ID.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(value_type = String, pattern = "^sha512-[0-9a-f]{128}$")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileDigest(String);
 

@@ -10,6 +10,7 @@ use crate::types::check_platform;
 
 /// One label: `version=1.0.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Label {
     /// What the label says: `version`, `os`, `arch`, or the author's own word.
     pub name: Identifier,
@@ -64,6 +65,7 @@ fn suggestion(suggest: &Option<&'static str>) -> String {
 /// - no name is `name`
 /// - `os` and `arch`, where both are given, are a pair the spec lists
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "Vec<Label>", into = "Vec<Label>")]
 pub struct Labels(Vec<Label>);
 

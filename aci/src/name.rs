@@ -18,6 +18,15 @@ const MAX_LENGTH: usize = 512;
 /// - so no path segment is empty, `.`, `..` or `-`
 /// - at most 512 bytes
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(
+        value_type = String,
+        max_length = 512,
+        pattern = "^[a-z0-9]+(([-._~/]|/~)[a-z0-9]+)*$"
+    )
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Identifier(String);
 
@@ -172,6 +181,15 @@ impl fmt::Debug for Identifier {
 /// - prefixes match whole segments: `example.com/foo` covers `example.com/foo`
 ///   and `example.com/foo/bar`, never `example.com/foobar`
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(
+        value_type = String,
+        max_length = 512,
+        pattern = "^[a-z0-9]+(([-._~/]|/~)[a-z0-9]+)*$"
+    )
+)]
 #[serde(transparent)]
 pub struct Name(Identifier);
 

@@ -29,6 +29,7 @@ pub const GROUP_IMAGES: usize = 64;
 
 /// Begin an upload: the signature, before anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateUpload {
     /// The ASCII-armored detached signature over the image file.
@@ -43,24 +44,29 @@ pub struct CreateUpload {
 
 /// An upload, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Upload {
     /// The upload's identifier: unguessable, and good for the token that created it.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
     pub id: String,
     /// Where to send the image file, as a path on this server.
     pub path: String,
     /// What came of it so far; absent from a registry that takes images in one stream alone.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Progress))]
     pub progress: Option<Progress>,
 }
 
 /// What came of an upload so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Whether it is done.
     pub state: UploadState,
     /// The ranges of the file that are held, in order, none touching another.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Bounds>))]
     pub held: Vec<ByteRange>,
     /// Bytes of the image file, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +75,7 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_digest: Option<FileDigest>,
     /// When it is forgotten, with all that it holds, unless more of it comes.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub expires: jiff::Timestamp,
     /// The image that it brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +87,7 @@ pub struct Progress {
 
 /// Whether an upload is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum UploadState {
     /// It waits for its image.
@@ -100,9 +108,12 @@ pub struct ByteRange {
 
 /// A range as it is written.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ByteRange))]
 #[serde(deny_unknown_fields)]
 struct Bounds {
+    /// The first byte, from 0.
     first: u64,
+    /// The last byte.
     last: u64,
 }
 
@@ -233,6 +244,7 @@ impl fmt::Display for RangeOfFile {
 
 /// Make the image of an upload visible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Commit {
     /// SHA-512 of the image file.
@@ -244,17 +256,21 @@ pub struct Commit {
 
 /// Make the images of several uploads visible, all or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommitGroup {
-    /// The uploads, each once: at most [`GROUP_IMAGES`].
+    /// The uploads, each once: at most 64.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub uploads: Vec<CommitOne>,
 }
 
 /// One of several uploads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommitOne {
     /// The upload's identifier.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
     pub id: String,
     /// SHA-512 of its image file.
     pub file_digest: FileDigest,
@@ -265,6 +281,7 @@ pub struct CommitOne {
 
 /// Several images that became visible together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PushedGroup {
     /// The images, in the order in which their uploads were named.
@@ -273,6 +290,7 @@ pub struct PushedGroup {
 
 /// An image the server holds and serves from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Pushed {
     /// The image ID.
@@ -293,6 +311,7 @@ pub struct Pushed {
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// What was refused and why.
     pub error: Refusal,

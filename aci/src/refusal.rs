@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why something was refused, in words a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Refusal {
     /// A stable word for programs: `signature-invalid`, `signer-not-trusted`, `name-mismatch`, …
     pub code: String,

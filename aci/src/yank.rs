@@ -50,6 +50,7 @@ pub struct Yank {
 /// A statement and the signature over exactly its text: what is sent to a registry, and what it hands
 /// out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignedYank {
     /// The statement's text.
@@ -60,6 +61,7 @@ pub struct SignedYank {
 
 /// What came of a statement that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct YankTaken {
     /// The image.

@@ -42,6 +42,7 @@ mod commit;
 mod config;
 mod connection;
 mod data;
+mod document;
 mod error;
 mod files;
 mod host;

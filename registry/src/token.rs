@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 
 const PREFIX: &str = "gantry_";
 
@@ -26,8 +27,9 @@ pub(crate) struct TokenHash(String);
 pub struct TokenId(String);
 
 /// An upload's ID: 64 hex digits nobody can guess.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct UploadId(String);
+#[derive(Clone, PartialEq, Eq, IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub(crate) struct UploadId(#[param(pattern = "^[0-9a-f]{64}$")] String);
 
 /// Why a text is no token or ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

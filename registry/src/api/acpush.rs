@@ -25,10 +25,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use keys::{Liveness, Policy};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::body::{json, read, whole};
 use super::send::Open;
 use crate::access::Pusher;
+use crate::document::{Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable};
 use crate::error::ApiError;
 use crate::metrics::Protocol;
 use crate::state::Shared;
@@ -38,7 +40,7 @@ use crate::token::UploadId;
 const COMPLETED_BYTES: u64 = 64 << 10;
 
 /// Where the parts of an upload go. All of it is on the domain that the name is of.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Initiated {
     aci_push_version: &'static str,
     multipart: bool,
@@ -49,7 +51,7 @@ struct Initiated {
 }
 
 /// What the client says in the end.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Completed {
     #[serde(rename = "success")]
     _success: bool,
@@ -57,7 +59,8 @@ struct Completed {
 }
 
 /// What came of an upload.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Completion)]
 struct Outcome {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,20 @@ impl IntoResponse for Refused {
 }
 
 /// `POST /-/acpush/{name}`: an upload begins. Its name says only which domain it goes by.
+#[utoipa::path(
+    post,
+    path = "/-/acpush/{*name}",
+    operation_id = "acpushInitiate",
+    tag = "acpush",
+    summary = "Begin an upload",
+    description = "The appc push protocol, as acpush speaks it.",
+    params(("name" = Name, Path, description = "A name of the registry's domains.")),
+    responses(
+        (status = 200, description = "Where the parts of the upload go.", body = Initiated),
+        Unauthorized, Forbidden, NotFound, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn initiate(
     State(state): State<Shared>,
     pusher: Result<Pusher, ApiError>,
@@ -115,6 +132,20 @@ pub(super) async fn initiate(
 
 /// `PUT …/manifest`. The client writes it anew, with escapes of its own, so that it may be larger
 /// than the one in the image.
+#[utoipa::path(
+    put,
+    path = "/-/acpush/-/{id}/manifest",
+    operation_id = "acpushManifest",
+    tag = "acpush",
+    summary = "The manifest, which is read and of no account",
+    params(UploadId),
+    request_body(content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It was taken."),
+        Unauthorized, Forbidden, NotFound, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn manifest(
     State(state): State<Shared>,
     open: Open,
@@ -130,6 +161,20 @@ pub(super) async fn manifest(
 }
 
 /// `PUT …/signature`.
+#[utoipa::path(
+    put,
+    path = "/-/acpush/-/{id}/signature",
+    operation_id = "acpushSignature",
+    tag = "acpush",
+    summary = "The signature",
+    params(UploadId),
+    request_body(content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It was taken."),
+        Unauthorized, Forbidden, NotFound, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn signature(
     State(state): State<Shared>,
     open: Open,
@@ -146,6 +191,20 @@ pub(super) async fn signature(
 }
 
 /// `PUT …/aci`.
+#[utoipa::path(
+    put,
+    path = "/-/acpush/-/{id}/aci",
+    operation_id = "acpushImage",
+    tag = "acpush",
+    summary = "The image file: it is verified, and served once this has answered",
+    params(UploadId),
+    request_body(content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It was taken."),
+        Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn image(State(state): State<Shared>, open: Open, request: Request) -> Response {
     let id = open.id.clone();
     let taken = open.take_in(&state, request, Protocol::Acpush).await.map(drop);
@@ -154,6 +213,20 @@ pub(super) async fn image(State(state): State<Shared>, open: Open, request: Requ
 
 /// `POST …/complete`: the one answer that the user sees. What was published is, whatever the client
 /// believes.
+#[utoipa::path(
+    post,
+    path = "/-/acpush/-/{id}/complete",
+    operation_id = "acpushComplete",
+    tag = "acpush",
+    summary = "The end of an upload, and what came of it",
+    params(UploadId),
+    request_body(content = Completed, description = "At most 64 KiB."),
+    responses(
+        (status = 200, description = "Whether the image is published, and why not.", body = Outcome),
+        Unauthorized, Forbidden, NotFound, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn complete(
     State(state): State<Shared>,
     open: Open,

@@ -11,6 +11,7 @@ use super::body::json;
 use super::send::{self, Open};
 use crate::access::Pusher;
 use crate::commit::{Wanted, commit};
+use crate::document::{Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable};
 use crate::error::{ApiError, UploadError};
 use crate::state::Shared;
 use crate::store::Refused;
@@ -43,6 +44,24 @@ impl FromRequest<Shared> for Group {
     }
 }
 
+#[utoipa::path(
+    post,
+    path = "/-/api/v1/uploads/{id}/commit",
+    operation_id = "commitUpload",
+    tag = "push",
+    summary = "Make the image of an upload visible",
+    description = "What was sent in ranges is verified first. To commit again is to be told the same.",
+    params(UploadId),
+    request_body(content = Commit, description = "At most 64 KiB."),
+    responses(
+        (status = 201, description = "It is published.", body = Pushed,
+            headers(("Location" = String, description = "Where it is served by content."))),
+        (status = 200, description = "It was there already.", body = Pushed,
+            headers(("Location" = String, description = "Where it is served by content."))),
+        Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn one(
     State(state): State<Shared>,
     open: Open,
@@ -55,6 +74,21 @@ pub(super) async fn one(
     Ok(send::answer(pushed))
 }
 
+#[utoipa::path(
+    post,
+    path = "/-/api/v1/commits",
+    operation_id = "commitGroup",
+    tag = "push",
+    summary = "Make the images of several uploads visible, all or none",
+    description = "A refusal says in `upload` which of them it is about.",
+    request_body(content = CommitGroup, description = "At most 64 KiB."),
+    responses(
+        (status = 201, description = "They are published.", body = PushedGroup),
+        (status = 200, description = "All of them were there already.", body = PushedGroup),
+        Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn group(
     State(state): State<Shared>,
     Pusher(caller): Pusher,

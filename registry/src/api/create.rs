@@ -1,7 +1,7 @@
 //! `POST /-/api/v1/uploads`: the signature, before anything else. An unknown signer
 //! is refused before the image is sent. Who sends a file again is given the upload it was sent by.
 
-use aci::push::CreateUpload;
+use aci::push::{CreateUpload, Upload};
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
@@ -12,6 +12,7 @@ use super::body::json;
 use super::upload::shown;
 use crate::access::{Caller, Pusher};
 use crate::catalog::NewUpload;
+use crate::document::{Forbidden, TooLarge, Unauthorized, Unprocessable};
 use crate::error::ApiError;
 use crate::ingest;
 use crate::state::Shared;
@@ -33,6 +34,30 @@ impl FromRequest<Shared> for Wanted {
     }
 }
 
+#[utoipa::path(
+    post,
+    path = "/-/api/v1/uploads",
+    operation_id = "createUpload",
+    tag = "push",
+    summary = "Begin an upload: the signature, before anything else",
+    description = "An unknown signer is refused before the image is sent. Who begins an upload of the \
+        same file with the same signature again is given the one that is there.",
+    request_body(content = CreateUpload, description = "By default at most 512 KiB and a little."),
+    responses(
+        (status = 201, description = "A new upload.", body = Upload,
+            headers(("Location" = String, description = "Its path.")), links(
+            ("show" = (operation_id = "showUpload", parameters(("id" = "$response.body#/id")))),
+            ("send" = (operation_id = "sendImage", parameters(("id" = "$response.body#/id")))),
+            ("range" = (operation_id = "sendRange", parameters(("id" = "$response.body#/id")))),
+            ("commit" = (operation_id = "commitUpload", parameters(("id" = "$response.body#/id")))),
+            ("abort" = (operation_id = "abortUpload", parameters(("id" = "$response.body#/id"))))
+        )),
+        (status = 200, description = "The upload of this file that is there.", body = Upload,
+            headers(("Location" = String, description = "Its path."))),
+        Unauthorized, Forbidden, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn create(
     State(state): State<Shared>,
     Pusher(caller): Pusher,

@@ -12,6 +12,7 @@ use keys::{Liveness, Policy};
 use super::body::json;
 use crate::access::{Action, Caller, Sight};
 use crate::catalog::{CatalogError, StoredImage, Yanked};
+use crate::document::{Conflict, Forbidden, Gone, NotFound, TooLarge, Unauthorized, Unprocessable};
 use crate::error::ApiError;
 use crate::keeping::FILES_STAY;
 use crate::state::{Shared, State as Registry};
@@ -50,6 +51,20 @@ async fn image(
 }
 
 /// `DELETE …`: it is not found any more, by any path.
+#[utoipa::path(
+    delete,
+    path = "/-/api/v1/images/{id}",
+    operation_id = "deleteImage",
+    tag = "taking back",
+    summary = "Delete an image",
+    description = "Its name and labels never become another image's.",
+    params(("id" = ImageId, Path, description = "The image ID.")),
+    responses(
+        (status = 204, description = "It is not found any more, by any path."),
+        Unauthorized, Forbidden, NotFound, Gone,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn delete(
     State(state): State<Shared>,
     caller: Caller,
@@ -74,6 +89,22 @@ pub(super) async fn delete(
 }
 
 /// `PUT …/yank`: what the author says, and the signature over exactly that.
+#[utoipa::path(
+    put,
+    path = "/-/api/v1/images/{id}/yank",
+    operation_id = "yankImage",
+    tag = "taking back",
+    summary = "Withdraw an image, or take that back",
+    description = "The statement is JSON that the author has signed, as `gantry yank` makes it. The \
+        latest counts.",
+    params(("id" = ImageId, Path, description = "The image ID.")),
+    request_body(content = SignedYank, description = "By default at most 576 KiB."),
+    responses(
+        (status = 200, description = "What is so now.", body = YankTaken),
+        Unauthorized, Forbidden, NotFound, Conflict, Gone, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn yank(
     State(state): State<Shared>,
     caller: Caller,
@@ -109,6 +140,19 @@ pub(super) async fn yank(
 }
 
 /// `GET …/yank`: the last that the author said, as it was signed.
+#[utoipa::path(
+    get,
+    path = "/-/api/v1/images/{id}/yank",
+    operation_id = "showYank",
+    tag = "taking back",
+    summary = "What an image's author has last said of it",
+    params(("id" = ImageId, Path, description = "The image ID.")),
+    responses(
+        (status = 200, description = "The statement, as it was signed.", body = SignedYank),
+        NotFound,
+    ),
+    security((), ("token" = []), ("password" = [])),
+)]
 pub(super) async fn said(
     State(state): State<Shared>,
     sight: Sight,

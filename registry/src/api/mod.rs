@@ -10,35 +10,36 @@ mod send;
 mod upload;
 
 pub(crate) use acpush::Unnoted;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{delete, post, put};
 pub(crate) use send::Open;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::document::{NoRoom, TooSlow, Unavailable, also_answers};
 use crate::error::ApiError;
 use crate::state::Shared;
 
 /// The paths of both.
-pub(crate) fn router(state: &Shared) -> Router<Shared> {
-    Router::new()
-        .route("/-/api/v1/uploads", post(create::create))
-        .route(
-            "/-/api/v1/uploads/{id}",
-            put(send::send).patch(upload::patch).get(upload::show).delete(upload::abort),
-        )
-        .route("/-/api/v1/uploads/{id}/commit", post(commit::one))
-        .route("/-/api/v1/commits", post(commit::group))
-        .route("/-/api/v1/images/{id}", delete(images::delete))
-        .route("/-/api/v1/images/{id}/yank", put(images::yank).get(images::said))
-        .route("/-/acpush/{*name}", post(acpush::initiate))
-        .route("/-/acpush/-/{id}/manifest", put(acpush::manifest))
-        .route("/-/acpush/-/{id}/signature", put(acpush::signature))
-        .route("/-/acpush/-/{id}/aci", put(acpush::image))
-        .route("/-/acpush/-/{id}/complete", post(acpush::complete))
+pub(crate) fn router(state: &Shared) -> OpenApiRouter<Shared> {
+    let mut router = OpenApiRouter::new()
+        .routes(routes!(create::create))
+        .routes(routes!(send::send, upload::patch, upload::show, upload::abort))
+        .routes(routes!(commit::one))
+        .routes(routes!(commit::group))
+        .routes(routes!(images::delete))
+        .routes(routes!(images::yank, images::said))
+        .routes(routes!(acpush::initiate))
+        .routes(routes!(acpush::manifest))
+        .routes(routes!(acpush::signature))
+        .routes(routes!(acpush::image))
+        .routes(routes!(acpush::complete))
         .layer(from_fn_with_state(Shared::clone(state), unless_read_only))
-        .layer(from_fn(reclaim::drain_after_refusal))
+        .layer(from_fn(reclaim::drain_after_refusal));
+    let statuses = [TooSlow::STATUS, Unavailable::STATUS, NoRoom::STATUS];
+    also_answers(router.get_openapi_mut(), &statuses);
+    router
 }
 
 /// Lets nothing change while the registry is read-only, but for the end of an upload, which tells

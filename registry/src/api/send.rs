@@ -12,6 +12,7 @@ use tracing::Instrument;
 use crate::access::{Caller, Pusher};
 use crate::catalog::StoredUpload;
 use crate::commit;
+use crate::document::{Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable};
 use crate::error::ApiError;
 use crate::ingest::{self, Arrival};
 use crate::metrics::{Outcome, Protocol};
@@ -83,6 +84,24 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+#[utoipa::path(
+    put,
+    path = "/-/api/v1/uploads/{id}",
+    operation_id = "sendImage",
+    tag = "push",
+    summary = "The image file, in one stream",
+    description = "It is verified while it flows, and served once this has answered.",
+    params(UploadId),
+    request_body(content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "It is published.", body = Pushed,
+            headers(("Location" = String, description = "Where it is served by content."))),
+        (status = 200, description = "It was there already.", body = Pushed,
+            headers(("Location" = String, description = "Where it is served by content."))),
+        Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unprocessable,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn send(
     State(state): State<Shared>,
     open: Open,

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 
 use super::send::{Open, announced};
 use crate::catalog::StoredUpload;
+use crate::document::{Conflict, Forbidden, NotFound, TooLarge, Unauthorized};
 use crate::error::{ApiError, UploadError};
 use crate::parts;
 use crate::state::Shared;
@@ -45,6 +46,26 @@ pub(super) async fn shown(
     Ok(Upload { id: id.as_str().to_owned(), path, progress: Some(progress) })
 }
 
+#[utoipa::path(
+    patch,
+    path = "/-/api/v1/uploads/{id}",
+    operation_id = "sendRange",
+    tag = "push",
+    summary = "A range of the image file",
+    description = "It is held once this has answered. At least 64 KiB, unless it goes up to the end of \
+        the file or to what is held.",
+    params(
+        UploadId,
+        ("Content-Range" = String, Header, description = "Which range of how many bytes: RFC 9110, 14.4.",
+            pattern = "^bytes [0-9]{1,18}-[0-9]{1,18}/[0-9]{1,18}$", example = "bytes 0-65535/592331"),
+    ),
+    request_body(content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It is held.", body = Upload),
+        Unauthorized, Forbidden, NotFound, Conflict, TooLarge,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn patch(
     State(state): State<Shared>,
     open: Open,
@@ -61,6 +82,19 @@ pub(super) async fn patch(
     Ok(Json(shown(&state, &id, stored.ok_or(ApiError::UploadUnknown)?).await?))
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/api/v1/uploads/{id}",
+    operation_id = "showUpload",
+    tag = "push",
+    summary = "Where an upload stands",
+    params(UploadId),
+    responses(
+        (status = 200, description = "What is held, and what came of it.", body = Upload),
+        Unauthorized, Forbidden, NotFound,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn show(
     State(state): State<Shared>,
     open: Open,
@@ -69,6 +103,19 @@ pub(super) async fn show(
 }
 
 /// What it holds goes with it. An image that it brought stays.
+#[utoipa::path(
+    delete,
+    path = "/-/api/v1/uploads/{id}",
+    operation_id = "abortUpload",
+    tag = "push",
+    summary = "End an upload",
+    params(UploadId),
+    responses(
+        (status = 204, description = "It is over."),
+        Unauthorized, Forbidden, NotFound,
+    ),
+    security(("token" = []), ("password" = [])),
+)]
 pub(super) async fn abort(State(state): State<Shared>, open: Open) -> Result<StatusCode, ApiError> {
     let parts = state.catalog.end_upload(&open.id).await?;
     parts::remove(&state, &open.id, parts);

@@ -8,10 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
+use super::document::{Conditions, FileAnswers};
 use super::memory::Row;
 use super::respond::Caching;
 use super::split_extension;
 use crate::access::Sight;
+use crate::document::{Gone, NotFound};
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -33,6 +35,21 @@ impl FromRequestParts<Shared> for Wanted {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/blobs/{file}",
+    operation_id = "imageByContent",
+    tag = "serving",
+    summary = "An image or its signature, by image ID",
+    description = "For ever the same: it may be kept without asking again.",
+    params(
+        ("file" = String, Path, pattern = "^sha512-[0-9a-f]{128}\\.aci(\\.asc)?$",
+            description = "ID.aci, or ID.aci.asc for the signature."),
+        Conditions,
+    ),
+    responses(FileAnswers, NotFound, Gone),
+    security((), ("token" = []), ("password" = [])),
+)]
 pub(crate) async fn serve(
     State(state): State<Shared>,
     sight: Sight,

@@ -9,10 +9,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
+use super::document::{Conditions, FileAnswers};
 use super::memory::Row;
 use super::respond::Caching;
 use super::split_extension;
 use crate::access::Sight;
+use crate::document::{Forbidden, Gone, NotFound, Unauthorized};
 use crate::error::ApiError;
 use crate::select::{Selection, candidates, select};
 use crate::state::Shared;
@@ -37,6 +39,23 @@ impl FromRequestParts<Shared> for Wanted {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/images/{*reference}",
+    operation_id = "imageByName",
+    tag = "serving",
+    summary = "An image or its signature, by name and labels",
+    description = "The discovery templates of every page point here. Without a version, or with \
+        `latest`, it is the newest that runs where `os` and `arch` say.",
+    params(
+        ("reference" = String, Path, pattern = "^[^:,]+(:[^,]+)?(,[^=,]+=[^,]*)*\\.aci(\\.asc)?$",
+            description = "NAME[:VERSION][,LABEL=VALUE…].aci, or .aci.asc for the signature.",
+            example = "example.com/team/hello:1.0.0,os=linux,arch=amd64.aci"),
+        Conditions,
+    ),
+    responses(FileAnswers, Unauthorized, Forbidden, NotFound, Gone),
+    security((), ("token" = []), ("password" = [])),
+)]
 pub(crate) async fn serve(
     State(state): State<Shared>,
     sight: Sight,

@@ -3,6 +3,7 @@
 mod blobs;
 mod conditional;
 mod content;
+mod document;
 mod images;
 mod memory;
 mod multipart;
@@ -11,18 +12,19 @@ mod range;
 mod respond;
 
 use aci::Extension;
-use axum::Router;
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::document::{NoRoom, Unavailable, also_answers};
 use crate::state::Shared;
 
 pub(crate) use memory::Memory;
 
-pub(crate) fn router() -> Router<Shared> {
-    Router::new()
-        .route("/-/images/{*reference}", get(images::serve))
-        .route("/-/blobs/{file}", get(blobs::serve))
-        .route("/-/pubkeys/{*prefix}", get(pubkeys::serve))
+pub(crate) fn router() -> OpenApiRouter<Shared> {
+    let mut router =
+        OpenApiRouter::new().routes(routes!(images::serve)).routes(routes!(blobs::serve));
+    also_answers(router.get_openapi_mut(), &[Unavailable::STATUS, NoRoom::STATUS]);
+    router.routes(routes!(pubkeys::serve))
 }
 
 /// A file name without its extension, and what the extension says.

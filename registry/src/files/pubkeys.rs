@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
+use crate::document::NotFound;
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -24,6 +25,21 @@ impl FromRequestParts<Shared> for Prefix {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/pubkeys/{*prefix}",
+    operation_id = "keys",
+    tag = "serving",
+    summary = "The keys that may sign for a prefix",
+    params(("prefix" = String, Path, pattern = "^[a-z0-9]+(([-._~/]|/~)[a-z0-9]+)*\\.asc$",
+        description = "A name or prefix of names, and .asc.", example = "example.com/team.asc")),
+    responses(
+        (status = 200, description = "ASCII-armored OpenPGP certificates, one after another.",
+            content_type = "application/pgp-keys", body = String,
+            headers(("Cache-Control" = String))),
+        NotFound,
+    ),
+)]
 pub(crate) async fn serve(
     State(state): State<Shared>,
     Prefix(prefix): Prefix,

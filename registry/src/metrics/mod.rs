@@ -4,7 +4,7 @@
 //! templates, methods and codes are words of ours. What the catalogue, the pool and the
 //! places know is asked when somebody reads (`page.rs`).
 
-mod page;
+pub(crate) mod page;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,6 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::connection::Ended;
 
 pub use page::MetricsAccess;
-pub(crate) use page::show;
 
 /// From a file in memory to the push of a large image.
 const SECONDS: [f64; 12] =

@@ -30,6 +30,16 @@ impl MetricsAccess {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/metrics",
+    operation_id = "metrics",
+    tag = "about",
+    summary = "What it counts, for Prometheus",
+    description = "For readers on the registry's own machine, and at the addresses it was told.",
+    responses((status = 200, description = "OpenMetrics.", body = String,
+        content_type = "application/openmetrics-text")),
+)]
 pub(crate) async fn show(
     State(state): State<Shared>,
     Extension(arrival): Extension<Arrival>,

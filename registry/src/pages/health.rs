@@ -28,10 +28,29 @@ enum NotReady {
     Room,
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/healthz",
+    operation_id = "healthz",
+    tag = "about",
+    summary = "Whether the process lives",
+    responses((status = 200, description = "`ok`.", body = String)),
+)]
 pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
+#[utoipa::path(
+    get,
+    path = "/-/readyz",
+    operation_id = "readyz",
+    tag = "about",
+    summary = "Whether it can serve",
+    responses(
+        (status = 200, description = "`ok`.", body = String),
+        (status = 503, description = "Why not.", body = String),
+    ),
+)]
 pub(super) async fn ready(State(state): State<Shared>) -> (StatusCode, String) {
     match check(&state).await {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use web::{Discovery, HomePage, NameEntry};
 
-use super::{PageError, html, name_entry};
+use super::{PageError, PageRefusals, html, name_entry};
 use crate::access::Sight;
 use crate::error::ApiError;
 use crate::host::Audience;
@@ -36,6 +36,16 @@ impl FromRequestParts<Shared> for After {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "home",
+    tag = "pages",
+    summary = "The names there are, and the discovery tags",
+    params(("after" = Option<Name>, Query, description = "Where the list goes on.")),
+    responses((status = 200, description = "A page.", content_type = "text/html", body = String), PageRefusals),
+    security((), ("token" = []), ("password" = [])),
+)]
 pub(super) async fn show(
     State(state): State<Shared>,
     Audience(domains): Audience,

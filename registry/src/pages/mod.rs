@@ -5,15 +5,19 @@ mod health;
 mod home;
 mod name;
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use utoipa::IntoResponses;
+use utoipa::openapi::{Content, RefOr, Response as Document, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use web::ErrorPage;
 
 use crate::catalog::NameSummary;
+use crate::document::{NoRoom, Unavailable, also_answers};
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -21,16 +25,15 @@ use crate::state::Shared;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(crate) fn router() -> Router<Shared> {
-    Router::new()
-        .route("/", get(home::show))
-        .route("/{*path}", get(name::show))
-        .route("/-/assets/{file}", get(assets::serve))
+pub(crate) fn router() -> OpenApiRouter<Shared> {
+    let mut router = OpenApiRouter::new().routes(routes!(home::show)).routes(routes!(name::show));
+    also_answers(router.get_openapi_mut(), &[Unavailable::STATUS, NoRoom::STATUS]);
+    router.routes(routes!(assets::serve))
 }
 
 /// What load balancers ask, by address.
-pub(crate) fn probes() -> Router<Shared> {
-    Router::new().route("/-/healthz", get(health::alive)).route("/-/readyz", get(health::ready))
+pub(crate) fn probes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready))
 }
 
 /// An error as a page for people, with the same words as its JSON.
@@ -62,6 +65,30 @@ impl IntoResponse for PageError {
             }
             Err(_) => self.0.into_response(),
         }
+    }
+}
+
+/// What pages refuse, as the document of the API has it.
+struct PageRefusals;
+
+impl IntoResponses for PageRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Document>> {
+        // What stands round all pages refuses in JSON.
+        let (page, any) = (&["text/html"][..], &["text/html", "application/json"][..]);
+        [
+            ("401", "No credentials, or none that are good.", page),
+            ("403", "The caller may not see it; or there is no TLS.", any),
+            ("404", "There is nothing called so.", page),
+        ]
+        .into_iter()
+        .map(|(status, about, types)| {
+            let mut response = ResponseBuilder::new().description(about);
+            for content_type in types {
+                response = response.content(*content_type, Content::builder().build());
+            }
+            (status.to_owned(), response.build().into())
+        })
+        .collect()
     }
 }
 

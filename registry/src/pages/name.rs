@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 
 use aci::{ImageId, Name};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use web::{Discovery, Domain, ImageEntry, NamePage};
 
-use super::{PageError, asks_for_discovery, day, html, name_entry};
+use super::{PageError, PageRefusals, asks_for_discovery, day, html, name_entry};
 use crate::access::Sight;
 use crate::catalog::{NameSummary, StoredImage};
 use crate::error::ApiError;
@@ -38,13 +39,27 @@ struct Content {
     children: Vec<NameSummary>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/{*path}",
+    operation_id = "name",
+    tag = "pages",
+    summary = "The page of a name, with the discovery tags",
+    params(
+        ("path" = String, Path, description = "The name without its host."),
+        ("ac-discovery" = Option<String>, Query, description = "1: also of a name that nothing has."),
+    ),
+    responses((status = 200, description = "A page.", content_type = "text/html", body = String), PageRefusals),
+    security((), ("token" = []), ("password" = [])),
+)]
 pub(super) async fn show(
     State(state): State<Shared>,
     Audience(domains): Audience,
-    Path(path): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     uri: Uri,
     sight: Sight,
 ) -> Result<Response, PageError> {
+    let Path(path) = path.map_err(|_| ApiError::PathUnknown)?;
     let pages: Vec<(Domain, Name)> =
         domains.iter().filter_map(|d| Some((d.clone(), d.below(&path)?))).collect();
     let content = match content(&state, &sight, &pages).await? {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use registry::{Action, Grant, PolicyEntry, ReadPolicy, admin};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
+use crate::document::{operations, told};
 use crate::fixture::*;
 
 const PASSWORD: &str = "correct horse battery";
@@ -271,6 +272,7 @@ fn table(scene: &Scene) -> Vec<Row> {
             "/-/api/v1/commits",
             vec![(post.clone(), "/-/api/v1/commits".to_owned(), "{}", Rule::Pushed(400))],
         ),
+        ("/-/api/v1/openapi.json", vec![get("/-/api/v1/openapi.json", Rule::All(200))]),
         // Answered over HTTP on the port of challenges alone.
         (
             "/.well-known/acme-challenge/{token}",
@@ -336,7 +338,7 @@ fn table(scene: &Scene) -> Vec<Row> {
     ]
 }
 
-/// The routes that the source registers.
+/// The routes that the source registers and no document has.
 fn routes(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -359,8 +361,22 @@ async fn access_to_every_route_is_as_the_table_has_it() {
     let table = table(&scene);
     let mut registered = BTreeSet::new();
     routes(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut registered);
-    let tabled: BTreeSet<String> = table.iter().map(|(route, _)| (*route).to_owned()).collect();
-    assert_eq!(tabled, registered, "each route has its row, and no other has one");
+    let plain = ["/-/{*rest}", "/.well-known/acme-challenge/{token}"];
+    assert_eq!(
+        registered,
+        plain.map(str::to_owned).into(),
+        "what is a route of ours is documented"
+    );
+    let tabled = table.iter().filter(|(route, _)| !plain.contains(route));
+    let tabled: BTreeSet<(String, String)> = tabled
+        .flat_map(|(route, rows)| rows.iter().map(|(method, ..)| (told(route), method.to_string())))
+        // GET stands for both.
+        .filter(|(_, method)| method != "HEAD")
+        .collect();
+    let documented: BTreeSet<(String, String)> = operations()
+        .map(|(method, path, _)| (path.to_owned(), method.to_ascii_uppercase()))
+        .collect();
+    assert_eq!(tabled, documented, "each operation has its row, and no other has one");
     for (route, requests) in table {
         for (method, path, body, rule) in requests {
             for role in ROLES {

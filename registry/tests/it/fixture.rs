@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::document::AllTold;
+
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A registry that runs, for example.com unless told otherwise.
@@ -33,6 +35,7 @@ pub(crate) struct Registry {
     pub(crate) client: Client,
     pub(crate) time: Arc<Mutex<SystemTime>>,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    _told: AllTold,
 }
 
 pub(crate) fn config(place: Place, time: &Arc<Mutex<SystemTime>>) -> Config {
@@ -127,7 +130,7 @@ impl Registry {
         });
         let address = listens.await.unwrap();
         let client = client(address, &folder.path().join("data/tls/ca.pem"), false);
-        Self { folder, address, client, time, running: Some((stop, task)) }
+        Self { folder, address, client, time, running: Some((stop, task)), _told: AllTold }
     }
 
     /// Stops in good order, and gives the folder back.

@@ -14,6 +14,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/-/blobs/sha512-00.aci"),
     ("GET", "/-/pubkeys/example.com.asc"),
     ("GET", "/-/assets/style.css"),
+    ("GET", "/-/api/v1/openapi.json"),
     ("POST", "/-/api/v1/uploads"),
     ("PUT", "/-/api/v1/uploads/0"),
     ("POST", "/-/acpush/example.com/a"),

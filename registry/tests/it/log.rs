@@ -15,6 +15,7 @@ struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        crate::document::saw(&String::from_utf8_lossy(bytes));
         LOG.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }

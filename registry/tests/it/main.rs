@@ -21,6 +21,7 @@ mod crash;
 mod crash_ranges;
 mod crash_withdraw;
 mod faults;
+mod document;
 mod files;
 mod fsck;
 mod groups;

@@ -27,6 +27,8 @@ mod crash_ranges;
 mod crash_withdraw;
 #[path = "../it/faults.rs"]
 mod faults;
+#[path = "../it/document.rs"]
+mod document;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]
