@@ -22,12 +22,14 @@ use crate::fetch::read_small;
 use crate::http::HttpError;
 use crate::observer::Observer;
 
+mod admin;
 mod deliver;
 mod error;
 mod meter;
 mod server;
 mod withdraw;
 
+pub use admin::{Administered, Verb};
 use deliver::{Delivered, Delivery, Patience};
 pub use error::{PushError, TokenError};
 use meter::Meter;

@@ -114,10 +114,21 @@ impl Server<'_> {
         request: RequestBuilder,
         patience: Duration,
     ) -> Result<T, PushError> {
+        self.small_of(MAX_ANSWER, url, request, patience).await
+    }
+
+    /// The same, with an answer of at most so many bytes.
+    pub(super) async fn small_of<T: DeserializeOwned>(
+        &self,
+        limit: usize,
+        url: &Url,
+        request: RequestBuilder,
+        patience: Duration,
+    ) -> Result<T, PushError> {
         match tokio::time::timeout(patience, request.send()).await {
             Err(_) => Err(HttpError::Timeout { url: url.clone().into() }.into()),
             Ok(Err(error)) => Err(HttpError::request(url, error).into()),
-            Ok(Ok(response)) => accepted(url, response).await,
+            Ok(Ok(response)) => accepted(limit, url, response).await,
         }
     }
 
@@ -140,7 +151,8 @@ impl Server<'_> {
                 return Err(HttpError::Timeout { url: url.clone().into() }.into());
             }
         };
-        accepted(url, answer.map_err(|error| HttpError::request(url, error))?).await
+        let answer = answer.map_err(|error| HttpError::request(url, error))?;
+        accepted(MAX_ANSWER, url, answer).await
     }
 
     /// Ends when nothing has moved for too long; after the last byte, when the server
@@ -209,7 +221,11 @@ async fn body(
 }
 
 /// The answer of a success, or what the server refused.
-async fn accepted<T: DeserializeOwned>(url: &Url, mut response: Response) -> Result<T, PushError> {
+async fn accepted<T: DeserializeOwned>(
+    limit: usize,
+    url: &Url,
+    mut response: Response,
+) -> Result<T, PushError> {
     let status = response.status();
     let retry_after = asked_pause(response.headers());
     let mut bytes = Vec::new();
@@ -217,10 +233,9 @@ async fn accepted<T: DeserializeOwned>(url: &Url, mut response: Response) -> Res
         response.chunk().await.map_err(|error| HttpError::request(url, error))?
     {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_ANSWER {
-            return Err(
-                HttpError::TooLarge { url: url.clone().into(), limit: MAX_ANSWER as u64 }.into()
-            );
+        if bytes.len() > limit {
+            let limit = limit as u64;
+            return Err(HttpError::TooLarge { url: url.clone().into(), limit }.into());
         }
     }
     if status.is_success() {
