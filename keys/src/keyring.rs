@@ -5,14 +5,14 @@ use std::fmt;
 use aci::Name;
 use openpgp::KeyHandle;
 use sequoia_openpgp as openpgp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
 use crate::trust::TrustPolicies;
 
 /// What a key is trusted for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every name.

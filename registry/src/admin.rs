@@ -1,210 +1,70 @@
-//! What an administrator does to a registry's data: tokens, users and keys. All of it works
-//! beside a running server, which sees it with the next request.
+//! What an administrator does to a registry's data: tokens, users, keys, policies and rules, and the
+//! work that keeps it. All of it works beside a running server, which sees it with the next request.
+//!
+//! Each thing is done by one function on a catalogue. A command calls it on the data directory
+//! (here), a server for who asks it (`api/admin/`); both leave the same record in the audit log. The
+//! types are those of the API's JSON, too.
 
+mod audit;
+mod error;
 mod keeping;
+mod keys;
 mod policies;
+mod requests;
 mod rules;
+mod tokens;
 mod users;
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use crate::catalog::Catalog;
+use crate::data::{DataDir, Place};
 
-use aci::Limits;
-use keys::{Certificate, KeyError, Scope, TrustEntry, TrustError, TrustStore, Warning};
-
-use crate::access::{Grant, HashError};
-use crate::audit::{AuditRecord, AuditVerdict};
-use crate::catalog::{Catalog, CatalogError, StoredToken};
-use crate::data::{DataDir, DataError, Place};
-use crate::token::{Token, TokenId};
-
+pub use audit::{AuditPage, audit_records, verify_audit};
+pub use error::{AdminError, Unfit};
 pub use keeping::{
-    Usage, back_up, check, collect, collectable, judge, rebuild, restore, retain, scrub,
-    set_read_only, usage,
+    QuotaUse, ReadOnly, RetainedImage, RetainedImages, Usage, UsageReport, back_up, check, collect,
+    collectable, damaged, judge, read_only, rebuild, restore, retain, scrub, set_read_only, usage,
 };
-
-/// Why an administrator's command did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The catalogue cannot be used.
-    #[error("the catalogue cannot be used")]
-    Catalog(#[from] CatalogError),
-    /// The trusted keys cannot be used.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The file holds no public keys.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// No randomness for a new token.
-    #[error("no random bytes for a token: {0}")]
-    Random(#[from] std::io::Error),
-    /// A password that was not hashed.
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    /// An expiry no clock can show.
-    #[error("the token would expire after the end of time")]
-    Expiry,
-}
-
+pub use keys::{AddedKey, KeyInfo, KeyList, add_keys, keys, remove_key};
 pub use policies::{policies, remove_policy, set_policy};
-pub use rules::{add_rule, remove_rule, rules};
+pub use requests::{
+    AddedKeys, AuditQuery, DamagedList, GcRequest, KeysRequest, Lifetime, PasswordRequest,
+    PolicyList, PrefixQuery, ReadOnlyRequest, RetainRequest, RotateRequest, RuleList, RuleRequest,
+    TokenList, TokenMade, TokenRequest, UserList, UserRequest, VerifyQuery,
+};
+pub use rules::{RuleInfo, add_rule, remove_rule, rules};
+pub use tokens::{NewToken, Rotation, TokenInfo, create_token, revoke_token, rotate_token, tokens};
 pub use users::{UserInfo, add_user, change_password, remove_user, users};
 
-/// What a new token is to be.
-#[derive(Debug, Clone)]
-pub struct NewToken {
-    /// What it is called, in its maker's words.
-    pub name: String,
-    /// What it allows.
-    pub grant: Grant,
-    /// How long it is good; `None` for ever.
-    pub lifetime: Option<Duration>,
-}
+pub(crate) use audit::page as audit_page;
+pub(crate) use keeping::{quotas, usage_of};
+pub(crate) use keys::{add as add_key, list as list_keys, remove as remove_key_of};
+pub(crate) use rules::add as add_rule_to;
+pub(crate) use tokens::{make as make_token, rotate as rotate_token_of};
+pub(crate) use users::add as add_user_to;
 
-/// What is known of a token.
-#[derive(Debug, Clone)]
-pub struct TokenInfo {
-    /// Its ID.
-    pub id: TokenId,
-    /// What it is called, in its maker's words.
-    pub name: String,
-    /// What it allows.
-    pub grant: Grant,
-    /// When it was made.
-    pub created: SystemTime,
-    /// Until when it is good; `None` for ever.
-    pub expires: Option<SystemTime>,
-    /// When it was last used, to the minute.
-    pub last_used: Option<SystemTime>,
-    /// When it was revoked.
-    pub revoked: Option<SystemTime>,
-}
-
-/// A key that was added.
-#[derive(Debug, Clone)]
-pub struct AddedKey {
-    /// The key.
-    pub certificate: Certificate,
-    /// Its file.
-    pub path: PathBuf,
-    /// Whether it was not there before.
-    pub new: bool,
-}
-
-impl From<StoredToken> for TokenInfo {
-    fn from(token: StoredToken) -> Self {
-        let StoredToken { id, name, grant, created, expires, last_used, revoked } = token;
-        Self { id, name, grant, created, expires, last_used, revoked }
-    }
-}
-
-/// Makes a token. Its text is nowhere else, so it is to be given to its holder now.
-pub async fn create_token(
+/// Works on the catalogue of a place that is there.
+async fn within<T, E: Into<AdminError>>(
     place: &Place,
-    new: NewToken,
-    now: SystemTime,
-) -> Result<(Token, TokenInfo), AdminError> {
-    let NewToken { name, grant, lifetime } = new;
-    let expires = end(lifetime, now)?;
-    let (token, id) = (Token::generate()?, TokenId::generate()?);
-    let stored =
-        StoredToken { id, name, grant, created: now, expires, last_used: None, revoked: None };
-    let catalog = open(DataDir::open(&place.data)?, place).await?;
-    catalog.add_token(&stored, &token.hash()).await?;
-    catalog.close().await;
-    Ok((token, stored.into()))
+    work: impl AsyncFnOnce(&Catalog) -> Result<T, E>,
+) -> Result<T, AdminError> {
+    open(DataDir::open_existing(&place.data)?, place, work).await
 }
 
-/// Every token, oldest first.
-pub async fn tokens(place: &Place) -> Result<Vec<TokenInfo>, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let tokens = catalog.tokens().await?;
-    catalog.close().await;
-    Ok(tokens.into_iter().map(TokenInfo::from).collect())
-}
-
-/// When what is good for so long from now on ends.
-fn end(lifetime: Option<Duration>, now: SystemTime) -> Result<Option<SystemTime>, AdminError> {
-    lifetime.map(|lifetime| now.checked_add(lifetime).ok_or(AdminError::Expiry)).transpose()
-}
-
-/// How a token's secret is changed.
-#[derive(Debug, Clone)]
-pub struct Rotation {
-    /// How long the secret it had stays good.
-    pub grace: Duration,
-    /// How long the token is good from now on (`None` for ever), where that changes.
-    pub lifetime: Option<Option<Duration>>,
-}
-
-/// Gives a token another secret; `None` where there is none of this ID that is not revoked.
-pub async fn rotate_token(
+/// Works on the catalogue of a place, which is made where it is not there.
+async fn within_new<T, E: Into<AdminError>>(
     place: &Place,
-    id: &TokenId,
-    rotation: Rotation,
-    now: SystemTime,
-) -> Result<Option<(Token, TokenInfo)>, AdminError> {
-    let old_until = now.checked_add(rotation.grace).ok_or(AdminError::Expiry)?;
-    let expires = rotation.lifetime.map(|lifetime| end(lifetime, now)).transpose()?;
-    let token = Token::generate()?;
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let rotated = catalog.rotate_token(id, &token.hash(), old_until, expires, now).await?;
-    catalog.close().await;
-    Ok(rotated.map(|stored| (token, stored.into())))
+    work: impl AsyncFnOnce(&Catalog) -> Result<T, E>,
+) -> Result<T, AdminError> {
+    open(DataDir::open(&place.data)?, place, work).await
 }
 
-/// Revokes a token from this moment; `false` where there is none, or it was revoked before.
-pub async fn revoke_token(
+async fn open<T, E: Into<AdminError>>(
+    data: DataDir,
     place: &Place,
-    id: &TokenId,
-    now: SystemTime,
-) -> Result<bool, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let revoked = catalog.revoke_token(id, now).await?;
+    work: impl AsyncFnOnce(&Catalog) -> Result<T, E>,
+) -> Result<T, AdminError> {
+    let catalog = Catalog::open(&data.database(place.database.as_ref())).await?;
+    let done = work(&catalog).await.map_err(Into::into);
     catalog.close().await;
-    Ok(revoked)
-}
-
-/// The last records of the audit log, in their order.
-pub async fn audit_records(place: &Place, most: u32) -> Result<Vec<AuditRecord>, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let records = catalog.last_audit_records(most).await?;
-    catalog.close().await;
-    Ok(records)
-}
-
-/// Checks the audit log, and that it holds the record with the hash that somebody has noted.
-pub async fn verify_audit(place: &Place, noted: Option<&str>) -> Result<AuditVerdict, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let verdict = catalog.verify_audit(noted).await?;
-    catalog.close().await;
-    Ok(verdict)
-}
-
-async fn open(data: DataDir, place: &Place) -> Result<Catalog, AdminError> {
-    Ok(Catalog::open(&data.database(place.database.as_ref())).await?)
-}
-
-/// Lets the keys of a file (armored or not, one or several) sign for a scope.
-pub fn add_keys(
-    data: &Path,
-    scope: &Scope,
-    file: &[u8],
-    limits: &Limits,
-) -> Result<Vec<AddedKey>, AdminError> {
-    let store = TrustStore::open(&DataDir::open(data)?.trusted_keys());
-    let add = |certificate: Certificate| {
-        let added = store.add(scope, &certificate, limits)?;
-        Ok(AddedKey { certificate, path: added.path, new: added.new })
-    };
-    Certificate::read_all(file, limits)?.into_iter().map(add).collect()
-}
-
-/// The keys that may sign, by scope, and the files that were passed over.
-pub fn keys(data: &Path, limits: &Limits) -> Result<(Vec<TrustEntry>, Vec<Warning>), AdminError> {
-    let data = DataDir::open_existing(data)?;
-    Ok(TrustStore::open(&data.trusted_keys()).list(limits)?)
+    done
 }

@@ -10,11 +10,12 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use aci::{ImageId, Name};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AuditAction {
@@ -36,6 +37,28 @@ pub enum AuditAction {
     TokenRotate,
     /// A token was revoked.
     TokenRevoke,
+    /// A user was added.
+    UserAdd,
+    /// A user was given another password.
+    UserPasswd,
+    /// A user was removed.
+    UserRemove,
+    /// A prefix was told to say something.
+    PolicySet,
+    /// A prefix was told to say nothing.
+    PolicyRemove,
+    /// A rule for jobs was added.
+    OidcAdd,
+    /// A rule for jobs was removed.
+    OidcRemove,
+    /// A key was let sign for a prefix.
+    KeysAdd,
+    /// A key was let sign for a prefix no longer.
+    KeysRemove,
+    /// The registry was told to take nothing in, or again.
+    ReadOnly,
+    /// Files that nothing refers to were removed.
+    Gc,
 }
 
 /// No word for anything that is done.
@@ -44,7 +67,7 @@ pub enum AuditAction {
 pub struct NoAuditAction(String);
 
 impl AuditAction {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 20] = [
         Self::Publish,
         Self::Heal,
         Self::Overwrite,
@@ -54,6 +77,17 @@ impl AuditAction {
         Self::TokenCreate,
         Self::TokenRotate,
         Self::TokenRevoke,
+        Self::UserAdd,
+        Self::UserPasswd,
+        Self::UserRemove,
+        Self::PolicySet,
+        Self::PolicyRemove,
+        Self::OidcAdd,
+        Self::OidcRemove,
+        Self::KeysAdd,
+        Self::KeysRemove,
+        Self::ReadOnly,
+        Self::Gc,
     ];
 
     /// The word for it.
@@ -68,6 +102,17 @@ impl AuditAction {
             Self::TokenCreate => "token-create",
             Self::TokenRotate => "token-rotate",
             Self::TokenRevoke => "token-revoke",
+            Self::UserAdd => "user-add",
+            Self::UserPasswd => "user-passwd",
+            Self::UserRemove => "user-remove",
+            Self::PolicySet => "policy-set",
+            Self::PolicyRemove => "policy-remove",
+            Self::OidcAdd => "oidc-add",
+            Self::OidcRemove => "oidc-remove",
+            Self::KeysAdd => "keys-add",
+            Self::KeysRemove => "keys-remove",
+            Self::ReadOnly => "read-only",
+            Self::Gc => "gc",
         }
     }
 }
@@ -88,18 +133,26 @@ impl fmt::Display for AuditAction {
 }
 
 /// Who does something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Actor {
-    /// `token:3a91c07b`, say, or `admin` for who works on the data directory.
+    /// `token:3a91c07b`, say; `admin` for who works on the data directory; `retention` and `gc` for
+    /// what a server does by itself.
+    #[serde(rename = "actor")]
     pub who: String,
     /// From where, where that is known.
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
 }
 
 impl Actor {
     /// Who works on the data directory.
     pub fn admin() -> Self {
-        Self { who: "admin".to_owned(), address: None }
+        Self::itself("admin")
+    }
+
+    /// Whatever has this word for a name, and no address.
+    pub(crate) fn itself(who: &str) -> Self {
+        Self { who: who.to_owned(), address: None }
     }
 }
 
@@ -113,18 +166,34 @@ pub(crate) struct Event<'a> {
     pub(crate) detail: Option<String>,
 }
 
+impl<'a> Event<'a> {
+    /// Something that is done to no image.
+    pub(crate) fn new(actor: &Actor, action: AuditAction, detail: String) -> Self {
+        Self { actor: actor.clone(), action, name: None, image: None, detail: Some(detail) }
+    }
+
+    /// The same, of all that is at and below a name.
+    pub(crate) fn below(self, name: Option<&'a Name>) -> Self {
+        Self { name, ..self }
+    }
+}
+
 /// A record of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct AuditRecord {
     /// Its number: 1, 2, 3, …
     pub sequence: i64,
     /// When.
+    #[serde(with = "crate::stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: SystemTime,
     /// Who, and from where.
+    #[serde(flatten)]
     pub actor: Actor,
     /// What was done.
     pub action: AuditAction,
-    /// To which name.
+    /// To which name, or to what below it.
     pub name: Option<Name>,
     /// To which image.
     pub image_id: Option<ImageId>,
@@ -161,7 +230,8 @@ impl Hashed<'_> {
 }
 
 /// What a check of the log found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum AuditVerdict {
     /// Every record is as it was written, and none is missing.
     Whole {
@@ -180,7 +250,8 @@ pub enum AuditVerdict {
 }
 
 /// What is wrong with an audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AuditFault {
     /// Its hash is not that of what it says.

@@ -61,6 +61,7 @@ refusals! {
     Gone = "410", "It was deleted, or withdrawn by its author.";
     TooLarge = "413", "The request, the image or all that the caller's uploads hold is larger than this registry takes.";
     UriTooLong = "414", "The URL is longer than this registry reads.";
+    MediaType = "415", "The request does not say that it is JSON.";
     Misdirected = "421", "The host is none of this registry's.";
     Unprocessable = "422", "The request was understood, and what it brings was refused: `code` says why.";
     TooManyRequests = "429", "Too many requests, or wrong passwords.";

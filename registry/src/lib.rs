@@ -56,6 +56,7 @@ mod router;
 mod select;
 mod serve;
 mod serving;
+mod stamp;
 mod state;
 mod store;
 mod tls;

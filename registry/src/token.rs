@@ -8,9 +8,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 const PREFIX: &str = "gantry_";
 
@@ -22,8 +22,9 @@ pub struct Token(String);
 pub(crate) struct TokenHash(String);
 
 /// A token's ID: 8 hex digits. No secret.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{8}$")]
+#[serde(try_from = "String", into = "String")]
 pub struct TokenId(String);
 
 /// An upload's ID: 64 hex digits nobody can guess.
@@ -104,6 +105,20 @@ impl FromStr for TokenId {
         } else {
             Err(TokenError::Id(text.to_owned()))
         }
+    }
+}
+
+impl TryFrom<String> for TokenId {
+    type Error = TokenError;
+
+    fn try_from(text: String) -> Result<Self, TokenError> {
+        text.parse()
+    }
+}
+
+impl From<TokenId> for String {
+    fn from(id: TokenId) -> Self {
+        id.0
     }
 }
 

@@ -97,7 +97,7 @@ fn said(context: &Context, done: &Done) -> (serde_json::Value, String) {
 }
 
 /// From a file or the environment, never an argument: those every user can see.
-fn token(file: Option<&Path>) -> Result<Token, Failure> {
+pub(super) fn token(file: Option<&Path>) -> Result<Token, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command reads the environment")]
     let variable = std::env::var("GANTRY_TOKEN").ok();
     let text = match (file, variable) {

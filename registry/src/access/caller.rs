@@ -42,6 +42,26 @@ pub(crate) enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Revision(pub(crate) i64);
 
+/// Who changes something: whom the audit log names, and what must still hold when it is changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Changer {
+    pub(crate) actor: Actor,
+    /// Nothing, for who is no caller: a command, or the server itself.
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Changer {
+    /// Who works on the data directory.
+    pub(crate) fn admin() -> Self {
+        Self { actor: Actor::admin(), standing: None }
+    }
+
+    /// What a server does by itself, under this word.
+    pub(crate) fn itself(who: &str) -> Self {
+        Self { actor: Actor::itself(who), standing: None }
+    }
+}
+
 impl Revision {
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self(i64::from_le_bytes(random()?)))
@@ -95,6 +115,21 @@ impl Caller {
 
     pub(crate) fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// The same as who changes something.
+    pub(crate) fn changer(&self) -> Changer {
+        Changer { actor: self.actor(), standing: Some(self.standing.clone()) }
+    }
+
+    /// The prefixes below which this caller may do this, none below another.
+    pub(crate) fn prefixes(&self, action: Action) -> Vec<Name> {
+        let allowing = self.grants.iter().filter(|grant| grant.allows(action));
+        let mut all: Vec<Name> = allowing.flat_map(Grant::prefixes).cloned().collect();
+        all.sort();
+        all.dedup();
+        let above = |name: &Name| all.iter().any(|other| other != name && name.is_under(other));
+        all.iter().filter(|name| !above(name)).cloned().collect()
     }
 
     /// Whether every name that this caller may do something to is at or below this one.

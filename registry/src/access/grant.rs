@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use aci::Name;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Something that is allowed or not. None includes another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Publish images.
@@ -61,10 +62,42 @@ impl fmt::Display for Action {
 ///
 /// - Each action and each prefix stands once, in order.
 /// - Without one of either, nothing is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Grant {
     prefixes: Vec<Name>,
     actions: Vec<Action>,
+}
+
+/// The same, as it is written.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Grant)]
+pub(crate) struct Written {
+    /// For these names and all below them.
+    prefixes: Vec<Name>,
+    /// What is allowed there.
+    allow: Vec<Action>,
+}
+
+impl From<Written> for Grant {
+    fn from(written: Written) -> Self {
+        Self::new(written.prefixes, written.allow)
+    }
+}
+
+impl From<Grant> for Written {
+    fn from(grant: Grant) -> Self {
+        Self { prefixes: grant.prefixes, allow: grant.actions }
+    }
+}
+
+/// In words, for records: `push,read under example.com/team`.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actions: Vec<&str> = self.actions.iter().map(|action| action.as_str()).collect();
+        let prefixes: Vec<&str> = self.prefixes.iter().map(Name::as_str).collect();
+        write!(f, "{} under {}", actions.join(","), prefixes.join(","))
+    }
 }
 
 impl Grant {
@@ -85,6 +118,12 @@ impl Grant {
     /// What is allowed.
     pub fn actions(&self) -> &[Action] {
         &self.actions
+    }
+
+    /// The lowest name that all of it is at or under.
+    pub(crate) fn top(&self) -> Option<Name> {
+        let mut above = self.prefixes.first()?.ancestors();
+        above.find(|name| self.prefixes.iter().all(|prefix| prefix.is_under(name)))
     }
 
     pub(crate) fn allows(&self, action: Action) -> bool {
@@ -118,6 +157,19 @@ mod tests {
         ] {
             assert_eq!(grant.covers(&name.parse().unwrap()), covered, "{name}");
         }
+    }
+
+    #[test]
+    fn grant_is_below_one_name_or_none() {
+        let top = |prefixes: &[&str]| {
+            let prefixes = prefixes.iter().map(|name| name.parse().unwrap()).collect();
+            Grant::new(prefixes, vec![Action::Push]).top().map(|name| name.to_string())
+        };
+        assert_eq!(top(&["example.com/a/b"]).as_deref(), Some("example.com/a/b"));
+        assert_eq!(top(&["example.com/a/b", "example.com/a/c"]).as_deref(), Some("example.com/a"));
+        assert_eq!(top(&["example.com/a", "example.com/ab"]).as_deref(), Some("example.com"));
+        assert_eq!(top(&["example.com/a", "example.org/a"]), None);
+        assert_eq!(top(&[]), None);
     }
 
     #[test]

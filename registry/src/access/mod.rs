@@ -11,6 +11,7 @@
 //! A request becomes a [`Caller`] by its credentials, once. What the caller may do is then asked of
 //! [`Caller::may`], with an action and a name, and nowhere else.
 
+mod admin;
 mod authenticate;
 mod caller;
 mod credentials;
@@ -26,9 +27,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::error::ApiError;
 
+pub(crate) use admin::Admin;
 pub(crate) use authenticate::Pusher;
-pub(crate) use caller::{Caller, CallerId, Revision, Standing};
+pub(crate) use caller::{Caller, CallerId, Changer, Revision, Standing};
+pub(crate) use grant::Written as WrittenGrant;
 pub use grant::{Action, ActionError, Grant};
 use oidc::Issuers;
 pub use oidc::{CaFileError, ClaimPattern, IssuerUrl, Rule, RuleError, RuleId};
@@ -70,6 +74,11 @@ impl Access {
             issuers: Issuers::new(issuer_ca)?,
             buckets: Buckets::default(),
         })
+    }
+
+    /// What is to be kept of a password.
+    pub(crate) async fn hash(&self, password: Password) -> Result<PasswordHash, ApiError> {
+        self.passwords.hash(password).await
     }
 
     /// What prefixes say, as it was at most a second ago.

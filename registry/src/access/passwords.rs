@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ring::hmac;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::user::{Password, PasswordHash};
@@ -62,8 +62,7 @@ impl Passwords {
         password: &Password,
         kept: Option<&PasswordHash>,
     ) -> Result<bool, ApiError> {
-        let turn = tokio::time::timeout(TURN, Arc::clone(&self.places).acquire_owned()).await;
-        let place = turn.map_err(|_| ApiError::TooManyLogins)?.map_err(ApiError::internal)?;
+        let place = self.turn().await?;
         #[cfg(test)]
         self.compared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (given, against) = (password.clone(), kept.cloned());
@@ -80,6 +79,21 @@ impl Passwords {
             self.remember(self.digest(password, kept));
         }
         Ok(right)
+    }
+
+    /// What is to be kept of a password, in the same turn as those that are compared.
+    pub(super) async fn hash(&self, password: Password) -> Result<PasswordHash, ApiError> {
+        let place = self.turn().await?;
+        let hash = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            password.hash()
+        });
+        hash.await?.map_err(ApiError::internal)
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.places).acquire_owned()).await;
+        turn.map_err(|_| ApiError::TooManyLogins)?.map_err(ApiError::internal)
     }
 
     fn remember(&self, digest: [u8; 32]) {

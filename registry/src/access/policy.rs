@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aci::Name;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use crate::catalog::{Catalog, CatalogError};
 
 /// Who may see and fetch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReadPolicy {
     /// Everybody.
@@ -33,7 +34,7 @@ pub enum ReadPolicy {
 }
 
 /// Whether what has a name and labels may become another image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OverwritePolicy {
     /// It stays what it is.
@@ -52,14 +53,27 @@ pub struct PolicyError {
 }
 
 /// What a prefix says of itself. What it does not say is as the prefix above has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PolicyEntry {
     /// The prefix.
     pub prefix: Name,
     /// Who may see and fetch.
+    #[serde(default)]
     pub read: Option<ReadPolicy>,
     /// Whether images may be replaced.
+    #[serde(default)]
     pub overwrite: Option<OverwritePolicy>,
+}
+
+/// In words, for records: `read=token overwrite=allowed`.
+impl fmt::Display for PolicyEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let read = self.read.map(|word| format!("read={word}"));
+        let overwrite = self.overwrite.map(|word| format!("overwrite={word}"));
+        let all: Vec<String> = read.into_iter().chain(overwrite).collect();
+        f.write_str(&all.join(" "))
+    }
 }
 
 /// What is so for a name.

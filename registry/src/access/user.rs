@@ -6,7 +6,8 @@ use std::str::FromStr;
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::token::random;
 
@@ -19,8 +20,9 @@ const MAX_PASSWORD: usize = 1024;
 ///
 /// - 1 to 64 of a-z, 0-9 and `- . _ @`, so that it holds no colon, which Basic could not carry
 /// - begins with a letter or digit
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._@-]{0,63}$")]
+#[serde(try_from = "String", into = "String")]
 pub struct UserName(String);
 
 /// A password, as it was given. It is never shown.
@@ -89,7 +91,26 @@ impl fmt::Display for UserName {
     }
 }
 
+impl TryFrom<String> for UserName {
+    type Error = UserError;
+
+    fn try_from(text: String) -> Result<Self, UserError> {
+        text.parse()
+    }
+}
+
+impl From<UserName> for String {
+    fn from(name: UserName) -> Self {
+        name.0
+    }
+}
+
 impl Password {
+    /// The text, to be sent to the registry it is for.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// One that somebody gives to show who they are: of any form but too long a one, which nobody's
     /// can be.
     pub(super) fn given(text: &str) -> Option<Self> {

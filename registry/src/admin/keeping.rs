@@ -1,17 +1,21 @@
 //! Work that keeps a registry, done by a command: beside a running server, unless it says otherwise.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aci::Name;
-use serde::Serialize;
+use aci::{ImageId, Name};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{AdminError, open};
-use crate::catalog::Used;
+use super::{AdminError, within};
+use crate::access::Changer;
+use crate::audit::Actor;
+use crate::catalog::{Catalog, CatalogError, Used};
 use crate::config::Clock;
 use crate::data::{DataDir, Place};
 use crate::keeping::{
-    self, BackedUp, Checked, Collected, Judged, KeepError, Keeper, Restored, Retention, Scrubbed,
+    self, BackedUp, Checked, Collected, Damaged, Judged, KeepError, Keeper, Quota, Restored,
+    Retention, Scrubbed,
 };
 
 /// How often, and after which pauses, a command asks for work that another is doing.
@@ -32,7 +36,7 @@ async fn in_turn<T>(work: impl AsyncFn() -> Result<Option<T>, KeepError>) -> Res
 /// Removes what nothing refers to.
 pub async fn collect(place: &Place, clock: Clock) -> Result<Collected, KeepError> {
     let keeper = Keeper::command(place, clock).await?;
-    let collected = in_turn(async || keeper.collect().await).await?;
+    let collected = in_turn(async || keeper.collect(&Actor::admin()).await).await?;
     keeper.catalog.close().await;
     Ok(collected)
 }
@@ -52,7 +56,7 @@ pub async fn retain(
     clock: Clock,
 ) -> Result<Vec<Judged>, KeepError> {
     let keeper = Keeper::command(place, clock).await?;
-    let deleted = in_turn(async || keeper.retain(rules).await).await?;
+    let deleted = in_turn(async || keeper.retain(rules, &Changer::admin()).await).await?;
     keeper.catalog.close().await;
     Ok(deleted)
 }
@@ -103,8 +107,58 @@ pub async fn restore(
     keeping::restore(from, place, allow_lost, &clock).await
 }
 
+/// What is known to be lost or damaged. Nothing is read.
+pub async fn damaged(place: &Place, clock: Clock) -> Result<Vec<Damaged>, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let damaged = keeper.damaged().await?;
+    keeper.catalog.close().await;
+    Ok(damaged)
+}
+
+/// What rules say of the images of a prefix, or have done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetainedImages {
+    /// What goes, or went.
+    pub deleted: Vec<RetainedImage>,
+    /// What stays, where nothing was deleted yet.
+    pub stays: Vec<RetainedImage>,
+    /// The bytes of what goes.
+    pub bytes: u64,
+}
+
+/// An image that rules were asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetainedImage {
+    /// Which image.
+    pub image_id: ImageId,
+    /// Its name and labels.
+    pub reference: String,
+    /// What its two files take.
+    pub bytes: u64,
+    /// Why it stays; with none, it goes.
+    pub stays: Vec<String>,
+}
+
+impl From<Judged> for RetainedImage {
+    fn from(judged: Judged) -> Self {
+        let Judged { image_id, reference, bytes, stays } = judged;
+        Self { image_id, reference, bytes, stays: stays.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl FromIterator<Judged> for RetainedImages {
+    fn from_iter<T: IntoIterator<Item = Judged>>(judged: T) -> Self {
+        let all = judged.into_iter().map(RetainedImage::from);
+        let (deleted, stays): (Vec<RetainedImage>, Vec<RetainedImage>) =
+            all.partition(|image| image.stays.is_empty());
+        let bytes = deleted.iter().map(|image| image.bytes).sum();
+        Self { deleted, stays, bytes }
+    }
+}
+
 /// What the images of a name come to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// The name.
     pub name: Name,
@@ -114,24 +168,114 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// What the images of several names come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UsageReport {
+    /// Name by name.
+    pub names: Vec<Usage>,
+    /// All images.
+    pub images: u64,
+    /// All bytes.
+    pub bytes: u64,
+    /// What there may be below prefixes, where a server tells, whose configuration has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<QuotaUse>,
+}
+
+/// What there may be below a prefix, and what there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotaUse {
+    /// The prefix.
+    pub prefix: Name,
+    /// How many images there are.
+    pub images: u64,
+    /// How many there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_images: Option<u64>,
+    /// The bytes of their files.
+    pub bytes: u64,
+    /// How many there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_bytes: Option<u64>,
+}
+
+impl UsageReport {
+    fn new(names: Vec<Usage>) -> Self {
+        let images = names.iter().map(|name| name.images).sum();
+        let bytes = names.iter().map(|name| name.bytes).sum();
+        Self { names, images, bytes, quotas: Vec::new() }
+    }
+}
+
 /// What the images of each name at and below a prefix come to; of all, where none is given.
-pub async fn usage(place: &Place, prefix: Option<&Name>) -> Result<Vec<Usage>, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let used = catalog.used_by_name(prefix).await?;
-    catalog.close().await;
+pub async fn usage(place: &Place, prefix: Option<&Name>) -> Result<UsageReport, AdminError> {
+    let prefixes = prefix.map(|prefix| vec![prefix.clone()]);
+    within(place, async |catalog| usage_of(catalog, prefixes.as_deref()).await).await
+}
+
+/// The same below several prefixes, none below another.
+pub(crate) async fn usage_of(
+    catalog: &Catalog,
+    prefixes: Option<&[Name]>,
+) -> Result<UsageReport, CatalogError> {
+    let mut used = Vec::new();
+    match prefixes {
+        None => used = catalog.used_by_name(None).await?,
+        Some(prefixes) => {
+            for prefix in prefixes {
+                used.extend(catalog.used_by_name(Some(prefix)).await?);
+            }
+        }
+    }
     let usage = |(name, used): (Name, Used)| {
         let Used { images, bytes } = used;
         Usage { name, images, bytes }
     };
-    Ok(used.into_iter().map(usage).collect())
+    Ok(UsageReport::new(used.into_iter().map(usage).collect()))
+}
+
+/// What there is of what there may be.
+pub(crate) async fn quotas(
+    catalog: &Catalog,
+    quotas: impl Iterator<Item = &Quota>,
+) -> Result<Vec<QuotaUse>, CatalogError> {
+    let mut all = Vec::new();
+    for quota in quotas {
+        let Used { images, bytes } = catalog.used(&quota.prefix).await?;
+        let (most_images, most_bytes) = (quota.images, quota.bytes.map(|size| size.bytes()));
+        all.push(QuotaUse { prefix: quota.prefix.clone(), images, most_images, bytes, most_bytes });
+    }
+    Ok(all)
+}
+
+/// Whether a registry takes nothing in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadOnly {
+    /// Whether.
+    pub read_only: bool,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::stamp::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<SystemTime>,
+}
+
+impl From<Option<SystemTime>> for ReadOnly {
+    fn from(since: Option<SystemTime>) -> Self {
+        Self { read_only: since.is_some(), since }
+    }
+}
+
+/// Whether a registry takes nothing in, and since when.
+pub async fn read_only(place: &Place) -> Result<ReadOnly, AdminError> {
+    Ok(within(place, Catalog::read_only_since).await?.into())
 }
 
 /// Lets a registry take nothing in, or again: every node, from its next request on.
 pub async fn set_read_only(place: &Place, on: bool, clock: Clock) -> Result<(), AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    catalog.set_read_only(on, clock.now()).await?;
-    catalog.close().await;
-    Ok(())
+    let by = Changer::admin();
+    within(place, async |catalog| catalog.set_read_only(on, &by, clock.now()).await).await
 }
 
 /// Compares catalogue, files and keys, without reading the files.

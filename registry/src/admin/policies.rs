@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use aci::Name;
 
-use super::{AdminError, open};
-use crate::access::PolicyEntry;
-use crate::data::{DataDir, Place};
+use super::{AdminError, within, within_new};
+use crate::access::{Changer, PolicyEntry};
+use crate::catalog::Catalog;
+use crate::data::Place;
 
 /// Has a prefix say this. What is `None` stays as it was. Gives all that it says now.
 pub async fn set_policy(
@@ -14,24 +15,23 @@ pub async fn set_policy(
     entry: &PolicyEntry,
     now: SystemTime,
 ) -> Result<PolicyEntry, AdminError> {
-    let catalog = open(DataDir::open(&place.data)?, place).await?;
-    let set = catalog.set_policy(entry, now).await?;
-    catalog.close().await;
-    Ok(set)
+    within_new(place, async |catalog| catalog.set_policy(entry, &Changer::admin(), now).await).await
 }
 
 /// What every prefix says, by prefix.
 pub async fn policies(place: &Place) -> Result<Vec<PolicyEntry>, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let policies = catalog.policies().await?;
-    catalog.close().await;
-    Ok(policies)
+    within(place, Catalog::policies).await
 }
 
 /// Has a prefix say nothing; `false` where it said nothing before.
-pub async fn remove_policy(place: &Place, prefix: &Name) -> Result<bool, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let removed = catalog.remove_policy(prefix).await?;
-    catalog.close().await;
-    Ok(removed)
+pub async fn remove_policy(
+    place: &Place,
+    prefix: &Name,
+    now: SystemTime,
+) -> Result<bool, AdminError> {
+    within(place, async |catalog| match catalog.policy(prefix).await? {
+        Some(entry) => catalog.remove_policy(&entry, &Changer::admin(), now).await,
+        None => Ok(false),
+    })
+    .await
 }

@@ -2,21 +2,31 @@
 
 use std::time::SystemTime;
 
-use super::{AdminError, open};
-use crate::access::{Grant, Password, Revision, UserName};
-use crate::catalog::StoredUser;
-use crate::data::{DataDir, Place};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{AdminError, within, within_new};
+use crate::access::{Changer, Grant, Password, PasswordHash, Revision, UserName, WrittenGrant};
+use crate::catalog::{Catalog, StoredUser};
+use crate::data::Place;
 
 /// What is known of a user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct UserInfo {
     /// The name.
     pub name: UserName,
     /// What is allowed.
+    #[serde(flatten)]
+    #[schema(value_type = WrittenGrant)]
     pub grant: Grant,
     /// When it was added.
+    #[serde(with = "crate::stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub created: SystemTime,
     /// When the password was set.
+    #[serde(rename = "passwordSet", with = "crate::stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub changed: SystemTime,
 }
 
@@ -35,19 +45,28 @@ pub async fn add_user(
     grant: Grant,
     now: SystemTime,
 ) -> Result<Option<UserInfo>, AdminError> {
-    let (password, revision) = (password.hash()?, Revision::new()?);
+    let (hash, by) = (password.hash()?, Changer::admin());
+    within_new(place, async |catalog| add(catalog, name, hash, grant, &by, now).await).await
+}
+
+/// The same, in a catalogue.
+pub(crate) async fn add(
+    catalog: &Catalog,
+    name: UserName,
+    password: PasswordHash,
+    grant: Grant,
+    by: &Changer,
+    now: SystemTime,
+) -> Result<Option<UserInfo>, AdminError> {
+    let revision = Revision::new()?;
     let user = StoredUser { name, password, grant, revision, created: now, changed: now };
-    let catalog = open(DataDir::open(&place.data)?, place).await?;
-    let added = catalog.add_user(&user).await?;
-    catalog.close().await;
+    let added = catalog.add_user(&user, by).await?;
     Ok(added.then(|| user.into()))
 }
 
 /// Every user, by name.
 pub async fn users(place: &Place) -> Result<Vec<UserInfo>, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let users = catalog.users().await?;
-    catalog.close().await;
+    let users = within(place, Catalog::users).await?;
     Ok(users.into_iter().map(UserInfo::from).collect())
 }
 
@@ -58,17 +77,23 @@ pub async fn change_password(
     password: &Password,
     now: SystemTime,
 ) -> Result<bool, AdminError> {
-    let (password, revision) = (password.hash()?, Revision::new()?);
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let changed = catalog.change_password(name, &password, revision, now).await?;
-    catalog.close().await;
-    Ok(changed)
+    let (hash, by) = (password.hash()?, Changer::admin());
+    within(place, async |catalog| match catalog.user(name).await? {
+        Some(user) => catalog.change_password(&user, &hash, &by, now).await,
+        None => Ok(false),
+    })
+    .await
 }
 
 /// Removes a user from this moment; `false` where there is none of this name.
-pub async fn remove_user(place: &Place, name: &UserName) -> Result<bool, AdminError> {
-    let catalog = open(DataDir::open_existing(&place.data)?, place).await?;
-    let removed = catalog.remove_user(name).await?;
-    catalog.close().await;
-    Ok(removed)
+pub async fn remove_user(
+    place: &Place,
+    name: &UserName,
+    now: SystemTime,
+) -> Result<bool, AdminError> {
+    within(place, async |catalog| match catalog.user(name).await? {
+        Some(user) => catalog.remove_user(&user, &Changer::admin(), now).await,
+        None => Ok(false),
+    })
+    .await
 }

@@ -73,18 +73,17 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let image = image(&state, (&caller, &sight), Action::Delete, id).await?;
     let now = state.clock.now();
-    let (id, actor) = (&image.image_id, caller.actor());
-    let standing = Some(caller.standing());
-    let mut deleted = state.catalog.delete(id, &actor, standing, now, now + FILES_STAY).await;
+    let (id, by) = (&image.image_id, caller.changer());
+    let mut deleted = state.catalog.delete(id, &by, now, now + FILES_STAY).await;
     if deleted.as_ref().is_err_and(CatalogError::is_full_disk) && state.data.reserve().give_up() {
-        deleted = state.catalog.delete(id, &actor, standing, now, now + FILES_STAY).await;
+        deleted = state.catalog.delete(id, &by, now, now + FILES_STAY).await;
     }
     if deleted?.is_none() {
         // Somebody else was faster.
         return Err(ApiError::BlobDeleted(image.image_id));
     }
     state.serving.memory.forget(id);
-    tracing::info!(image = %id, reference = %image.reference(), by = actor.who, "deleted");
+    tracing::info!(image = %id, reference = %image.reference(), by = by.actor.who, "deleted");
     Ok(StatusCode::NO_CONTENT)
 }
 

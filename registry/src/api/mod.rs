@@ -1,6 +1,7 @@
 //! Gantry's own API, and the appc push protocol.
 
 mod acpush;
+mod admin;
 mod body;
 mod commit;
 mod create;
@@ -36,6 +37,7 @@ pub(crate) fn router(state: &Shared) -> OpenApiRouter<Shared> {
         .routes(routes!(acpush::image))
         .routes(routes!(acpush::complete))
         .layer(from_fn_with_state(Shared::clone(state), unless_read_only))
+        .merge(admin::router())
         .layer(from_fn(reclaim::drain_after_refusal));
     let statuses = [TooSlow::STATUS, Unavailable::STATUS, NoRoom::STATUS];
     also_answers(router.get_openapi_mut(), &statuses);

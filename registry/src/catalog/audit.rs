@@ -1,8 +1,12 @@
 //! The records of the audit log.
 
-use super::database::on;
+use std::time::SystemTime;
+
+use super::database::{Write as _, on};
+use super::standing::still;
 use super::{Catalog, CatalogError, parsed, time};
-use crate::audit::{Actor, AuditFault, AuditRecord, AuditVerdict, Hashed};
+use crate::access::Changer;
+use crate::audit::{Actor, AuditFault, AuditRecord, AuditVerdict, Event, Hashed};
 
 /// Records that are read at a time.
 const PAGE: i64 = 1000;
@@ -110,28 +114,53 @@ macro_rules! append {
 pub(super) use append;
 
 impl Catalog {
-    /// So many records after this one, in their order.
-    pub(crate) async fn audit_records(
+    /// Does something that the catalogue knows nothing of, and tells it, if there is anything to tell: where the one fails, the
+    /// other is not. A crash between the two leaves what was done without its record.
+    pub(crate) async fn told<T, E: From<CatalogError>>(
         &self,
-        after: i64,
-        most: u32,
-    ) -> Result<Vec<AuditRecord>, CatalogError> {
-        let rows = self.audit_rows(after, i64::from(most)).await?;
-        rows.into_iter().map(AuditRecord::try_from).collect()
+        by: &Changer,
+        now: SystemTime,
+        work: impl Future<Output = Result<(T, Option<Event<'_>>), E>>,
+    ) -> Result<T, E> {
+        let sql = |error: sqlx::Error| E::from(error.into());
+        on!(self, pool => {
+            let mut transaction = pool.write().await.map_err(sql)?;
+            let still = async {
+                still!(transaction, by, now);
+                Ok::<_, CatalogError>(())
+            };
+            still.await?;
+            let (done, event) = work.await?;
+            let append = async {
+                if let Some(event) = &event {
+                    append!(transaction, event, now);
+                }
+                transaction.commit().await?;
+                Ok::<_, CatalogError>(())
+            };
+            append.await?;
+            Ok(done)
+        })
     }
 
-    /// The last records, in their order.
-    pub(crate) async fn last_audit_records(
+    /// So many records before this one, or the last, in their order.
+    pub(crate) async fn audit_records_before(
         &self,
+        before: Option<i64>,
         most: u32,
     ) -> Result<Vec<AuditRecord>, CatalogError> {
-        let last: Option<(i64,)> = on!(self, pool => {
-            sqlx::query_as("SELECT sequence FROM audit ORDER BY sequence DESC LIMIT 1")
-                .fetch_optional(pool)
-                .await?
+        let mut rows: Vec<AuditRow> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT sequence, at, actor, address, action, name, image_id, detail, previous, hash
+                 FROM audit WHERE sequence < $1 ORDER BY sequence DESC LIMIT $2",
+            )
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(i64::from(most))
+            .fetch_all(pool)
+            .await?
         });
-        let last = last.map_or(0, |(sequence,)| sequence);
-        self.audit_records(last.saturating_sub(i64::from(most)), most).await
+        rows.reverse();
+        rows.into_iter().map(AuditRecord::try_from).collect()
     }
 
     async fn audit_rows(&self, after: i64, most: i64) -> Result<Vec<AuditRow>, CatalogError> {
@@ -192,12 +221,12 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use super::*;
-    use crate::audit::{AuditAction, Event};
+    use crate::audit::AuditAction;
     use crate::catalog::DatabaseUrl;
-    use crate::catalog::database::{Pool, Write as _};
+    use crate::catalog::database::Pool;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -245,12 +274,14 @@ mod tests {
         let empty = AuditVerdict::Whole { records: 0, head: String::new() };
         assert_eq!(catalog.verify_audit(None).await.unwrap(), empty);
         let (_folder, catalog) = log(5).await;
-        let records = catalog.audit_records(0, 9).await.unwrap();
+        let records = catalog.audit_records_before(None, 9).await.unwrap();
         assert_eq!(records.len(), 5);
         assert_eq!(records[3].actor.who, "token:3");
         assert_eq!(records[3].at, NOW + Duration::from_secs(3));
         assert_eq!(records[3].detail.as_deref(), Some("\n\""));
-        assert_eq!(catalog.last_audit_records(2).await.unwrap(), records[3..]);
+        assert_eq!(catalog.audit_records_before(None, 2).await.unwrap(), records[3..]);
+        assert_eq!(catalog.audit_records_before(Some(3), 9).await.unwrap(), records[..2]);
+        assert_eq!(catalog.audit_records_before(Some(1), 9).await.unwrap(), []);
         let head = records[4].hash.clone();
         let whole = AuditVerdict::Whole { records: 5, head: head.clone() };
         for noted in [&records[2].hash, &head] {

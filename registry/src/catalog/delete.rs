@@ -7,10 +7,10 @@ use aci::{ImageId, Labels, Name};
 use super::audit::append;
 use super::database::{Write as _, on};
 use super::publish::KEEP_FOR_A_WHILE;
-use super::standing::Holds as _;
+use super::standing::still;
 use super::{Catalog, CatalogError, StoredImage, parsed, seconds};
-use crate::access::Standing;
-use crate::audit::{Actor, AuditAction, Event};
+use crate::access::Changer;
+use crate::audit::{AuditAction, Event};
 
 impl Catalog {
     /// Deletes an image, and gives what it was; `None` where there is none of this ID. Its files stay
@@ -18,19 +18,14 @@ impl Catalog {
     pub(crate) async fn delete(
         &self,
         id: &ImageId,
-        actor: &Actor,
-        standing: Option<&Standing>,
+        by: &Changer,
         now: SystemTime,
         files_until: SystemTime,
     ) -> Result<Option<StoredImage>, CatalogError> {
         let Some(image) = self.image(id).await? else { return Ok(None) };
         on!(self, pool => {
             let mut transaction = pool.write().await?;
-            if let Some(standing) = standing
-                && !transaction.holds(standing, now).await?
-            {
-                return Err(CatalogError::CallerEnded);
-            }
+            still!(transaction, by, now);
             let row: Option<(String, String, String, String)> = sqlx::query_as(
                 "DELETE FROM images WHERE image_id = $1
                  RETURNING labels, labels_canonical, image_blob, signature_blob",
@@ -53,7 +48,7 @@ impl Catalog {
             .bind(labels)
             .bind(id.as_str())
             .bind(seconds(now))
-            .bind(&*actor.who)
+            .bind(&*by.actor.who)
             .execute(&mut *transaction)
             .await?;
             sqlx::query(KEEP_FOR_A_WHILE)
@@ -64,7 +59,7 @@ impl Catalog {
             .await?;
             let (action, name) = (AuditAction::Delete, Some(&image.name));
             let detail = Some(image.reference().to_string());
-            let event = Event { actor: actor.clone(), action, name, image: Some(id), detail };
+            let event = Event { actor: by.actor.clone(), action, name, image: Some(id), detail };
             append!(transaction, &event, now);
             transaction.commit().await?;
         });

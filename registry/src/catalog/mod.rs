@@ -189,7 +189,7 @@ mod scale_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Action, CallerId, Grant};
+    use crate::access::{Action, CallerId, Changer, Grant};
     use crate::token::{Token, TokenId, UploadId};
 
     #[tokio::test]
@@ -239,7 +239,8 @@ mod tests {
             last_used: None,
             revoked: None,
         };
-        catalog.add_token(&token, &Token::generate().unwrap().hash()).await.unwrap();
+        let hash = Token::generate().unwrap().hash();
+        catalog.add_token(&token, &hash, &Changer::admin()).await.unwrap();
         // As a full disk does: the statement fails, and the transaction is gone with it.
         sqlx::query(
             "CREATE TRIGGER full BEFORE INSERT ON uploads

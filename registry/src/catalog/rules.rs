@@ -1,11 +1,15 @@
 //! Rules for jobs that an issuer vouches for.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
-use super::database::on;
+use super::audit::append;
+use super::database::{Write as _, on};
+use super::standing::still;
 use super::tokens::{grant, lists};
 use super::{Catalog, CatalogError, parsed, seconds, time};
-use crate::access::{ClaimPattern, Revision, Rule, RuleId, StoredRule};
+use crate::access::{Changer, ClaimPattern, Revision, Rule, RuleId, StoredRule};
+use crate::audit::{AuditAction, Event};
 
 #[derive(sqlx::FromRow)]
 struct RuleRow {
@@ -48,12 +52,22 @@ impl TryFrom<RuleRow> for StoredRule {
 
 impl Catalog {
     /// Adds a rule; `false` where there is one of this name.
-    pub(crate) async fn add_rule(&self, stored: &StoredRule) -> Result<bool, CatalogError> {
+    pub(crate) async fn add_rule(
+        &self,
+        stored: &StoredRule,
+        by: &Changer,
+    ) -> Result<bool, CatalogError> {
         let rule = &stored.rule;
         let (prefixes, actions) = lists(&rule.grant);
         let claims = serde_json::to_string(&rule.claims)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
-        let added = on!(self, pool => sqlx::query(
+        let detail = format!("{}: {} of {}", rule.id, rule.grant, rule.issuer);
+        let event = Event::new(&by.actor, AuditAction::OidcAdd, detail);
+        let top = rule.grant.top();
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, stored.created);
+            let added = sqlx::query(
             "INSERT INTO oidc_rules (rule_id, issuer, audience, claims, prefixes, actions, revision,
                  created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (rule_id) DO NOTHING",
@@ -66,8 +80,14 @@ impl Catalog {
         .bind(&*actions)
         .bind(stored.revision.0)
         .bind(seconds(stored.created))
-        .execute(pool).await?.rows_affected());
-        Ok(added == 1)
+        .execute(&mut *transaction).await?.rows_affected();
+            if added == 0 {
+                return Ok(false);
+            }
+            append!(transaction, &event.below(top.as_ref()), stored.created);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
 
     /// The rules for jobs of an issuer, by name.
@@ -91,11 +111,42 @@ impl Catalog {
         rows.into_iter().map(StoredRule::try_from).collect()
     }
 
-    /// Removes a rule; `false` where there is none of this name.
-    pub(crate) async fn remove_rule(&self, id: &RuleId) -> Result<bool, CatalogError> {
-        let removed = on!(self, pool => sqlx::query("DELETE FROM oidc_rules WHERE rule_id = $1")
-            .bind(id.as_str())
-            .execute(pool).await?.rows_affected());
-        Ok(removed == 1)
+    /// The rule of this name.
+    pub(crate) async fn rule(&self, id: &RuleId) -> Result<Option<StoredRule>, CatalogError> {
+        let row: Option<RuleRow> = on!(self, pool => sqlx::query_as(
+            "SELECT rule_id, issuer, audience, claims, prefixes, actions, revision, created_at
+             FROM oidc_rules WHERE rule_id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(pool).await)?;
+        row.map(StoredRule::try_from).transpose()
+    }
+
+    /// Removes a rule, which is as it was looked at; `false` where it is not, or is no more.
+    pub(crate) async fn remove_rule(
+        &self,
+        stored: &StoredRule,
+        by: &Changer,
+        now: SystemTime,
+    ) -> Result<bool, CatalogError> {
+        let id = &stored.rule.id;
+        let event = Event::new(&by.actor, AuditAction::OidcRemove, id.to_string());
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, now);
+            let removed = sqlx::query("DELETE FROM oidc_rules WHERE rule_id = $1 AND revision = $2")
+                .bind(id.as_str())
+                .bind(stored.revision.0)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            if removed == 0 {
+                return Ok(false);
+            }
+            let top = stored.rule.grant.top();
+            append!(transaction, &event.below(top.as_ref()), now);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
 }

@@ -4,8 +4,12 @@ use std::time::SystemTime;
 
 use aci::Name;
 
-use super::database::on;
-use super::{Catalog, CatalogError, count, parsed, seconds};
+use super::audit::append;
+use super::database::{Write as _, on};
+use super::standing::still;
+use super::{Catalog, CatalogError, count, parsed, seconds, time};
+use crate::access::Changer;
+use crate::audit::{AuditAction, Event};
 
 /// Since when the registry takes nothing in.
 const READ_ONLY: &str = "read-only";
@@ -86,19 +90,25 @@ impl Catalog {
 
     /// Whether the registry takes nothing in.
     pub(crate) async fn is_read_only(&self) -> Result<bool, CatalogError> {
+        Ok(self.read_only_since().await?.is_some())
+    }
+
+    /// Since when the registry takes nothing in, where it does not.
+    pub(crate) async fn read_only_since(&self) -> Result<Option<SystemTime>, CatalogError> {
         let row: Option<(i64,)> = on!(self, pool => {
             sqlx::query_as("SELECT set_at FROM settings WHERE name = $1")
                 .bind(READ_ONLY)
                 .fetch_optional(pool)
                 .await?
         });
-        Ok(row.is_some())
+        Ok(row.map(|(at,)| time(at)))
     }
 
     /// Lets the registry take nothing in, or again. Every node sees it with its next request.
     pub(crate) async fn set_read_only(
         &self,
         on: bool,
+        by: &Changer,
         now: SystemTime,
     ) -> Result<(), CatalogError> {
         let sql = match on {
@@ -108,8 +118,21 @@ impl Catalog {
             }
             false => "DELETE FROM settings WHERE name = $1 AND $2 = $2",
         };
+        let detail = if on { "on" } else { "off" };
+        let event = Event::new(&by.actor, AuditAction::ReadOnly, detail.to_owned());
         on!(self, pool => {
-            sqlx::query(sql).bind(READ_ONLY).bind(seconds(now)).execute(pool).await?;
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, now);
+            let changed = sqlx::query(sql)
+                .bind(READ_ONLY)
+                .bind(seconds(now))
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            if changed == 1 {
+                append!(transaction, &event, now);
+            }
+            transaction.commit().await?;
         });
         Ok(())
     }

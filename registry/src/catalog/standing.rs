@@ -22,6 +22,18 @@ pub(super) trait Holds {
     async fn holds(&mut self, standing: &Standing, now: SystemTime) -> sqlx::Result<bool>;
 }
 
+/// Ends a transaction whose changer is no longer who may.
+macro_rules! still {
+    ($transaction:expr, $changer:expr, $now:expr) => {
+        if let Some(standing) = &$changer.standing
+            && !$crate::catalog::standing::Holds::holds(&mut *$transaction, standing, $now).await?
+        {
+            return Err($crate::catalog::CatalogError::CallerEnded);
+        }
+    };
+}
+pub(super) use still;
+
 macro_rules! holds {
     ($connection:ty) => {
         impl Holds for $connection {

@@ -6,9 +6,10 @@ use aci::Name;
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::standing::still;
 use super::{Catalog, CatalogError, parsed, seconds, time};
-use crate::access::Grant;
-use crate::audit::{Actor, AuditAction, Event};
+use crate::access::{Changer, Grant};
+use crate::audit::{AuditAction, Event};
 use crate::token::{TokenHash, TokenId};
 
 /// A token as the catalogue knows it: all but the token itself.
@@ -73,10 +74,15 @@ impl Catalog {
         &self,
         token: &StoredToken,
         hash: &TokenHash,
+        by: &Changer,
     ) -> Result<(), CatalogError> {
         let (prefixes, actions) = lists(&token.grant);
+        let detail = format!("{}: {}", token.id, token.grant);
+        let event = Event::new(&by.actor, AuditAction::TokenCreate, detail);
+        let top = token.grant.top();
         on!(self, pool => {
             let mut transaction = pool.write().await?;
+            still!(transaction, by, token.created);
             sqlx::query(
             "INSERT INTO tokens (token_id, token_hash, token_name, prefixes, actions, created_at,
                  expires_at)
@@ -90,7 +96,7 @@ impl Catalog {
         .bind(seconds(token.created))
         .bind(token.expires.map(seconds))
         .execute(&mut *transaction).await?;
-            append!(transaction, &done(AuditAction::TokenCreate, &token.id), token.created);
+            append!(transaction, &event.below(top.as_ref()), token.created);
             transaction.commit().await?;
         });
         Ok(())
@@ -110,6 +116,18 @@ impl Catalog {
         )
         .bind(hash.as_str())
         .bind(seconds(now))
+        .fetch_optional(pool).await)?;
+        row.map(StoredToken::try_from).transpose()
+    }
+
+    /// The token of this ID.
+    pub(crate) async fn token_of(&self, id: &TokenId) -> Result<Option<StoredToken>, CatalogError> {
+        let row: Option<TokenRow> = on!(self, pool => sqlx::query_as(
+            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
+                 revoked_at
+             FROM tokens WHERE token_id = $1",
+        )
+        .bind(id.as_str())
         .fetch_optional(pool).await)?;
         row.map(StoredToken::try_from).transpose()
     }
@@ -146,10 +164,12 @@ impl Catalog {
         hash: &TokenHash,
         old_until: SystemTime,
         expires: Option<Option<SystemTime>>,
+        by: &Changer,
         now: SystemTime,
     ) -> Result<Option<StoredToken>, CatalogError> {
-        let row: Option<TokenRow> = on!(self, pool => {
+        let token: Option<StoredToken> = on!(self, pool => {
             let mut transaction = pool.write().await?;
+            still!(transaction, by, now);
             // The right sides speak of the row as it was.
             sqlx::query(
                 "UPDATE tokens SET token_hash = $1, old_hash = token_hash,
@@ -170,7 +190,7 @@ impl Catalog {
                 .execute(&mut *transaction)
                 .await?;
             }
-            let row = sqlx::query_as(
+            let row: Option<TokenRow> = sqlx::query_as(
                 "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
                      revoked_at
                  FROM tokens WHERE token_id = $1 AND revoked_at IS NULL",
@@ -178,42 +198,42 @@ impl Catalog {
             .bind(id.as_str())
             .fetch_optional(&mut *transaction)
             .await?;
-            if row.is_some() {
-                append!(transaction, &done(AuditAction::TokenRotate, id), now);
+            let token = row.map(StoredToken::try_from).transpose()?;
+            if let Some(token) = &token {
+                let event = Event::new(&by.actor, AuditAction::TokenRotate, id.to_string());
+                let top = token.grant.top();
+                append!(transaction, &event.below(top.as_ref()), now);
             }
             transaction.commit().await?;
-            row
+            token
         });
-        row.map(StoredToken::try_from).transpose()
+        Ok(token)
     }
 
     /// Revokes a token; `false` where there is none of this ID that is not revoked.
     pub(crate) async fn revoke_token(
         &self,
         id: &TokenId,
+        by: &Changer,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
         on!(self, pool => {
             let mut transaction = pool.write().await?;
-            let revoked = sqlx::query(
-                "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL",
+            still!(transaction, by, now);
+            let revoked: Option<(String,)> = sqlx::query_as(
+                "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL
+                 RETURNING prefixes",
             )
             .bind(seconds(now))
             .bind(id.as_str())
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            if revoked == 0 {
-                return Ok(false);
-            }
-            append!(transaction, &done(AuditAction::TokenRevoke, id), now);
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some((prefixes,)) = revoked else { return Ok(false) };
+            let event = Event::new(&by.actor, AuditAction::TokenRevoke, id.to_string());
+            let top = grant(&prefixes, "")?.top();
+            append!(transaction, &event.below(top.as_ref()), now);
             transaction.commit().await?;
         });
         Ok(true)
     }
-}
-
-/// What an administrator did to a token.
-fn done(action: AuditAction, id: &TokenId) -> Event<'static> {
-    Event { actor: Actor::admin(), action, name: None, image: None, detail: Some(id.to_string()) }
 }

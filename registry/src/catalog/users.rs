@@ -2,10 +2,13 @@
 
 use std::time::SystemTime;
 
-use super::database::on;
+use super::audit::append;
+use super::database::{Write as _, on};
+use super::standing::still;
 use super::tokens::{grant, lists};
 use super::{Catalog, CatalogError, parsed, seconds, time};
-use crate::access::{Grant, PasswordHash, Revision, UserName};
+use crate::access::{Changer, Grant, PasswordHash, Revision, UserName};
+use crate::audit::{AuditAction, Event};
 
 /// A user as the catalogue knows it.
 #[derive(Debug, Clone)]
@@ -52,9 +55,19 @@ impl TryFrom<UserRow> for StoredUser {
 
 impl Catalog {
     /// Adds a user; `false` where there is one of this name.
-    pub(crate) async fn add_user(&self, user: &StoredUser) -> Result<bool, CatalogError> {
+    pub(crate) async fn add_user(
+        &self,
+        user: &StoredUser,
+        by: &Changer,
+    ) -> Result<bool, CatalogError> {
         let (prefixes, actions) = lists(&user.grant);
-        let added = on!(self, pool => sqlx::query(
+        let detail = format!("{}: {}", user.name, user.grant);
+        let event = Event::new(&by.actor, AuditAction::UserAdd, detail);
+        let top = user.grant.top();
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, user.created);
+            let added = sqlx::query(
             "INSERT INTO users (user_name, password_hash, prefixes, actions, revision, created_at,
                  changed_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_name) DO NOTHING",
@@ -66,8 +79,14 @@ impl Catalog {
         .bind(user.revision.0)
         .bind(seconds(user.created))
         .bind(seconds(user.changed))
-        .execute(pool).await?.rows_affected());
-        Ok(added == 1)
+        .execute(&mut *transaction).await?.rows_affected();
+            if added == 0 {
+                return Ok(false);
+            }
+            append!(transaction, &event.below(top.as_ref()), user.created);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
 
     /// The user of this name.
@@ -91,31 +110,66 @@ impl Catalog {
         rows.into_iter().map(StoredUser::try_from).collect()
     }
 
-    /// Sets a user's password; `false` where there is none of this name.
+    /// Sets a user's password, where the user is as it was looked at; `false` where it is not, or
+    /// is no more.
     pub(crate) async fn change_password(
         &self,
-        name: &UserName,
+        user: &StoredUser,
         password: &PasswordHash,
-        revision: Revision,
+        by: &Changer,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
-        let changed = on!(self, pool => sqlx::query(
-            "UPDATE users SET password_hash = $1, revision = $2, changed_at = $3
-             WHERE user_name = $4",
-        )
-        .bind(password.as_str())
-        .bind(revision.0)
-        .bind(seconds(now))
-        .bind(name.as_str())
-        .execute(pool).await?.rows_affected());
-        Ok(changed == 1)
+        let (name, revision) = (&user.name, Revision::new().map_err(sqlx::Error::Io)?);
+        let event = Event::new(&by.actor, AuditAction::UserPasswd, name.to_string());
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, now);
+            let changed = sqlx::query(
+                "UPDATE users SET password_hash = $1, revision = $2, changed_at = $3
+                 WHERE user_name = $4 AND revision = $5",
+            )
+            .bind(password.as_str())
+            .bind(revision.0)
+            .bind(seconds(now))
+            .bind(name.as_str())
+            .bind(user.revision.0)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if changed == 0 {
+                return Ok(false);
+            }
+            let top = user.grant.top();
+            append!(transaction, &event.below(top.as_ref()), now);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
 
-    /// Removes a user; `false` where there is none of this name.
-    pub(crate) async fn remove_user(&self, name: &UserName) -> Result<bool, CatalogError> {
-        let removed = on!(self, pool => sqlx::query("DELETE FROM users WHERE user_name = $1")
-            .bind(name.as_str())
-            .execute(pool).await?.rows_affected());
-        Ok(removed == 1)
+    /// Removes a user, who is as it was looked at; `false` where it is not, or is no more.
+    pub(crate) async fn remove_user(
+        &self,
+        user: &StoredUser,
+        by: &Changer,
+        now: SystemTime,
+    ) -> Result<bool, CatalogError> {
+        let event = Event::new(&by.actor, AuditAction::UserRemove, user.name.to_string());
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, now);
+            let removed = sqlx::query("DELETE FROM users WHERE user_name = $1 AND revision = $2")
+                .bind(user.name.as_str())
+                .bind(user.revision.0)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            if removed == 0 {
+                return Ok(false);
+            }
+            let top = user.grant.top();
+            append!(transaction, &event.below(top.as_ref()), now);
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
 }

@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::access::{Action, JobFault};
+use crate::admin::{AdminError, Unfit};
 use crate::catalog::CatalogError;
 use crate::connection::is_too_slow;
 use crate::token::UploadId;
@@ -71,6 +72,8 @@ pub(crate) enum ApiError {
     BodyTooLarge { limit: u64 },
     #[error("the request cannot be read: {found}")]
     RequestMalformed { wanted: &'static str, found: String },
+    #[error("the request does not say that it is JSON")]
+    MediaType { found: String },
     #[error(transparent)]
     ReferenceMalformed(#[from] ReferenceError),
     #[error("the upload stopped arriving before its end")]
@@ -121,6 +124,9 @@ pub(crate) enum ApiError {
     /// Refused by the format's limits, with its own words.
     #[error("{}", .0.message)]
     TooLarge(Box<Refusal>),
+    /// What an administrator names is not there, or is there already.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Refused by the push protocol's own rules.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -132,6 +138,8 @@ pub(crate) enum ApiError {
     },
     #[error("the registry is busy with files of this image")]
     Busy,
+    #[error("somebody else is doing that just now")]
+    Occupied,
     #[error("there would be more than there may be: {quota}")]
     QuotaExceeded { quota: String, images: u64, bytes: u64 },
     #[error("the registry takes nothing in just now")]
@@ -210,6 +218,9 @@ impl ApiError {
             | Self::YankUnknown(_)
             | Self::KeysUnknown(_) => StatusCode::NOT_FOUND,
             Self::BlobDeleted(_) | Self::ImageDeleted(_) | Self::ImageYanked(_) => StatusCode::GONE,
+            Self::Unfit(unfit) if unfit.exists() => StatusCode::CONFLICT,
+            Self::Unfit(_) => StatusCode::NOT_FOUND,
+            Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::VersionExists { .. }
             | Self::VersionDeleted { .. }
@@ -229,6 +240,7 @@ impl ApiError {
             Self::Upload(error) => error.status(),
             Self::OneOfGroup { error, .. } => error.status(),
             Self::Busy
+            | Self::Occupied
             | Self::FileLost
             | Self::ReadOnly
             | Self::TooManyLogins
@@ -253,6 +265,19 @@ impl From<CatalogError> for ApiError {
             CatalogError::CallerEnded => Self::CredentialsEnded,
             error if error.is_full_disk() => Self::StorageFull(error.into()),
             error => Self::internal(error),
+        }
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Catalog(error) => error.into(),
+            AdminError::Expiry => {
+                let wanted = "a lifetime that ends before the year 10000";
+                Self::RequestMalformed { wanted, found: "a longer one".to_owned() }
+            }
+            other => Self::internal(other),
         }
     }
 }
@@ -293,7 +318,7 @@ impl IntoResponse for ApiError {
         let mut response = (self.status(), body).into_response();
         response.extensions_mut().insert(Refused(refusal));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::Busy | Self::ReadOnly) {
+        if matches!(self, Self::Busy | Self::Occupied | Self::ReadOnly) {
             let minute = HeaderValue::from_static("60");
             response.headers_mut().insert(header::RETRY_AFTER, minute);
         }

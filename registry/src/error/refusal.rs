@@ -46,6 +46,7 @@ impl Refuse for ApiError {
                 let refusal = error.refusal();
                 return Refusal { message: format!("{self}: {}", refusal.message), ..refusal };
             }
+            Self::Unfit(unfit) => return unfit.refusal(),
             Self::Upload(error) => error.about(),
             Self::CredentialsMissing
             | Self::UserUnknown
@@ -188,8 +189,8 @@ impl ApiError {
                 "request-too-large",
                 format!("a request of at most {limit} bytes"),
                 "more",
-                "this registry's limit on such requests, made from those on signatures and manifests",
-                "check that the signature file is a signature, as `gantry sign` writes it",
+                "this registry's limit on such requests",
+                "send less; a signature is as small as `gantry sign` writes it",
             ),
             Self::UploadIncomplete => parts(
                 "upload-incomplete",
@@ -228,8 +229,8 @@ impl ApiError {
                 "request-malformed",
                 *wanted,
                 found.clone(),
-                "the push protocol, as the registry's documentation has it",
-                "use a client that speaks it, such as `gantry push`",
+                "the API, as the registry's documentation has it",
+                "use a client that speaks it, such as `gantry push` or `gantry registry`",
             ),
             Self::ReferenceMalformed(error) => parts(
                 "reference-malformed",
@@ -314,6 +315,20 @@ impl ApiError {
                 method.clone(),
                 "RFC 9110, 15.5.6",
                 "use GET for files and pages",
+            ),
+            Self::MediaType { found } => parts(
+                "media-type",
+                "the header `Content-Type: application/json`",
+                if found.is_empty() { "no such header" } else { found },
+                "a form of a foreign page, sent by a browser that knows a password, cannot say so",
+                "send JSON, and say that it is",
+            ),
+            Self::Occupied => parts(
+                "occupied",
+                "nobody else who removes images or files",
+                "a node, or a command, that is at it",
+                "one at a time does this",
+                "try again in a minute",
             ),
             Self::Busy => parts(
                 "busy",

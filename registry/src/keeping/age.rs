@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 const UNITS: [(char, u64); 6] = [
     ('y', 365 * 24 * 3600),
@@ -16,7 +17,8 @@ const UNITS: [(char, u64); 6] = [
 ];
 
 /// A length of time, in one unit: `90d`, `12h`, `2y`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9]+[ywdhms]$")]
 #[serde(try_from = "String", into = "String")]
 pub struct Age(Duration);
 

@@ -3,11 +3,14 @@
 //! It goes on beside pushes and downloads: what a push is about to refer to is leased, and what is
 //! removed is locked meanwhile (see `catalog/blobs.rs`). One node does it at a time.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{KeepError, Keeper};
+use crate::access::Changer;
+use crate::audit::{Actor, AuditAction, Event};
 use crate::blobs::BlobKey;
-use crate::catalog::{Duty, Lease, Remover};
+use crate::catalog::{CatalogError, Duty, Lease, Remover};
 use crate::error::ApiError;
 use crate::state::State;
 
@@ -15,7 +18,7 @@ use crate::state::State;
 const BATCH: u32 = 256;
 
 /// What was removed, or would be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Collected {
     /// Images and signatures.
     pub blobs: u64,
@@ -25,7 +28,7 @@ pub struct Collected {
 
 impl Keeper {
     /// Removes all of it; `None` where somebody else is doing so, or took over.
-    pub(crate) async fn collect(&self) -> Result<Option<Collected>, KeepError> {
+    pub(crate) async fn collect(&self, actor: &Actor) -> Result<Option<Collected>, KeepError> {
         if !self.catalog.take_duty(Duty::Collect, &self.name, self.clock.now()).await? {
             return Ok(None);
         }
@@ -34,7 +37,16 @@ impl Keeper {
             collected = self.collect_all().await;
         }
         self.catalog.leave_duty(Duty::Collect, &self.name).await?;
-        collected
+        let collected = collected?;
+        if let Some(Collected { blobs, bytes }) = collected.filter(|all| all.blobs > 0) {
+            let detail = format!("{blobs} files, {bytes} bytes");
+            let event = Event::new(actor, AuditAction::Gc, detail);
+            // Whoever began it may have ended meanwhile; it is done.
+            let by = Changer { actor: actor.clone(), standing: None };
+            let done = async { Ok::<_, CatalogError>(((), Some(event))) };
+            self.catalog.told(&by, self.clock.now(), done).await?;
+        }
+        Ok(collected)
     }
 
     async fn collect_all(&self) -> Result<Option<Collected>, KeepError> {

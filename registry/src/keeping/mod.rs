@@ -98,6 +98,13 @@ impl Keeper {
         }
     }
 
+    /// A request to the node whose state this is. It is not the node's own work, which holds its
+    /// leases in the node's name.
+    pub(crate) fn request(state: &State) -> Result<Self, KeepError> {
+        let name = format!("{}-{}", state.node, TokenId::generate()?);
+        Ok(Self { name, ..Self::node(state) })
+    }
+
     /// A command. Its name is its own: a node that starts ends what it held itself, and no more.
     pub(crate) async fn command(place: &Place, clock: Clock) -> Result<Self, KeepError> {
         let data = DataDir::open_existing(&place.data)?;

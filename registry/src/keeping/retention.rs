@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::age::Age;
 use super::{FILES_STAY, KeepError, Keeper};
-use crate::audit::Actor;
+use crate::access::Changer;
 use crate::catalog::{Duty, StoredImage};
 use crate::select::rank;
 
@@ -228,17 +228,21 @@ impl Keeper {
     pub(crate) async fn retain(
         &self,
         rules: &[Retention],
+        by: &Changer,
     ) -> Result<Option<Vec<Judged>>, KeepError> {
         if !self.catalog.take_duty(Duty::Collect, &self.name, self.clock.now()).await? {
             return Ok(None);
         }
-        let deleted = self.delete_unkept(rules).await;
+        let deleted = self.delete_unkept(rules, by).await;
         self.catalog.leave_duty(Duty::Collect, &self.name).await?;
         deleted
     }
 
-    async fn delete_unkept(&self, rules: &[Retention]) -> Result<Option<Vec<Judged>>, KeepError> {
-        let actor = Actor { who: "retention".to_owned(), address: None };
+    async fn delete_unkept(
+        &self,
+        rules: &[Retention],
+        by: &Changer,
+    ) -> Result<Option<Vec<Judged>>, KeepError> {
         let mut deleted = Vec::new();
         for judged in self.judge(rules).await?.into_iter().filter(|judged| judged.stays.is_empty())
         {
@@ -247,7 +251,7 @@ impl Keeper {
                 return Ok(None);
             }
             let (id, stay) = (&judged.image_id, now + FILES_STAY);
-            if self.catalog.delete(id, &actor, None, now, stay).await?.is_some() {
+            if self.catalog.delete(id, by, now, stay).await?.is_some() {
                 tracing::info!(image = %id, reference = judged.reference, "no rule keeps it: deleted");
                 deleted.push(judged);
             }

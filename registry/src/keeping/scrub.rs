@@ -7,9 +7,10 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use aci::{FileDigest, ImageId, Name, Sha512};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{KeepError, Keeper};
 use crate::blobs::BlobKey;
@@ -43,7 +44,7 @@ pub struct Scrubbed {
 }
 
 /// A file that is lost or damaged.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Damaged {
     /// The file's key, by which it is found among the blobs.
@@ -53,7 +54,8 @@ pub struct Damaged {
     /// The image's name.
     pub name: Name,
     /// Since when that is known.
-    #[serde(skip)]
+    #[serde(with = "crate::stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub since: SystemTime,
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
 use super::{KeepError, Keeper};
+use crate::access::Changer;
+use crate::audit::Actor;
 use crate::config::Live;
 use crate::state::Shared;
 use crate::token::TokenId;
@@ -28,13 +30,13 @@ async fn collecting(keeper: Keeper, live: Live) {
         let retained = async {
             match keeper.catalog.is_read_only().await? {
                 true => Ok(None),
-                false => keeper.retain(&keeping.retention).await,
+                false => keeper.retain(&keeping.retention, &Changer::itself("retention")).await,
             }
         };
         if let Err(error) = retained.await {
             failed(&error, "images that no rule keeps were not all deleted");
         }
-        match keeper.collect().await {
+        match keeper.collect(&Actor::itself("gc")).await {
             Ok(Some(collected)) if collected.blobs > 0 => {
                 let super::Collected { blobs, bytes } = collected;
                 tracing::info!(blobs, bytes, "removed files that no image refers to");

@@ -130,7 +130,7 @@ impl Scene {
         // Wrong passwords are given here all the time.
         let registry =
             Registry::start_with(|config| config.rates.user_delay = Duration::ZERO).await;
-        registry.add_key("example.com", team_key());
+        registry.add_key("example.com", team_key()).await;
         let place = registry.place().await;
         let entry = PolicyEntry {
             prefix: "example.com/private".parse().unwrap(),
@@ -195,6 +195,9 @@ fn table(scene: &Scene) -> Vec<Row> {
     let absent = format!("sha512-{}", "0".repeat(128));
     let upload = "0".repeat(64);
     let get = |path: &str, rule| (Method::GET, path.to_owned(), "", rule);
+    let admin = |method: Method, path: &str, body, status| {
+        (method, format!("/-/api/v1/admin/{path}"), body, Rule::By(Admin, status))
+    };
     let head = |path: &str, rule| (Method::HEAD, path.to_owned(), "", rule);
     let (post, put) = (Method::POST, Method::PUT);
     vec![
@@ -307,6 +310,75 @@ fn table(scene: &Scene) -> Vec<Row> {
             ],
         ),
         (
+            "/-/api/v1/admin/tokens",
+            vec![admin(Method::GET, "tokens", "", 200), admin(Method::POST, "tokens", "{}", 400)],
+        ),
+        ("/-/api/v1/admin/tokens/{id}", vec![admin(Method::DELETE, "tokens/00000000", "", 404)]),
+        (
+            "/-/api/v1/admin/tokens/{id}/rotate",
+            vec![admin(Method::POST, "tokens/00000000/rotate", "{\"graceSeconds\":0}", 404)],
+        ),
+        (
+            "/-/api/v1/admin/users",
+            vec![admin(Method::GET, "users", "", 200), admin(Method::POST, "users", "{}", 400)],
+        ),
+        ("/-/api/v1/admin/users/{name}", vec![admin(Method::DELETE, "users/nobody", "", 404)]),
+        (
+            "/-/api/v1/admin/users/{name}/password",
+            vec![admin(Method::PUT, "users/nobody/password", "{\"password\":\"x\"}", 404)],
+        ),
+        (
+            "/-/api/v1/admin/keys",
+            vec![admin(Method::GET, "keys", "", 200), admin(Method::POST, "keys", "{}", 400)],
+        ),
+        (
+            "/-/api/v1/admin/keys/{fingerprint}",
+            vec![
+                admin(Method::DELETE, &format!("keys/{}", "0".repeat(40)), "", 400),
+                admin(
+                    Method::DELETE,
+                    &format!("keys/{}?prefix=example.com/x", "0".repeat(40)),
+                    "",
+                    404,
+                ),
+            ],
+        ),
+        (
+            "/-/api/v1/admin/policies",
+            vec![
+                admin(Method::GET, "policies", "", 200),
+                admin(Method::PUT, "policies", "{}", 400),
+                admin(Method::DELETE, "policies?prefix=example.com/absent", "", 404),
+            ],
+        ),
+        (
+            "/-/api/v1/admin/oidc",
+            vec![admin(Method::GET, "oidc", "", 200), admin(Method::POST, "oidc", "{}", 400)],
+        ),
+        ("/-/api/v1/admin/oidc/{name}", vec![admin(Method::DELETE, "oidc/absent", "", 404)]),
+        ("/-/api/v1/admin/audit", vec![admin(Method::GET, "audit?last=2", "", 200)]),
+        ("/-/api/v1/admin/audit/verify", vec![admin(Method::GET, "audit/verify", "", 200)]),
+        ("/-/api/v1/admin/usage", vec![admin(Method::GET, "usage", "", 200)]),
+        ("/-/api/v1/admin/scrub", vec![admin(Method::GET, "scrub", "", 200)]),
+        (
+            "/-/api/v1/admin/read-only",
+            vec![
+                admin(Method::GET, "read-only", "", 200),
+                admin(Method::PUT, "read-only", "{\"readOnly\":false}", 200),
+            ],
+        ),
+        ("/-/api/v1/admin/gc", vec![admin(Method::POST, "gc", "{\"dryRun\":true}", 200)]),
+        (
+            "/-/api/v1/admin/retain",
+            // Who may not delete may not have images deleted.
+            vec![admin(
+                Method::POST,
+                "retain",
+                "{\"prefix\":\"example.com\",\"keepNewest\":1,\"dryRun\":true}",
+                403,
+            )],
+        ),
+        (
             "/-/acpush/{*name}",
             vec![(
                 post.clone(),
@@ -381,6 +453,7 @@ async fn access_to_every_route_is_as_the_table_has_it() {
         for (method, path, body, rule) in requests {
             for role in ROLES {
                 let request = scene.asks(role, method.clone(), &path).body(body);
+                let request = request.header("content-type", "application/json");
                 let response = request.send().await.unwrap();
                 let (status, wanted) = (response.status().as_u16(), rule.status(role));
                 assert_eq!(status, wanted, "{route}: {method} {path} by {role:?}");
@@ -563,7 +636,7 @@ async fn access_changes_while_the_server_runs() {
         }
     };
     becomes(StatusCode::UNAUTHORIZED).await;
-    assert!(admin::remove_policy(&place, &prefix).await.unwrap());
-    assert!(!admin::remove_policy(&place, &prefix).await.unwrap());
+    assert!(admin::remove_policy(&place, &prefix, SystemTime::now()).await.unwrap());
+    assert!(!admin::remove_policy(&place, &prefix, SystemTime::now()).await.unwrap());
     becomes(StatusCode::OK).await;
 }

@@ -325,8 +325,8 @@ async fn acpush_tells_of_an_archive_that_is_hostile_or_none() {
 #[tokio::test]
 async fn acpush_tells_of_a_name_of_another_domain_or_token() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
-    registry.add_key("example.org", team_key());
+    registry.add_key("example.com", team_key()).await;
+    registry.add_key("example.org", team_key()).await;
     let token = registry.token("example.com/team").await;
     let mut client = Acpush::bearer(&registry, &token).await;
     for (reference, status, word) in
@@ -359,7 +359,7 @@ async fn acpush_tells_of_a_version_that_is_another_image() {
 #[tokio::test]
 async fn acpush_tells_of_an_image_too_large_though_it_is_still_sent() {
     let registry = Registry::start_with(|config| config.limits.file_bytes = 100_000).await;
-    registry.add_key("example.com/team", team_key());
+    registry.add_key("example.com/team", team_key()).await;
     let token = registry.token("example.com").await;
     let mut number = 1_u64;
     let next = |_| {

@@ -28,7 +28,7 @@ async fn contents(place: &Place) -> BTreeMap<String, String> {
 async fn backup_amid_pushes_and_deletions_is_whole() {
     let keeping = Keeping { collect_every: Duration::from_millis(20), ..Keeping::default() };
     let registry = Registry::start_with(|config| config.keeping = keeping).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let (token, _) =
         registry.token_that("example.com", vec![Action::Push, Action::Delete], None).await;
     let place = registry.place().await;
@@ -88,7 +88,7 @@ async fn backup_amid_pushes_and_deletions_is_whole() {
 #[tokio::test]
 async fn restored_registry_goes_on_as_the_other_did_in_either_database() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let (token, _) =
         registry.token_that("example.com", vec![Action::Push, Action::Delete], None).await;
     let images: Vec<Image> =

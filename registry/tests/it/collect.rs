@@ -59,7 +59,7 @@ async fn file_nobody_refers_to_goes_after_its_lease_by_a_command() {
 async fn file_nobody_refers_to_goes_by_itself() {
     let keeping = Keeping { collect_every: Duration::from_millis(50), ..Keeping::default() };
     let registry = Registry::start_with(|config| config.keeping = keeping).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = resigned(&registry, &token).await;
     *registry.time.lock().unwrap() += 2 * HOUR;
@@ -220,7 +220,7 @@ async fn retention_is_followed_by_a_running_server() {
     let every = Duration::from_millis(50);
     let keeping = Keeping { collect_every: every, retention: rules, ..Keeping::default() };
     let registry = Registry::start_with(|config| config.keeping = keeping).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let images = with_versions(&registry, &token).await;
     let start = std::time::Instant::now();

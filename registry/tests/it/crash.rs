@@ -81,8 +81,9 @@ impl Victim {
         let grant = registry::Grant::new(vec!["example.com".parse().unwrap()], actions);
         let new = NewToken { name: String::new(), grant, lifetime: None };
         let (token, _) = admin::create_token(place, new, SystemTime::now()).await.unwrap();
-        let scope = keys::Scope::Prefix("example.com".parse().unwrap());
-        admin::add_keys(&place.data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
+        let (prefix, limits) = ("example.com".parse().unwrap(), aci::Limits::default());
+        let (key, now) = (&team_key().public, SystemTime::now());
+        admin::add_keys(place, &prefix, key, &limits, now).await.unwrap();
         token.reveal().to_owned()
     }
 

@@ -7,7 +7,7 @@ use crate::fixture::*;
 /// A registry with these images, in this order.
 async fn with(references: &[&str]) -> (Registry, Vec<Image>) {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let mut images = Vec::new();
     for (at, reference) in references.iter().enumerate() {
@@ -179,7 +179,7 @@ async fn file_in_parts_costs_no_more_than_the_whole() {
 #[tokio::test]
 async fn file_that_is_small_is_served_from_memory_and_a_large_one_from_disk() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let small = image("example.com/small:1", b"small");
     let large = image("example.com/large:1", &noise(100 << 10));
@@ -394,7 +394,7 @@ async fn image_that_is_none_or_several_is_said_to_be() {
 #[tokio::test]
 async fn image_with_any_label_value_can_be_asked_for() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let version = "1.0 ä?#%2f";
     let image = image_with("example.com/a", &[("version", version)], b"a");
@@ -412,9 +412,9 @@ async fn pubkeys_are_those_of_the_prefix_and_its_parents() {
     let registry = Registry::start().await;
     let none = registry.get("/-/pubkeys/example.com/team.asc").await;
     assert_eq!(refused(none).await, (404, "keys-unknown".to_owned()));
-    registry.add_key("example.com", other_key());
-    registry.add_key("example.com/team", team_key());
-    registry.add_key("example.net", team_key());
+    registry.add_key("example.com", other_key()).await;
+    registry.add_key("example.com/team", team_key()).await;
+    registry.add_key("example.net", team_key()).await;
     let (team, other) = (team_key().fingerprint, other_key().fingerprint);
     for (prefix, wanted) in [
         ("example.com/team", vec![team, other]),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use aci::archive::{ArchiveWriter, Compression, Entry, EntryKind, WriteOptions};
 use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
 use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
-use keys::{Algorithm, GenerateOptions, Generated, Scope, Signer};
+use keys::{Algorithm, GenerateOptions, Generated, Signer};
 use registry::admin::{self, NewToken};
 use registry::{
     Action, Clock, Config, ConnectionLimits, Grant, Keeping, MetricsAccess, Place, ProxyHeader,
@@ -182,9 +182,10 @@ impl Registry {
         request.send().await.unwrap()
     }
 
-    pub(crate) fn add_key(&self, prefix: &str, key: &Generated) {
-        let scope = Scope::Prefix(prefix.parse().unwrap());
-        admin::add_keys(&self.data(), &scope, &key.public, &Limits::default()).unwrap();
+    pub(crate) async fn add_key(&self, prefix: &str, key: &Generated) {
+        let (place, prefix, now) = (self.place().await, prefix.parse().unwrap(), SystemTime::now());
+        let limits = Limits::default();
+        admin::add_keys(&place, &prefix, &key.public, &limits, now).await.unwrap();
     }
 
     pub(crate) async fn token(&self, prefix: &str) -> String {
@@ -336,7 +337,7 @@ pub(crate) struct Image {
 /// A registry that takes images of example.com/team by the team's key, and a token.
 pub(crate) async fn started() -> (Registry, String) {
     let registry = Registry::start().await;
-    registry.add_key("example.com/team", team_key());
+    registry.add_key("example.com/team", team_key()).await;
     let token = registry.token("example.com").await;
     (registry, token)
 }

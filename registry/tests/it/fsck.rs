@@ -23,7 +23,7 @@ async fn rebuild(place: &Place) -> Checked {
 /// Three images, of which one is deleted and its files still there, and a token that may all.
 async fn scene() -> (Registry, String, Vec<Image>) {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let actions = vec![Action::Push, Action::Delete];
     let (token, _) = registry.token_that("example.com", actions, None).await;
     let images: Vec<Image> = ["1.0.0", "2.0.0", "3.0.0"]
@@ -82,7 +82,7 @@ async fn rebuild_is_refused_beside_a_server_and_changes_nothing_that_is_whole() 
 #[tokio::test]
 async fn rebuild_shows_nothing_that_does_not_verify() {
     let (registry, token, _) = scene().await;
-    registry.add_key("example.com/other", other_key());
+    registry.add_key("example.com/other", other_key()).await;
     let other = image("example.com/other/b:1.0.0", b"b");
     registry.publish(&token, &other, other_key()).await;
     let place = registry.place().await;

@@ -91,7 +91,7 @@ async fn group_becomes_visible_together_and_again_is_the_same() {
 #[tokio::test]
 async fn group_with_one_that_is_refused_publishes_none() {
     let (registry, token) = started().await;
-    registry.add_key("example.com/team", other_key());
+    registry.add_key("example.com/team", other_key()).await;
     let taken = image("example.com/team/app:1.0.0,os=linux,arch=armv7l", b"taken");
     registry.publish(&token, &taken, other_key()).await;
     let images = architectures("1.0.0", 1);

@@ -63,7 +63,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 /// A registry that is told of no archive but the one that is pushed.
 async fn registry() -> (Registry, String) {
     let registry = Registry::start_with(|config| config.limits.ratio_floor = 1 << 20).await;
-    registry.add_key("example.com/team", team_key());
+    registry.add_key("example.com/team", team_key()).await;
     let token = registry.token("example.com").await;
     (registry, token)
 }

@@ -46,7 +46,7 @@ pub(crate) fn text() -> String {
 #[tokio::test]
 async fn log_has_every_request_and_no_token() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/logged:1", b"a");
     let pushed = registry.publish(&token, &image, team_key()).await;
@@ -95,7 +95,7 @@ async fn lines_of(id: &str, last: &str) -> Vec<String> {
 #[tokio::test]
 async fn requests_have_an_id_in_the_answer_and_in_every_line() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let (token, token_id) = registry.token_for("example.com", None).await;
     let image = image("example.com/traced:1", b"a");
     let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
@@ -129,7 +129,7 @@ async fn requests_have_an_id_in_the_answer_and_in_every_line() {
 #[tokio::test]
 async fn faults_tell_the_id_of_their_request_and_nothing_else() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     registry.publish(&token, &image, team_key()).await;

@@ -15,13 +15,14 @@ mod withdraw;
 
 mod access;
 mod acpush;
+mod admin;
 mod backup;
 mod collect;
 mod crash;
 mod crash_ranges;
 mod crash_withdraw;
-mod faults;
 mod document;
+mod faults;
 mod files;
 mod fsck;
 mod groups;

@@ -214,7 +214,7 @@ impl World {
         let issuer = Issuer::start().await;
         let ca_file = issuer.ca_file.clone();
         let registry = Registry::start_with(|config| config.issuer_ca = Some(ca_file)).await;
-        registry.add_key("example.com", team_key());
+        registry.add_key("example.com", team_key()).await;
         let world = Self { registry, issuer };
         world.rule("releases", &[("repository", "team/hello"), ("ref", "refs/tags/*")]).await;
         world
@@ -229,7 +229,7 @@ impl World {
         let (name, url) = (name.parse().unwrap(), self.issuer.url().parse().unwrap());
         let rule = Rule::new(name, url, AUDIENCE.to_owned(), claims, grant).unwrap();
         let place = self.registry.place().await;
-        assert!(admin::add_rule(&place, rule, SystemTime::now()).await.unwrap());
+        assert!(admin::add_rule(&place, rule, SystemTime::now()).await.unwrap().is_some());
     }
 
     /// Claims that the rule fits, with these in their places.
@@ -461,8 +461,12 @@ async fn job_whose_rule_is_removed_publishes_nothing() {
     let sent = world.registry.send(&other, &upload.path, image.bytes.clone()).await;
     assert_eq!(sent.status(), StatusCode::NOT_FOUND);
     let place = world.registry.place().await;
-    assert!(admin::remove_rule(&place, &"releases".parse().unwrap()).await.unwrap());
-    assert!(!admin::remove_rule(&place, &"releases".parse().unwrap()).await.unwrap());
+    assert!(
+        admin::remove_rule(&place, &"releases".parse().unwrap(), SystemTime::now()).await.unwrap()
+    );
+    assert!(
+        !admin::remove_rule(&place, &"releases".parse().unwrap(), SystemTime::now()).await.unwrap()
+    );
     let sent = world.registry.send(&token, &upload.path, image.bytes.clone()).await;
     assert_eq!(refused(sent).await, (401, "job-issuer".to_owned()));
     // And where it is removed while the image arrives.
@@ -477,7 +481,9 @@ async fn job_whose_rule_is_removed_publishes_nothing() {
     let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
     more.send(first.to_vec()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(admin::remove_rule(&place, &"again".parse().unwrap()).await.unwrap());
+    assert!(
+        admin::remove_rule(&place, &"again".parse().unwrap(), SystemTime::now()).await.unwrap()
+    );
     more.send(rest.to_vec()).await.unwrap();
     drop(more);
     assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);

@@ -25,7 +25,7 @@ const TAGS: [&str; 2] = [
 #[tokio::test]
 async fn pages_have_all_tags_for_every_name_and_parent() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     registry.publish(&token, &image("example.com/team/sub/hello:1", b"a"), team_key()).await;
     for (path, name) in [
@@ -66,7 +66,7 @@ async fn pages_of_nothing_are_404_without_tags() {
 #[tokio::test]
 async fn pages_offer_templates_for_the_labels_in_use() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     for reference in ["example.com/a:1", "example.com/a:1,channel=beta", "example.com/b:1,x=y"] {
         registry.publish(&token, &image(reference, reference.as_bytes()), team_key()).await;
@@ -99,8 +99,8 @@ async fn pages_choose_among_domains_and_write_no_other_host() {
             ["example.com", "example.org"].map(|d| d.parse().unwrap()).to_vec().try_into().unwrap();
     })
     .await;
-    registry.add_key("example.com", team_key());
-    registry.add_key("example.org", team_key());
+    registry.add_key("example.com", team_key()).await;
+    registry.add_key("example.org", team_key()).await;
     let token = registry.token("example.com").await;
     registry.publish(&token, &image("example.com/a:1", b"a"), team_key()).await;
     let token = registry.token("example.org").await;
@@ -142,7 +142,7 @@ async fn pages_are_not_given_to_other_hosts() {
 #[tokio::test]
 async fn pages_escape_whatever_an_image_says() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let hostile = r#""><script>alert(1)</script><meta name="ac-discovery" content="x y">"#;
     let labels =
@@ -184,7 +184,7 @@ async fn pages_are_locked_down_and_use_our_own_assets() {
 #[tokio::test]
 async fn name_page_tells_all_about_its_images() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let first = image("example.com/a:1.9.0,os=linux,arch=amd64", b"a");
     let second = image("example.com/a:1.10.0,os=linux,arch=amd64", b"b");

@@ -10,7 +10,7 @@ use crate::fixture::*;
 #[tokio::test]
 async fn push_serves_the_authors_bytes() {
     let registry = Registry::start().await;
-    registry.add_key("example.com/team", team_key());
+    registry.add_key("example.com/team", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/team/hello:1.0.0,os=linux,arch=amd64", b"hello");
     let signature = sign(team_key(), &image.bytes);
@@ -44,7 +44,7 @@ async fn push_serves_the_authors_bytes() {
 #[tokio::test]
 async fn push_of_the_same_image_again_changes_nothing() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     let signature = sign(team_key(), &image.bytes);
@@ -64,7 +64,7 @@ async fn push_of_the_same_image_again_changes_nothing() {
 #[tokio::test]
 async fn push_may_be_sent_again_on_the_same_upload() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
@@ -81,7 +81,7 @@ async fn push_may_be_sent_again_on_the_same_upload() {
 #[tokio::test]
 async fn push_of_one_image_compressed_two_ways_keeps_the_first_file() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let manifest = ImageManifest::new("example.com/a".parse().unwrap(), Default::default());
     let gzip = image_compressed(&manifest, "example.com/a", b"a", Compression::Gzip);
@@ -99,7 +99,7 @@ async fn push_of_one_image_compressed_two_ways_keeps_the_first_file() {
 #[tokio::test]
 async fn push_of_another_image_under_the_same_labels_is_a_conflict() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let first = image("example.com/a:1,os=linux,arch=amd64", b"first");
     registry.publish(&token, &first, team_key()).await;
@@ -119,7 +119,7 @@ async fn push_of_another_image_under_the_same_labels_is_a_conflict() {
 #[tokio::test]
 async fn push_by_several_at_once_makes_one_image() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", &vec![7; 3 << 20]);
     let pushes = (0..8).map(|_| async {
@@ -140,7 +140,7 @@ async fn push_by_several_at_once_makes_one_image() {
 #[tokio::test]
 async fn push_of_several_images_of_one_version_lets_one_win() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let images: Vec<_> = (0..6).map(|n| image("example.com/a:1", &[n; 1 << 20])).collect();
     let (registry, token) = (&registry, token.as_str());
@@ -160,7 +160,7 @@ async fn push_of_several_images_of_one_version_lets_one_win() {
 #[tokio::test]
 async fn push_by_http1_and_without_a_length_works() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", &vec![1; 1 << 20]);
     let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
@@ -182,6 +182,6 @@ async fn push_takes_keys_up_while_the_server_runs() {
     let signature = sign(team_key(), &image.bytes);
     let response = registry.push(&token, &image, &signature).await;
     assert_eq!(refused(response).await, (422, "signer-not-trusted".to_owned()));
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     assert_eq!(registry.push(&token, &image, &signature).await.status(), StatusCode::CREATED);
 }

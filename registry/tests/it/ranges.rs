@@ -322,7 +322,7 @@ async fn range_that_makes_no_sense_is_refused() {
 async fn what_uploads_hold_is_limited() {
     let (registry, token) = {
         let registry = Registry::start_with(|config| config.limits.file_bytes = 400_000).await;
-        registry.add_key("example.com/team", team_key());
+        registry.add_key("example.com/team", team_key()).await;
         let token = registry.token("example.com").await;
         (registry, token)
     };
@@ -544,7 +544,7 @@ async fn commit_makes_the_same_checks_as_a_stream() {
     let (registry, token) = started().await;
     registry.publish(&token, &large("example.com/team/taken:1", 3, 1000), team_key()).await;
     let narrow = registry.token("example.com/team/below").await;
-    registry.add_key("example.org", team_key());
+    registry.add_key("example.org", team_key()).await;
     for (token, image, status, code) in [
         (&token, large("example.com/other:1", 1, 1000), 422, "signer-wrong-prefix"),
         (&token, large("example.org/a:1", 1, 1000), 422, "domain-not-served"),
@@ -569,7 +569,7 @@ async fn commit_makes_the_same_checks_as_a_stream() {
     let sending = Sending::open(&registry, &token, &image).await;
     sending.send_range(0, image.bytes.len()).await;
     assert_eq!(sending.commit().await.status(), 422);
-    registry.add_key("example.com/other", team_key());
+    registry.add_key("example.com/other", team_key()).await;
     assert_eq!(sending.commit().await.status(), StatusCode::CREATED);
 }
 

@@ -18,7 +18,7 @@ async fn behind_a_proxy(adjust: impl FnOnce(&mut Config)) -> Registry {
         adjust(config);
     })
     .await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let grant = Grant::new(vec!["example.com".parse().unwrap()], vec![Action::Push]);
     for name in ["alice", "bob"] {
         let (place, name) = (registry.place().await, name.parse().unwrap());

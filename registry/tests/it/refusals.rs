@@ -177,7 +177,7 @@ async fn refused_with_the_signature_of_another_image() {
 #[tokio::test]
 async fn refused_by_a_signer_of_another_prefix() {
     let (registry, token) = started().await;
-    registry.add_key("example.com/other", other_key());
+    registry.add_key("example.com/other", other_key()).await;
     let image = hello();
     let response = registry.push(&token, &image, &sign(other_key(), &image.bytes)).await;
     let (status, refusal) = refusal(response).await;
@@ -196,7 +196,7 @@ async fn refused_by_a_key_that_has_expired_since() {
     let (registry, token) = started().await;
     // Made an hour ago, so it has four to go.
     let key = key(Some(Duration::from_secs(5 * 3600)));
-    registry.add_key("example.com/team", &key);
+    registry.add_key("example.com/team", &key).await;
     let image = hello();
     let signature = sign(&key, &image.bytes);
     let created: Upload = registry.create(&token, &signature).await.json().await.unwrap();
@@ -240,7 +240,7 @@ async fn refused_with_a_signature_from_the_future() {
 async fn refused_under_a_domain_of_somebody_else() {
     let (registry, _) = started().await;
     // Even where key and token would allow it.
-    registry.add_key("example.net", team_key());
+    registry.add_key("example.net", team_key()).await;
     let token = registry.token("example.net").await;
     let image = image("example.net/a:1", b"a");
     let response = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
@@ -325,7 +325,7 @@ async fn refused_where_it_would_write_outside() {
 #[tokio::test]
 async fn refused_where_it_is_larger_than_the_limit() {
     let registry = Registry::start_with(|config| config.limits.file_bytes = 1 << 20).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", &noise(3 << 20));
     let signature = sign(team_key(), &image.bytes);
@@ -356,7 +356,7 @@ async fn refused_where_it_unpacks_to_too_much() {
         config.limits.ratio_floor = 1 << 20;
     })
     .await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     for (bytes, status, code) in
         [(4 << 20, 422, "image-bomb"), (9 << 20, 413, "image-unpacked-too-large")]

@@ -13,7 +13,7 @@ use crate::fixture::*;
 #[tokio::test]
 async fn restart_serves_what_was_published() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     registry.publish(&token, &image, team_key()).await;
@@ -38,7 +38,7 @@ fn leave(registry: &Registry, image: &Image, signature: &[u8], bytes: [&[u8]; 2]
 #[tokio::test]
 async fn restart_takes_up_files_as_they_were_named_before() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let kept = image("example.com/a:1", b"a");
     registry.publish(&token, &kept, team_key()).await;
@@ -77,7 +77,7 @@ async fn restart_takes_up_files_as_they_were_named_before() {
 #[tokio::test]
 async fn push_heals_what_a_crash_left_without_a_restart() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     let signature = sign(team_key(), &image.bytes);
@@ -93,7 +93,7 @@ async fn push_heals_what_a_crash_left_without_a_restart() {
 #[tokio::test]
 async fn push_brings_back_files_that_were_lost() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     registry.publish(&token, &image, team_key()).await;
@@ -119,7 +119,7 @@ async fn push_brings_back_files_that_were_lost() {
 #[tokio::test]
 async fn push_whose_client_leaves_at_its_end_is_whole_or_absent() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     for at in 0..24_u32 {
         let image = image(&format!("example.com/a:{at}.0.0"), &[1; 4096]);
@@ -163,7 +163,7 @@ async fn second_server_on_the_same_data_is_refused() {
 #[tokio::test]
 async fn shutdown_lets_a_running_push_end() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", &vec![1; 1 << 20]);
     let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
@@ -250,7 +250,7 @@ macro_rules! multiply {
 #[tokio::test(flavor = "multi_thread")]
 async fn restart_takes_no_longer_with_many_images() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let image = image("example.com/a:1", b"a");
     registry.publish(&token, &image, team_key()).await;

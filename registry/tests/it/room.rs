@@ -22,7 +22,7 @@ fn quota(text: &str) -> Quota {
 async fn with_quota(text: &str) -> (Registry, String) {
     let keeping = Keeping { quotas: vec![quota(text)], ..Keeping::default() };
     let registry = Registry::start_with(|config| config.keeping = keeping).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     (registry, token)
 }
@@ -48,7 +48,7 @@ async fn quota_of_images_holds_below_its_prefix_and_room_comes_back() {
     assert_eq!(again.status(), StatusCode::OK);
     let (place, prefix) = (registry.place().await, "example.com/team".parse().unwrap());
     let usage = admin::usage(&place, Some(&prefix)).await.unwrap();
-    let names: Vec<&str> = usage.iter().map(|usage| usage.name.as_str()).collect();
+    let names: Vec<&str> = usage.names.iter().map(|usage| usage.name.as_str()).collect();
     assert_eq!(names, ["example.com/team/a", "example.com/team/b/c"]);
 
     let url = registry.url(&format!("/-/api/v1/images/{}", first.id));
@@ -142,8 +142,9 @@ async fn full_server() {
         lifetime: None,
     };
     let (token, _) = admin::create_token(&place, new, SystemTime::now()).await.unwrap();
-    let scope = keys::Scope::Prefix("example.com".parse().unwrap());
-    admin::add_keys(&data, &scope, &team_key().public, &aci::Limits::default()).unwrap();
+    let (prefix, limits) = ("example.com".parse().unwrap(), aci::Limits::default());
+    let now = SystemTime::now();
+    admin::add_keys(&place, &prefix, &team_key().public, &limits, now).await.unwrap();
     let secret = data.with_extension("key");
     std::fs::write(&secret, &team_key().secret).unwrap();
     let (said, ahead) = (data.with_extension("address"), data.with_extension("ahead"));

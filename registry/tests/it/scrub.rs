@@ -96,7 +96,7 @@ async fn running_server_reads_again_what_it_has_not_for_a_while() {
     let every = Duration::from_millis(50);
     let keeping = Keeping { scrub_every: every, ..Keeping::default() };
     let registry = Registry::start_with(|config| config.keeping = keeping).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     registry.publish(&token, &hello(), team_key()).await;
     let path = format!("/-/blobs/{}.aci", hello().id);

@@ -47,7 +47,7 @@ async fn slow_pushes_end_and_leave_places_to_others() {
         config.connections.pushes_per_caller = 2;
     })
     .await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let other = registry.token("example.com").await;
     let created = registry.create(&token, &sign(team_key(), b"x")).await;
@@ -87,7 +87,7 @@ async fn slow_pushes_end_and_leave_places_to_others() {
 #[tokio::test]
 async fn slow_requests_of_every_kind_are_told_so() {
     let registry = Registry::start_with(short).await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     let initiated = registry.client.post(registry.url("/-/acpush/example.com/a"));
     let initiated: serde_json::Value =
@@ -125,7 +125,7 @@ async fn slow_readers_are_let_go() {
         config.connections.rate = 4 << 20;
     })
     .await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let token = registry.token("example.com").await;
     // More than all buffers between us hold.
     let image = image("example.com/a:1", &noise(24 << 20));

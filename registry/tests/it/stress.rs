@@ -140,7 +140,7 @@ async fn collector_takes_nothing_that_is_wanted_and_leaves_nothing_else() {
         config.keeping = Keeping { collect_every: Duration::from_millis(5), ..Keeping::default() };
     })
     .await;
-    registry.add_key("example.com/team", team_key());
+    registry.add_key("example.com/team", team_key()).await;
     let actions = vec![Action::Push, Action::Delete];
     let (token, _) = registry.token_that("example.com", actions, None).await;
     let scene = Arc::new(Scene {

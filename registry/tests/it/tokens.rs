@@ -27,7 +27,7 @@ async fn token_is_kept_as_a_hash_only() {
 #[tokio::test]
 async fn token_tells_when_it_was_used() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let (token, _) = registry.token_for("example.com", Some(DAY)).await;
     let used = async || admin::tokens(&registry.place().await).await.unwrap()[0].last_used;
     assert_eq!(used().await, None);
@@ -79,7 +79,7 @@ async fn tokens_can_be_made_before_and_beside_the_server() {
 #[tokio::test]
 async fn token_is_good_below_each_of_its_prefixes() {
     let registry = Registry::start().await;
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let prefixes = ["example.com/a", "example.com/b"].map(|p| p.parse().unwrap()).to_vec();
     let new = NewToken {
         name: "ci of two teams".to_owned(),

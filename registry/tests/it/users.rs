@@ -51,7 +51,7 @@ async fn user_pushes_with_a_password() {
     assert_eq!(send(&registry, "alice", &upload, &image).await.status(), StatusCode::CREATED);
     // Names are those of the prefix.
     let other = crate::fixture::image("example.com/team2:1", b"x");
-    registry.add_key("example.com", team_key());
+    registry.add_key("example.com", team_key()).await;
     let created = create(&registry, "alice", PASSWORD, &sign(team_key(), &other.bytes)).await;
     let upload: Upload = created.json().await.unwrap();
     let refused_name = refused(send(&registry, "alice", &upload, &other).await).await;
@@ -92,10 +92,10 @@ async fn user_whose_password_is_changed_or_who_is_removed_is_no_longer_one() {
     let sent = send(&registry, "alice", &upload, &image).await;
     assert_eq!(refused(sent).await, (401, "user-unknown".to_owned()));
     assert_eq!(create(&registry, "alice", other, &signature).await.status(), StatusCode::CREATED);
-    assert!(admin::remove_user(&place, &alice).await.unwrap());
+    assert!(admin::remove_user(&place, &alice, SystemTime::now()).await.unwrap());
     let gone = create(&registry, "alice", other, &signature).await;
     assert_eq!(refused(gone).await, (401, "user-unknown".to_owned()));
-    assert!(!admin::remove_user(&place, &alice).await.unwrap());
+    assert!(!admin::remove_user(&place, &alice, SystemTime::now()).await.unwrap());
     assert!(!admin::change_password(&place, &alice, &other.parse().unwrap(), now).await.unwrap());
     registry.assert_absent(&image).await;
 }
@@ -121,7 +121,9 @@ async fn user_who_is_removed_meanwhile_publishes_nothing() {
     // Whoever asks is found out before the body is read: when the second piece is taken, it was.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let place = registry.place().await;
-    assert!(admin::remove_user(&place, &"alice".parse().unwrap()).await.unwrap());
+    assert!(
+        admin::remove_user(&place, &"alice".parse().unwrap(), SystemTime::now()).await.unwrap()
+    );
     more.send(rest.to_vec()).await.unwrap();
     drop(more);
     let response = sent.await.unwrap().unwrap();

@@ -21,7 +21,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let registry = Registry::start().await;
-        registry.add_key("example.com/team", team_key());
+        registry.add_key("example.com/team", team_key()).await;
         let (push, first) = registry.token_for("example.com/team", None).await;
         let actions = vec![Action::Delete, Action::Yank];
         let (all, second) = registry.token_that("example.com/team", actions, None).await;
@@ -195,7 +195,7 @@ async fn statement_counts_by_a_key_of_the_name_alone() {
     scene.registry.publish(&scene.push, &image, team_key()).await;
     let other = self::image("example.com/team/hello:2.0.0", b"other");
     scene.registry.publish(&scene.push, &other, team_key()).await;
-    scene.registry.add_key("example.com/elsewhere", other_key());
+    scene.registry.add_key("example.com/elsewhere", other_key()).await;
     let good = said(&image, true, "x", 100, team_key());
     let stranger = said(&image, true, "x", 100, &key(None));
     let elsewhere = said(&image, true, "x", 100, other_key());
@@ -269,7 +269,7 @@ async fn prefix_may_let_an_image_take_the_place_of_another() {
     assert_eq!(gone, [first.id, second.id]);
     // It is counted once.
     let usage = admin::usage(&place, Some(&"example.com/team/nightly".parse().unwrap())).await;
-    assert_eq!(usage.unwrap().iter().map(|usage| usage.images).collect::<Vec<_>>(), [1]);
+    assert_eq!(usage.unwrap().names.iter().map(|usage| usage.images).collect::<Vec<_>>(), [1]);
 }
 
 #[tokio::test]
@@ -296,6 +296,7 @@ async fn audit_log_tells_who_did_what_from_where() {
     assert_eq!(
         told,
         [
+            (AuditAction::KeysAdd, "admin"),
             (AuditAction::TokenCreate, "admin"),
             (AuditAction::TokenCreate, "admin"),
             (AuditAction::Publish, &*push),
@@ -304,16 +305,16 @@ async fn audit_log_tells_who_did_what_from_where() {
             (AuditAction::Delete, &*all),
         ]
     );
-    for record in &records[2..] {
+    for record in &records[3..] {
         assert_eq!(record.actor.address, "127.0.0.1".parse().ok());
         assert_eq!(record.image_id.as_ref(), Some(&image.id));
         assert_eq!(record.name.as_ref().unwrap().as_str(), "example.com/team/hello");
     }
-    assert_eq!(records[2].detail.as_deref(), Some("example.com/team/hello:1.0.0"));
-    assert_eq!(records[3].detail.as_deref(), Some("a hole"));
+    assert_eq!(records[3].detail.as_deref(), Some("example.com/team/hello:1.0.0"));
+    assert_eq!(records[4].detail.as_deref(), Some("a hole"));
     assert!(admin::revoke_token(&place, &scene.ids[0], SystemTime::now()).await.unwrap());
-    let verdict = admin::verify_audit(&place, Some(&records[5].hash)).await.unwrap();
-    let AuditVerdict::Whole { records: 7, head } = verdict else { panic!("{verdict:?}") };
+    let verdict = admin::verify_audit(&place, Some(&records[6].hash)).await.unwrap();
+    let AuditVerdict::Whole { records: 8, head } = verdict else { panic!("{verdict:?}") };
     let last = admin::audit_records(&place, 1).await.unwrap();
     assert_eq!((last[0].action, &last[0].hash), (AuditAction::TokenRevoke, &head));
 }
@@ -331,5 +332,5 @@ async fn audit_log_of_many_at_once_is_one_chain() {
     }
     let place = scene.registry.place().await;
     let verdict = admin::verify_audit(&place, None).await.unwrap();
-    assert!(matches!(verdict, AuditVerdict::Whole { records: 38, .. }), "{verdict:?}");
+    assert!(matches!(verdict, AuditVerdict::Whole { records: 39, .. }), "{verdict:?}");
 }

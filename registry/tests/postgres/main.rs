@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 
 const ON_POSTGRES: bool = true;
 
-#[path = "../../../tests/support/hostile.rs"]
-#[expect(dead_code, unreachable_pub, reason = "it is shared, and a part of it is used here")]
-mod archives;
 #[path = "../it/access.rs"]
 mod access;
 #[path = "../it/acpush.rs"]
 mod acpush;
+#[path = "../it/admin.rs"]
+mod admin;
+#[path = "../../../tests/support/hostile.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it is shared, and a part of it is used here")]
+mod archives;
 #[path = "../it/backup.rs"]
 mod backup;
 #[path = "../it/cluster.rs"]
@@ -25,10 +27,10 @@ mod crash;
 mod crash_ranges;
 #[path = "../it/crash_withdraw.rs"]
 mod crash_withdraw;
-#[path = "../it/faults.rs"]
-mod faults;
 #[path = "../it/document.rs"]
 mod document;
+#[path = "../it/faults.rs"]
+mod faults;
 #[path = "../it/files.rs"]
 mod files;
 #[path = "../it/fixture.rs"]

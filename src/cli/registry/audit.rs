@@ -1,18 +1,20 @@
 //! `gantry registry audit`: what was done, and whether the log of it is whole.
 
 use clap::Subcommand;
-use registry::admin;
+use registry::admin::{self, AuditPage};
 use registry::{AuditRecord, AuditVerdict};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use aci::Refusal;
 
-use super::{Context, Failure, Kind, PlaceArgs, moment, print_list, stamp, wait};
+use super::at::Asked;
+use super::{At, AtArgs, Context, Failure, Kind, moment, print_list, wait};
 
 /// See who did what to a registry, and check the log of it
 ///
-/// Every publication, deletion, withdrawal and change of tokens is a record, which holds the hash
-/// of the one before it. Records are written with what they tell, in one step.
+/// Every publication, deletion and withdrawal is a record, and so is every change of tokens, users,
+/// keys, policies and rules, and what looks after the registry. Each holds the hash of the one before
+/// it, and is written with what it tells, in one step.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -38,10 +40,11 @@ impl Args {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry audit list --data ./data
-  gantry registry audit list --data ./data --last 1000 --json")]
+  gantry registry audit list --data ./data --last 1000 --json
+  gantry registry audit list --registry https://example.com --token-file admin.token")]
 struct List {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// So many records
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     last: u32,
@@ -49,13 +52,28 @@ struct List {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place();
-        let records = wait(admin::audit_records(&place, self.last))?;
+        let records = match self.at.at(context)? {
+            At::Data(place) => wait(admin::audit_records(&place, self.last))?,
+            At::Server(server) => last(&server, self.last)?,
+        };
         let lines: Vec<String> = records.iter().map(line).collect();
-        let values: Vec<Value> = records.iter().map(describe).collect();
         let nothing = "nothing was done yet";
-        print_list(context, "records", nothing, &lines, values)
+        print_list(context, "records", nothing, &lines, &records)
     }
+}
+
+/// Page by page, from the last.
+fn last(server: &Asked, most: u32) -> Result<Vec<AuditRecord>, Failure> {
+    let (most, mut pages, mut found, mut query) = (most as usize, Vec::new(), 0, Vec::new());
+    while found < most {
+        query.push(("last", (most - found).to_string()));
+        let AuditPage { records, before } = server.get("audit", &query)?;
+        found += records.len();
+        pages.push(records);
+        let Some(before) = before else { break };
+        query = vec![("before", before.to_string())];
+    }
+    Ok(pages.into_iter().rev().flatten().collect())
 }
 
 fn line(record: &AuditRecord) -> String {
@@ -73,21 +91,6 @@ fn line(record: &AuditRecord) -> String {
     )
 }
 
-fn describe(record: &AuditRecord) -> Value {
-    json!({
-        "sequence": record.sequence,
-        "at": stamp(record.at),
-        "actor": record.actor.who,
-        "address": record.actor.address,
-        "action": record.action,
-        "name": record.name,
-        "imageId": record.image_id,
-        "detail": record.detail,
-        "previous": record.previous,
-        "hash": record.hash,
-    })
-}
-
 /// Check that no record was changed, removed or put in
 ///
 /// Prints the hash of the last record. Who notes it elsewhere can give it to a later check, which
@@ -96,11 +99,12 @@ fn describe(record: &AuditRecord) -> Value {
 #[command(after_help = "Examples:
   gantry registry audit verify --data ./data
   gantry registry audit verify --data ./data --noted 6f0c…e1
+  gantry registry audit verify --registry https://example.com --token-file admin.token
 
 Exit codes: 0 it is whole, 5 it is not.")]
 struct Verify {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// A hash that an earlier check has printed
     #[arg(long, value_name = "HASH")]
     noted: Option<String>,
@@ -108,8 +112,14 @@ struct Verify {
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place();
-        match wait(admin::verify_audit(&place, self.noted.as_deref()))? {
+        let verdict = match self.at.at(context)? {
+            At::Data(place) => wait(admin::verify_audit(&place, self.noted.as_deref()))?,
+            At::Server(server) => {
+                let noted: Vec<_> = self.noted.into_iter().map(|hash| ("noted", hash)).collect();
+                server.get("audit/verify", &noted)?
+            }
+        };
+        match verdict {
             AuditVerdict::Whole { records, head } => {
                 context.note(format_args!("{records} records, each as it was written"));
                 Ok(context.print(&json!({ "records": records, "head": head }), &head)?)

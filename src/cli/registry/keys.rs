@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use aci::{Limits, Name};
 use anyhow::Context as _;
 use clap::Subcommand;
-use keys::Scope;
-use registry::admin;
+use keys::{Certificate, Fingerprint};
+use registry::admin::{self, AddedKeys, KeyInfo, KeyList, KeysRequest, Unfit};
 use serde_json::json;
 
-use super::super::files::{absent, in_json};
-use super::{Context, DataArgs, Failure, print_list};
+use super::super::client::now;
+use super::super::files::absent;
+use super::at::unfit;
+use super::{At, AtArgs, Context, Failure, print_list, wait};
 
 /// Say whose signatures a registry takes for which names
 #[derive(clap::Args)]
@@ -24,6 +26,7 @@ pub(crate) struct Args {
 enum Command {
     Add(Add),
     List(List),
+    Remove(Remove),
 }
 
 impl Args {
@@ -31,6 +34,7 @@ impl Args {
         match self.command {
             Command::Add(args) => args.run(context),
             Command::List(args) => args.run(context),
+            Command::Remove(args) => args.run(context),
         }
     }
 }
@@ -42,10 +46,11 @@ impl Args {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry keys add --data ./data --prefix example.com/team team.pub.asc
-  gpg --armor --export ci@example.com | gantry registry keys add --data ./data --prefix example.com -")]
+  gpg --armor --export ci@example.com | gantry registry keys add --data ./data --prefix example.com -
+  gantry registry keys add --registry https://example.com --token-file admin.token --prefix example.com/team team.pub.asc")]
 struct Add {
     #[command(flatten)]
-    data: DataArgs,
+    at: AtArgs,
     /// For this name and all below it
     #[arg(long, value_name = "NAME")]
     prefix: Name,
@@ -57,33 +62,34 @@ struct Add {
 impl Add {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let limits = Limits::default();
-        let scope = Scope::Prefix(self.prefix.clone());
-        let (mut lines, mut values) = (Vec::new(), Vec::new());
+        let at = self.at.at(context)?;
+        let mut added = Vec::new();
         for file in &self.files {
             let bytes = read(file, &limits)
                 .with_context(|| format!("cannot read {}", file.display()))
                 .map_err(absent)?;
-            let added = admin::add_keys(&self.data.data, &scope, &bytes, &limits)
-                .with_context(|| file.display().to_string())?;
-            for key in added {
-                let (fingerprint, users) =
-                    (key.certificate.fingerprint(), key.certificate.user_ids());
-                let known = if key.new { "may sign" } else { "could already sign" };
-                lines.push(format!(
-                    "{fingerprint} {known} for {} ({})",
-                    self.prefix,
-                    users.join(", ")
-                ));
-                values.push(json!({
-                    "fingerprint": fingerprint,
-                    "userIds": users,
-                    "prefix": self.prefix,
-                    "path": in_json(&key.path),
-                    "new": key.new,
-                }));
-            }
+            let named = || file.display().to_string();
+            added.extend(match &at {
+                At::Data(place) => wait(async {
+                    let added = admin::add_keys(place, &self.prefix, &bytes, &limits, now()).await;
+                    added.with_context(named)
+                })?,
+                At::Server(server) => {
+                    let keys = Certificate::read_all(&bytes, &limits).with_context(named)?;
+                    let armored: Vec<u8> = keys.iter().flat_map(Certificate::armored).collect();
+                    let keys = String::from_utf8(armored).with_context(named)?;
+                    let wanted = KeysRequest { prefix: self.prefix.clone(), keys };
+                    server.post::<AddedKeys>("keys", &wanted)?.added
+                }
+            });
         }
-        Ok(context.print(&json!({ "added": values }), lines.join("\n"))?)
+        let line = |key: &admin::AddedKey| {
+            let known = if key.new { "may sign" } else { "could already sign" };
+            let users = key.user_ids.join(", ");
+            format!("{} {known} for {} ({users})", key.fingerprint, key.prefix)
+        };
+        let lines: Vec<String> = added.iter().map(line).collect();
+        Ok(context.print(&AddedKeys { added }, lines.join("\n"))?)
     }
 }
 
@@ -107,32 +113,67 @@ fn read(file: &PathBuf, limits: &Limits) -> std::io::Result<Vec<u8>> {
   gantry registry keys list --data ./data --json")]
 struct List {
     #[command(flatten)]
-    data: DataArgs,
+    at: AtArgs,
 }
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let (entries, warnings) = admin::keys(&self.data.data, &Limits::default())?;
+        let KeyList { keys, warnings } = match self.at.at(context)? {
+            At::Data(place) => admin::keys(&place, &Limits::default())?,
+            At::Server(server) => server.get("keys", &[])?,
+        };
         for warning in warnings {
             context.warn(warning);
         }
-        let (mut lines, mut values) = (Vec::new(), Vec::new());
-        for entry in &entries {
-            let users = entry.certificate.as_ref().map_or_else(Vec::new, |c| c.user_ids());
-            let who = match &entry.certificate {
-                Some(_) => users.join(", "),
-                None => "may not sign here, whatever a shorter prefix says".to_owned(),
+        let line = |key: &KeyInfo| {
+            let who = match key.may_sign {
+                true => key.user_ids.join(", "),
+                false => "may not sign here, whatever a shorter prefix says".to_owned(),
             };
-            lines.push(format!("{}  {}  {who}", entry.scope, entry.fingerprint));
-            values.push(json!({
-                "scope": entry.scope,
-                "fingerprint": entry.fingerprint,
-                "userIds": users,
-                "maySign": entry.certificate.is_some(),
-                "path": in_json(&entry.path),
-            }));
-        }
+            format!("{}  {}  {who}", key.scope, key.fingerprint)
+        };
+        let lines: Vec<String> = keys.iter().map(line).collect();
         let nothing = "no key may sign yet: `gantry registry keys add` adds one";
-        print_list(context, "keys", nothing, &lines, values)
+        print_list(context, "keys", nothing, &lines, &keys)
+    }
+}
+
+/// Let a key sign for a prefix no longer
+///
+/// It is about exactly this prefix: a key that may sign for a shorter one still may. What the key has
+/// signed stays published. Exit code 2 where the key could not sign for the prefix.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gantry registry keys remove --data ./data --prefix example.com/team 1f02…9c
+  gantry registry keys remove --registry https://example.com --token-file admin.token \\
+      --prefix example.com/team 1f02…9c")]
+struct Remove {
+    #[command(flatten)]
+    at: AtArgs,
+    /// For this name and all below it
+    #[arg(long, value_name = "NAME")]
+    prefix: Name,
+    /// The key, as `keys list` shows it
+    fingerprint: Fingerprint,
+}
+
+impl Remove {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self { at, prefix, fingerprint } = self;
+        match at.at(context)? {
+            At::Data(place) => {
+                let limits = Limits::default();
+                if !wait(admin::remove_key(&place, &prefix, &fingerprint, &limits, now()))? {
+                    return Err(unfit(&Unfit::KeyUnknown { prefix, fingerprint }));
+                }
+            }
+            At::Server(server) => {
+                let query = [("prefix", prefix.to_string())];
+                server.delete(&format!("keys/{fingerprint}"), &query)?;
+            }
+        }
+        let value = json!({ "removed": fingerprint, "prefix": prefix });
+        let text = format_args!("{fingerprint} may sign for {prefix} no longer").to_string();
+        Ok(context.print(&value, text)?)
     }
 }

@@ -1,5 +1,6 @@
 //! `gantry registry`: run a registry, and look after it.
 
+mod at;
 mod audit;
 mod backup;
 mod config;
@@ -25,17 +26,20 @@ use std::time::SystemTime;
 use aci::Name;
 use clap::Subcommand;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use registry::{Action, Database, DatabaseUrl, Grant, Place};
 
 use super::{Context, Failure, Kind};
+use at::{At, AtArgs};
 
 /// Run a registry, and say who may push to it
 ///
 /// A registry answers for domains, and takes an image only where the keys of the
 /// image's name have signed it and the pusher holds a token for that name. All of
-/// these commands work beside a running server.
+/// these commands work beside a running server: on its data directory (--data), or,
+/// where they have the option, by asking it (--registry).
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -85,14 +89,6 @@ impl Args {
     }
 }
 
-/// Which registry.
-#[derive(clap::Args)]
-struct DataArgs {
-    /// The registry's data directory; it is created where it is missing
-    #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
-    data: PathBuf,
-}
-
 /// Where the catalogue is.
 #[derive(clap::Args, Clone)]
 struct DatabaseArgs {
@@ -105,21 +101,27 @@ struct DatabaseArgs {
     database_password_file: Option<PathBuf>,
 }
 
-/// Which registry, where its catalogue is asked.
+/// Which registry, where its data is worked on.
 #[derive(clap::Args)]
 struct PlaceArgs {
-    #[command(flatten)]
-    data: DataArgs,
+    /// The registry's data directory
+    #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
+    data: PathBuf,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
 impl PlaceArgs {
     fn place(&self) -> Place {
-        let DatabaseArgs { database, database_password_file: password_file } =
-            self.database.clone();
+        self.database.of(self.data.clone())
+    }
+}
+
+impl DatabaseArgs {
+    fn of(&self, data: PathBuf) -> Place {
+        let Self { database, database_password_file: password_file } = self.clone();
         let database = database.map(|url| Database { url, password_file });
-        Place { data: self.data.data.clone(), database }
+        Place { data, database }
     }
 }
 
@@ -152,7 +154,7 @@ fn print_list(
     name: &str,
     nothing: &str,
     lines: &[String],
-    values: Vec<Value>,
+    values: &impl Serialize,
 ) -> Result<(), Failure> {
     if lines.is_empty() {
         context.note(nothing);
@@ -169,12 +171,6 @@ fn moment(time: SystemTime) -> String {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         Err(_) => "unknown".to_owned(),
     }
-}
-
-/// A time for programs: RFC 3339, to the second.
-fn stamp(time: SystemTime) -> Option<String> {
-    let time = Timestamp::try_from(time).ok()?;
-    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Runs what waits for the database.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use aci::Refusal;
 use anyhow::anyhow;
 use clap::Subcommand;
-use registry::{ClaimPattern, IssuerUrl, Rule, RuleId, admin};
-use serde_json::{Value, json};
+use registry::admin::{self, RuleInfo, RuleList, RuleRequest, Unfit};
+use registry::{ClaimPattern, IssuerUrl, Rule, RuleId};
+use serde_json::json;
 
 use super::super::client::now;
-use super::{Context, Failure, GrantArgs, Kind, PlaceArgs, listed, print_list, stamp, wait};
+use super::at::unfit;
+use super::{At, AtArgs, Context, Failure, GrantArgs, Kind, listed, print_list, wait};
 
 /// Let jobs of a CI system push, read or delete by the ID token that the system gives them
 ///
@@ -52,7 +53,7 @@ impl Args {
       --claim 'project_path=team/*' --claim ref_protected=true --prefix example.com/team --allow push")]
 struct Add {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// What to call the rule
     name: RuleId,
     /// Who vouches for the jobs: the `iss` of their tokens, to the letter
@@ -78,7 +79,7 @@ fn claim(text: &str) -> Result<(String, ClaimPattern), String> {
 
 impl Add {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self { place, name, issuer, audience, claims: given, grant } = self;
+        let Self { at, name, issuer, audience, claims: given, grant } = self;
         let mut claims = BTreeMap::new();
         for (claim, pattern) in given {
             if claims.insert(claim.clone(), pattern).is_some() {
@@ -88,70 +89,44 @@ impl Add {
         }
         let rule = Rule::new(name.clone(), issuer, audience, claims, grant.grant())
             .map_err(|error| Failure::new(Kind::Usage, error))?;
-        let (shown, text) = (describe(&rule), line(&rule));
-        if !wait(admin::add_rule(&place.place(), rule, now()))? {
-            let refusal = Refusal {
-                code: "rule-exists".to_owned(),
-                message: format!("there is a rule {name} already"),
-                wanted: "a name that no rule has".to_owned(),
-                found: name.to_string(),
-                rule: "a name is one rule's".to_owned(),
-                next: "choose another name, or remove that rule first".to_owned(),
-            };
-            return Err(Failure::refusal(Kind::Failed, refusal));
-        }
-        Ok(context.print(&shown, text)?)
+        let rule = match at.at(context)? {
+            At::Data(place) => {
+                let added = wait(admin::add_rule(&place, rule, now()))?;
+                added.ok_or_else(|| unfit(&Unfit::RuleExists(name)))?
+            }
+            At::Server(server) => server.post("oidc", &RuleRequest::from(rule))?,
+        };
+        Ok(context.print(&rule, line(&rule))?)
     }
 }
 
-fn line(rule: &Rule) -> String {
+fn line(rule: &RuleInfo) -> String {
+    let RuleInfo { name, issuer, audience, claims, grant, .. } = rule;
     let claims: Vec<String> =
-        rule.claims().iter().map(|(name, pattern)| format!("{name}={pattern}")).collect();
-    let (prefixes, actions) = (listed(rule.grant().prefixes()), listed(rule.grant().actions()));
-    format!(
-        "{}  {prefixes}  {actions}  {}  aud={}  {}",
-        rule.id(),
-        rule.issuer(),
-        rule.audience(),
-        claims.join("  ")
-    )
-}
-
-fn describe(rule: &Rule) -> Value {
-    json!({
-        "name": rule.id(),
-        "issuer": rule.issuer(),
-        "audience": rule.audience(),
-        "claims": rule.claims(),
-        "prefixes": rule.grant().prefixes(),
-        "allow": rule.grant().actions(),
-    })
+        claims.iter().map(|(name, pattern)| format!("{name}={pattern}")).collect();
+    let (prefixes, actions) = (listed(grant.prefixes()), listed(grant.actions()));
+    format!("{name}  {prefixes}  {actions}  {issuer}  aud={audience}  {}", claims.join("  "))
 }
 
 /// List the rules
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry oidc list --data ./data
-  gantry registry oidc list --data ./data --json")]
+  gantry registry oidc list --registry https://example.com --token-file admin.token --json")]
 struct List {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
 }
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let rules = wait(admin::rules(&self.place.place()))?;
-        let lines: Vec<String> = rules.iter().map(|(rule, _)| line(rule)).collect();
-        let values: Vec<Value> = rules
-            .iter()
-            .map(|(rule, created)| {
-                let mut value = describe(rule);
-                value["created"] = stamp(*created).into();
-                value
-            })
-            .collect();
+        let rules = match self.at.at(context)? {
+            At::Data(place) => wait(admin::rules(&place))?,
+            At::Server(server) => server.get::<RuleList>("oidc", &[])?.rules,
+        };
+        let lines: Vec<String> = rules.iter().map(line).collect();
         let nothing = "there is no rule yet: `gantry registry oidc add` adds one";
-        print_list(context, "rules", nothing, &lines, values)
+        print_list(context, "rules", nothing, &lines, &rules)
     }
 }
 
@@ -163,7 +138,7 @@ impl List {
   gantry registry oidc remove releases --data ./data")]
 struct Remove {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The rule's name
     name: RuleId,
 }
@@ -171,16 +146,13 @@ struct Remove {
 impl Remove {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let name = self.name;
-        if !wait(admin::remove_rule(&self.place.place(), &name))? {
-            let refusal = Refusal {
-                code: "rule-unknown".to_owned(),
-                message: format!("there is no rule {name}"),
-                wanted: "the name of a rule".to_owned(),
-                found: name.to_string(),
-                rule: "what is to be removed must be there".to_owned(),
-                next: "`gantry registry oidc list` shows the rules".to_owned(),
-            };
-            return Err(Failure::refusal(Kind::Absent, refusal));
+        match self.at.at(context)? {
+            At::Data(place) => {
+                if !wait(admin::remove_rule(&place, &name, now()))? {
+                    return Err(unfit(&Unfit::RuleUnknown(name)));
+                }
+            }
+            At::Server(server) => server.delete(&format!("oidc/{name}"), &[])?,
         }
         Ok(context.print(&json!({ "removed": name }), format_args!("removed {name}"))?)
     }

@@ -1,13 +1,15 @@
 //! `gantry registry policy`: what is so below a prefix.
 
-use aci::{Name, Refusal};
+use aci::Name;
 use anyhow::anyhow;
 use clap::Subcommand;
-use registry::{OverwritePolicy, PolicyEntry, ReadPolicy, admin};
-use serde_json::{Value, json};
+use registry::admin::{self, PolicyList, Unfit};
+use registry::{OverwritePolicy, PolicyEntry, ReadPolicy};
+use serde_json::json;
 
 use super::super::client::now;
-use super::{Context, Failure, Kind, PlaceArgs, print_list, wait};
+use super::at::unfit;
+use super::{At, AtArgs, Context, Failure, Kind, print_list, wait};
 
 /// Say who may read below a prefix, and whether images may be replaced there
 ///
@@ -42,10 +44,12 @@ impl Args {
 #[command(after_help = "Examples:
   gantry registry policy set --data ./data --prefix example.com/internal --read token
   gantry registry policy set --data ./data --prefix example.com/internal/docs --read public
-  gantry registry policy set --data ./data --prefix example.com/nightly --overwrite allowed")]
+  gantry registry policy set --data ./data --prefix example.com/nightly --overwrite allowed
+  gantry registry policy set --registry https://example.com --token-file admin.token \\
+      --prefix example.com/internal --read token")]
 struct Set {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// For this name and all below it
     #[arg(long, value_name = "NAME")]
     prefix: Name,
@@ -59,14 +63,17 @@ struct Set {
 
 impl Set {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self { place, prefix, read, overwrite } = self;
+        let Self { at, prefix, read, overwrite } = self;
         if read.is_none() && overwrite.is_none() {
             let error = anyhow!("nothing is set: give --read or --overwrite");
             return Err(Failure::new(Kind::Usage, error));
         }
         let entry = PolicyEntry { prefix, read, overwrite };
-        let set = wait(admin::set_policy(&place.place(), &entry, now()))?;
-        Ok(context.print(&describe(&set), line(&set))?)
+        let set = match at.at(context)? {
+            At::Data(place) => wait(admin::set_policy(&place, &entry, now()))?,
+            At::Server(server) => server.put("policies", &entry)?,
+        };
+        Ok(context.print(&set, line(&set))?)
     }
 }
 
@@ -77,16 +84,18 @@ impl Set {
   gantry registry policy list --data ./data --json")]
 struct List {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
 }
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let policies = wait(admin::policies(&self.place.place()))?;
+        let policies = match self.at.at(context)? {
+            At::Data(place) => wait(admin::policies(&place))?,
+            At::Server(server) => server.get::<PolicyList>("policies", &[])?.policies,
+        };
         let lines: Vec<String> = policies.iter().map(line).collect();
-        let values: Vec<Value> = policies.iter().map(describe).collect();
         let nothing = "no prefix says anything: everybody may read, and nothing is replaced";
-        print_list(context, "policies", nothing, &lines, values)
+        print_list(context, "policies", nothing, &lines, &policies)
     }
 }
 
@@ -94,10 +103,6 @@ fn line(entry: &PolicyEntry) -> String {
     let read = entry.read.map_or_else(String::new, |word| format!("  read={word}"));
     let overwrite = entry.overwrite.map_or_else(String::new, |word| format!("  overwrite={word}"));
     format!("{}{read}{overwrite}", entry.prefix)
-}
-
-fn describe(entry: &PolicyEntry) -> Value {
-    json!({ "prefix": entry.prefix, "read": entry.read, "overwrite": entry.overwrite })
 }
 
 /// Have a prefix say nothing any more
@@ -108,7 +113,7 @@ fn describe(entry: &PolicyEntry) -> Value {
   gantry registry policy remove --data ./data --prefix example.com/internal")]
 struct Remove {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The prefix
     #[arg(long, value_name = "NAME")]
     prefix: Name,
@@ -117,16 +122,13 @@ struct Remove {
 impl Remove {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let prefix = self.prefix;
-        if !wait(admin::remove_policy(&self.place.place(), &prefix))? {
-            let refusal = Refusal {
-                code: "policy-unknown".to_owned(),
-                message: format!("{prefix} says nothing that could be removed"),
-                wanted: "a prefix that says something".to_owned(),
-                found: prefix.to_string(),
-                rule: "what is to be removed must be there".to_owned(),
-                next: "`gantry registry policy list` shows what each prefix says".to_owned(),
-            };
-            return Err(Failure::refusal(Kind::Absent, refusal));
+        match self.at.at(context)? {
+            At::Data(place) => {
+                if !wait(admin::remove_policy(&place, &prefix, now()))? {
+                    return Err(unfit(&Unfit::PolicyUnknown(prefix)));
+                }
+            }
+            At::Server(server) => server.delete("policies", &[("prefix", prefix.to_string())])?,
         }
         Ok(context.print(&json!({ "removed": prefix }), format_args!("removed {prefix}"))?)
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use aci::{Identifier, Name};
-use registry::{Age, Clock, Judged, Retention, WrittenRetention, admin};
+use registry::admin::{self, RetainRequest, RetainedImages};
+use registry::{Age, Clock, Retention, WrittenRetention};
 use serde_json::json;
 
-use super::{Context, Failure, Kind, PlaceArgs, wait};
+use super::{At, AtArgs, Context, Failure, Kind, wait};
 
 /// Delete the images of a prefix that nothing keeps
 ///
@@ -18,10 +19,12 @@ use super::{Context, Failure, Kind, PlaceArgs, wait};
 #[command(after_help = "Examples:
   gantry registry retain --data ./data --prefix example.com/nightly --keep-newest 10 --dry-run
   gantry registry retain --data ./data --prefix example.com/nightly --keep-newest 10 \\
-      --keep-younger 30d --keep-version '1.*' --keep-label channel=stable")]
+      --keep-younger 30d --keep-version '1.*' --keep-label channel=stable
+  gantry registry retain --registry https://example.com --token-file admin.token \\
+      --prefix example.com/nightly --keep-newest 10 --dry-run")]
 pub(crate) struct Args {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// Of this name and all below it
     #[arg(long, value_name = "NAME")]
     prefix: Name,
@@ -44,7 +47,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place();
         let rule: Retention = WrittenRetention {
             prefix: self.prefix,
             keep_newest: self.keep_newest,
@@ -54,31 +56,32 @@ impl Args {
         }
         .try_into()
         .map_err(|error| Failure::new(Kind::Usage, error))?;
-        let rules = [rule];
-        let judged = match self.dry_run {
-            true => wait(admin::judge(&place, &rules, Clock::system()))?,
-            false => wait(admin::retain(&place, &rules, Clock::system()))?,
+        let dry_run = self.dry_run;
+        let images = match self.at.at(context)? {
+            At::Data(place) => {
+                let judged = match dry_run {
+                    true => wait(admin::judge(&place, &[rule], Clock::system()))?,
+                    false => wait(admin::retain(&place, &[rule], Clock::system()))?,
+                };
+                judged.into_iter().collect()
+            }
+            At::Server(server) => server.post("retain", &RetainRequest::new(rule, dry_run))?,
         };
-        let (goes, stays): (Vec<Judged>, Vec<Judged>) =
-            judged.into_iter().partition(|judged| judged.stays.is_empty());
+        let RetainedImages { deleted: goes, stays, bytes } = images;
         let mut text = String::new();
-        let (verb, bytes) =
-            (if self.dry_run { "goes" } else { "deleted" }, goes.iter().map(|one| one.bytes).sum());
+        let verb = if dry_run { "goes" } else { "deleted" };
         for image in &goes {
             let _ = writeln!(text, "{verb}  {}  {}", image.image_id, image.reference);
         }
         for image in &stays {
-            let reasons: Vec<String> = image.stays.iter().map(ToString::to_string).collect();
             let (id, reference) = (&image.image_id, &image.reference);
-            let _ = writeln!(text, "stays  {id}  {reference}  ({})", reasons.join("; "));
+            let _ = writeln!(text, "stays  {id}  {reference}  ({})", image.stays.join("; "));
         }
-        let bytes: u64 = bytes;
         context.note(format_args!("{} images {verb}, {bytes} bytes", goes.len()));
         if text.is_empty() && !context.json() {
             return Ok(());
         }
-        let value =
-            json!({ "deleted": goes, "stays": stays, "bytes": bytes, "dryRun": self.dry_run });
+        let value = json!({ "deleted": goes, "stays": stays, "bytes": bytes, "dryRun": dry_run });
         Ok(context.print(&value, text.trim_end())?)
     }
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 use std::num::NonZeroU64;
 
-use registry::{Clock, admin};
+use anyhow::anyhow;
+use registry::admin::{self, DamagedList};
+use registry::{Clock, Damaged};
 
-use super::{Context, Failure, Kind, PlaceArgs, moment, wait};
+use super::{At, AtArgs, Context, Failure, Kind, moment, wait};
 
 /// Read every image and signature again, and compare them with their digests
 ///
@@ -15,11 +17,15 @@ use super::{Context, Failure, Kind, PlaceArgs, moment, wait};
 #[command(after_help = "Examples:
   gantry registry scrub --data ./data
   gantry registry scrub --data ./data --rate 500000000 --json
+  gantry registry scrub --known --registry https://example.com --token-file admin.token
 
 Exit codes: 0 all is as it was published; 1 something is lost or damaged.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
+    /// Read nothing, and tell what is known to be lost or damaged; all that can be asked of a server
+    #[arg(long, conflicts_with = "rate")]
+    known: bool,
     /// Read at most so many bytes a second
     #[arg(long, value_name = "BYTES", default_value = "50000000")]
     rate: NonZeroU64,
@@ -27,25 +33,53 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place();
-        let scrubbed = wait(admin::scrub(&place, self.rate.get(), Clock::system()))?;
-        let (blobs, bytes) = (scrubbed.blobs, scrubbed.bytes);
-        context.note(format_args!("{blobs} files were read, {bytes} bytes"));
-        let mut text = String::new();
-        for damaged in &scrubbed.damaged {
-            let (blob, id, name) = (&damaged.blob, &damaged.image_id, &damaged.name);
-            let since = moment(damaged.since);
-            let _ = writeln!(text, "lost or damaged since {since}: {blob} of {name} {id}");
-        }
+        let damaged = match self.at.at(context)? {
+            At::Server(_) if !self.known => {
+                let error = anyhow!(
+                    "files are read again by the server itself, every week, or on its machine with \
+                     --data; --known tells what it has found"
+                );
+                return Err(Failure::new(Kind::Usage, error));
+            }
+            At::Server(server) => server.get::<DamagedList>("scrub", &[])?.damaged,
+            At::Data(place) if self.known => wait(admin::damaged(&place, Clock::system()))?,
+            At::Data(place) => {
+                let scrubbed = wait(admin::scrub(&place, self.rate.get(), Clock::system()))?;
+                let (blobs, bytes) = (scrubbed.blobs, scrubbed.bytes);
+                context.note(format_args!("{blobs} files were read, {bytes} bytes"));
+                let text = lines(&scrubbed.damaged);
+                if context.json() || !text.is_empty() {
+                    context.print(&scrubbed, text)?;
+                }
+                return verdict(&scrubbed.damaged);
+            }
+        };
+        let text = lines(&damaged);
+        let list = DamagedList { damaged };
         if context.json() || !text.is_empty() {
-            context.print(&scrubbed, text.trim_end())?;
+            context.print(&list, text)?;
         }
-        match scrubbed.damaged.len() {
-            0 => Ok(()),
-            lost => Err(Failure::new(
-                Kind::Failed,
-                anyhow::anyhow!("{lost} files are lost or damaged; push their images again"),
-            )),
+        verdict(&list.damaged)
+    }
+}
+
+fn lines(damaged: &[Damaged]) -> String {
+    let mut text = String::new();
+    for damaged in damaged {
+        let (blob, id, name) = (&damaged.blob, &damaged.image_id, &damaged.name);
+        let since = moment(damaged.since);
+        let _ = writeln!(text, "lost or damaged since {since}: {blob} of {name} {id}");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn verdict(damaged: &[Damaged]) -> Result<(), Failure> {
+    match damaged.len() {
+        0 => Ok(()),
+        lost => {
+            let error = anyhow!("{lost} files are lost or damaged; push their images again");
+            Err(Failure::new(Kind::Failed, error))
         }
     }
 }

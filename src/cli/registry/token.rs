@@ -2,17 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use aci::Refusal;
 use clap::Subcommand;
 use registry::TokenId;
-use registry::admin::{self, NewToken, Rotation, TokenInfo};
-use serde_json::{Value, json};
+use registry::admin::{
+    self, NewToken, RotateRequest, Rotation, TokenInfo, TokenList, TokenMade, TokenRequest, Unfit,
+};
+use serde_json::json;
 
 use super::super::client::now;
 use super::super::lifetime::Lifetime;
-use super::{
-    Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, print_list, stamp, wait,
-};
+use super::at::unfit;
+use super::{At, AtArgs, Context, Failure, GrantArgs, Kind, listed, moment, print_list, wait};
 
 /// Make the tokens that let somebody push to a registry, read or delete, below some names
 #[derive(clap::Args)]
@@ -49,10 +49,12 @@ impl Args {
   gantry registry token create --data ./data --prefix example.com/team --allow push
   gantry registry token create --data ./data --prefix example.com/team --allow push --expires 1y > token
   gantry registry token create --data ./data --prefix example.com/team --prefix example.com/tools \\
-      --allow push --allow delete --name 'ci of the team'")]
+      --allow push --allow delete --name 'ci of the team'
+  gantry registry token create --registry https://example.com --token-file admin.token \\
+      --prefix example.com/team --allow push")]
 struct Create {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     #[command(flatten)]
     grant: GrantArgs,
     /// What to call it in lists
@@ -70,18 +72,22 @@ impl Create {
             grant: self.grant.grant(),
             lifetime: self.expires.duration(),
         };
-        let place = self.place.place();
-        let (token, info) = wait(admin::create_token(&place, new, now()))?;
+        let made = match self.at.at(context)? {
+            At::Data(place) => made(wait(admin::create_token(&place, new, now()))?),
+            At::Server(server) => server.post("tokens", &TokenRequest::from(new))?,
+        };
         context.note(format_args!(
             "token {} for {}, good {}; it is shown this once",
-            info.id,
-            listed(info.grant.prefixes()),
-            until(&info)
+            made.info.id,
+            listed(made.info.grant.prefixes()),
+            until(&made.info)
         ));
-        let mut value = describe(&info);
-        value["token"] = token.reveal().into();
-        Ok(context.print(&value, token.reveal())?)
+        Ok(context.print(&made, &made.token)?)
     }
+}
+
+fn made((token, info): (registry::Token, TokenInfo)) -> TokenMade {
+    TokenMade { info, token: token.reveal().to_owned() }
 }
 
 fn until(token: &TokenInfo) -> String {
@@ -92,21 +98,23 @@ fn until(token: &TokenInfo) -> String {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry token list --data ./data
-  gantry registry token list --data ./data --json")]
+  gantry registry token list --data ./data --json
+  gantry registry token list --registry https://example.com --token-file admin.token")]
 struct List {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
 }
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let place = self.place.place();
-        let tokens = wait(admin::tokens(&place))?;
+        let tokens = match self.at.at(context)? {
+            At::Data(place) => wait(admin::tokens(&place))?,
+            At::Server(server) => server.get::<TokenList>("tokens", &[])?.tokens,
+        };
         let now = now();
         let lines: Vec<String> = tokens.iter().map(|token| line(token, now)).collect();
-        let values: Vec<Value> = tokens.iter().map(describe).collect();
         let nothing = "there is no token yet: `gantry registry token create` makes one";
-        print_list(context, "tokens", nothing, &lines, values)
+        print_list(context, "tokens", nothing, &lines, &tokens)
     }
 }
 
@@ -124,19 +132,6 @@ fn line(token: &TokenInfo, now: SystemTime) -> String {
     format!("{}  {prefixes}  {actions}  {state}  {used}{name}", token.id)
 }
 
-fn describe(token: &TokenInfo) -> Value {
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "prefixes": token.grant.prefixes(),
-        "allow": token.grant.actions(),
-        "created": stamp(token.created),
-        "expires": token.expires.and_then(stamp),
-        "lastUsed": token.last_used.and_then(stamp),
-        "revoked": token.revoked.and_then(stamp),
-    })
-}
-
 /// Give a token another secret, and print it: once, and nothing else
 ///
 /// Its ID and what it allows stay. The secret it had is good for a time, so that nothing fails while
@@ -144,10 +139,11 @@ fn describe(token: &TokenInfo) -> Value {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry token rotate --data ./data 3a91c07b > token
-  gantry registry token rotate --data ./data 3a91c07b --at-once --expires 90d > token")]
+  gantry registry token rotate --data ./data 3a91c07b --at-once --expires 90d > token
+  gantry registry token rotate --registry https://example.com --token-file admin.token 3a91c07b > token")]
 struct Rotate {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The token's ID
     id: TokenId,
     /// How long the secret it had stays good
@@ -169,30 +165,23 @@ impl Rotate {
         };
         let grace = if self.at_once { Duration::ZERO } else { grace };
         let rotation = Rotation { grace, lifetime: self.expires.map(Lifetime::duration) };
-        let place = self.place.place();
-        let rotated = wait(admin::rotate_token(&place, &self.id, rotation, now()))?;
-        let (token, info) = rotated.ok_or_else(|| absent(&self.id))?;
+        let made = match self.at.at(context)? {
+            At::Data(place) => {
+                let rotated = wait(admin::rotate_token(&place, &self.id, rotation, now()))?;
+                made(rotated.ok_or_else(|| unfit(&Unfit::TokenUnknown(self.id)))?)
+            }
+            At::Server(server) => {
+                let path = format!("tokens/{}/rotate", self.id);
+                server.post(&path, &RotateRequest::from(rotation))?
+            }
+        };
         context.note(format_args!(
             "token {} is good {}; it is shown this once",
-            info.id,
-            until(&info)
+            made.info.id,
+            until(&made.info)
         ));
-        let mut value = describe(&info);
-        value["token"] = token.reveal().into();
-        Ok(context.print(&value, token.reveal())?)
+        Ok(context.print(&made, &made.token)?)
     }
-}
-
-fn absent(id: &TokenId) -> Failure {
-    let refusal = Refusal {
-        code: "token-unknown".to_owned(),
-        message: format!("there is no token {id} that is good"),
-        wanted: "the ID of a token that is not revoked".to_owned(),
-        found: id.to_string(),
-        rule: "what is to be changed must be there".to_owned(),
-        next: "`gantry registry token list` shows the tokens".to_owned(),
-    };
-    Failure::refusal(Kind::Absent, refusal)
 }
 
 /// End a token now
@@ -201,10 +190,11 @@ fn absent(id: &TokenId) -> Failure {
 /// was revoked before.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  gantry registry token revoke --data ./data 3a91c07b")]
+  gantry registry token revoke --data ./data 3a91c07b
+  gantry registry token revoke --registry https://example.com --token-file admin.token 3a91c07b")]
 struct Revoke {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The token's ID
     id: TokenId,
 }
@@ -212,9 +202,13 @@ struct Revoke {
 impl Revoke {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let id = self.id;
-        let place = self.place.place();
-        if !wait(admin::revoke_token(&place, &id, now()))? {
-            return Err(absent(&id));
+        match self.at.at(context)? {
+            At::Data(place) => {
+                if !wait(admin::revoke_token(&place, &id, now()))? {
+                    return Err(unfit(&Unfit::TokenUnknown(id)));
+                }
+            }
+            At::Server(server) => server.delete(&format!("tokens/{id}"), &[])?,
         }
         Ok(context.print(&json!({ "revoked": id }), format_args!("revoked {id}"))?)
     }

@@ -3,18 +3,16 @@
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
-use aci::Refusal;
 use anyhow::anyhow;
 use clap::Subcommand;
-use registry::admin::{self, UserInfo};
+use registry::admin::{self, PasswordRequest, Unfit, UserInfo, UserList, UserRequest};
 use registry::{Password, UserName};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::client::now;
 use super::super::files::read_small;
-use super::{
-    Context, Failure, GrantArgs, Kind, PlaceArgs, listed, moment, print_list, stamp, wait,
-};
+use super::at::unfit;
+use super::{At, AtArgs, Context, Failure, GrantArgs, Kind, listed, moment, print_list, wait};
 
 /// Largest password file read, in bytes.
 const MAX_PASSWORD: u64 = 4 << 10;
@@ -94,10 +92,12 @@ fn text(bytes: Vec<u8>) -> Result<String, Failure> {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry user add alice --data ./data --prefix example.com/team --allow push --allow read
-  gantry registry user add bot --data ./data --prefix example.com --allow read --password-file bot.password")]
+  gantry registry user add bot --data ./data --prefix example.com --allow read --password-file bot.password
+  gantry registry user add alice --registry https://example.com --token-file admin.token \\
+      --prefix example.com/team --allow push")]
 struct Add {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The user's name
     name: UserName,
     #[command(flatten)]
@@ -108,28 +108,27 @@ struct Add {
 
 impl Add {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        let at = self.at.at(context)?;
         let password = self.password.password()?;
-        let (place, grant, name) = (self.place.place(), self.grant.grant(), self.name);
-        let added = wait(admin::add_user(&place, name.clone(), &password, grant, now()))?;
-        let Some(user) = added else {
-            let refusal = Refusal {
-                code: "user-exists".to_owned(),
-                message: format!("there is a user {name} already"),
-                wanted: "the name of a user who is not there".to_owned(),
-                found: name.to_string(),
-                rule: "a name is one user's".to_owned(),
-                next: "`gantry registry user passwd` sets another password; to allow something \
-                       else, remove the user first"
-                    .to_owned(),
-            };
-            return Err(Failure::refusal(Kind::Failed, refusal));
+        let (grant, name) = (self.grant.grant(), self.name);
+        let user = match at {
+            At::Data(place) => {
+                let added = wait(admin::add_user(&place, name.clone(), &password, grant, now()))?;
+                added.ok_or_else(|| unfit(&Unfit::UserExists(name.clone())))?
+            }
+            At::Server(server) => {
+                let (prefixes, allow) = (grant.prefixes().to_vec(), grant.actions().to_vec());
+                let password = password.reveal().to_owned();
+                let wanted = UserRequest { name: name.clone(), password, prefixes, allow };
+                server.post("users", &wanted)?
+            }
         };
         let line = format!(
             "{name} may {} under {}",
             listed(user.grant.actions()),
             listed(user.grant.prefixes())
         );
-        Ok(context.print(&describe(&user), line)?)
+        Ok(context.print(&user, line)?)
     }
 }
 
@@ -140,31 +139,23 @@ impl Add {
   gantry registry user list --data ./data --json")]
 struct List {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
 }
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let users = wait(admin::users(&self.place.place()))?;
+        let users = match self.at.at(context)? {
+            At::Data(place) => wait(admin::users(&place))?,
+            At::Server(server) => server.get::<UserList>("users", &[])?.users,
+        };
         let line = |user: &UserInfo| {
             let (prefixes, actions) = (listed(user.grant.prefixes()), listed(user.grant.actions()));
             format!("{}  {prefixes}  {actions}  password of {}", user.name, moment(user.changed))
         };
         let lines: Vec<String> = users.iter().map(line).collect();
-        let values: Vec<Value> = users.iter().map(describe).collect();
         let nothing = "there is no user yet: `gantry registry user add` adds one";
-        print_list(context, "users", nothing, &lines, values)
+        print_list(context, "users", nothing, &lines, &users)
     }
-}
-
-fn describe(user: &UserInfo) -> Value {
-    json!({
-        "name": user.name,
-        "prefixes": user.grant.prefixes(),
-        "allow": user.grant.actions(),
-        "created": stamp(user.created),
-        "passwordSet": stamp(user.changed),
-    })
 }
 
 /// Give a user another password
@@ -176,7 +167,7 @@ fn describe(user: &UserInfo) -> Value {
   gantry registry user passwd bot --data ./data --password-file bot.password")]
 struct Passwd {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The user's name
     name: UserName,
     #[command(flatten)]
@@ -185,10 +176,18 @@ struct Passwd {
 
 impl Passwd {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        let at = self.at.at(context)?;
         let password = self.password.password()?;
-        let place = self.place.place();
-        if !wait(admin::change_password(&place, &self.name, &password, now()))? {
-            return Err(absent(&self.name));
+        match at {
+            At::Data(place) => {
+                if !wait(admin::change_password(&place, &self.name, &password, now()))? {
+                    return Err(unfit(&Unfit::UserUnknown(self.name)));
+                }
+            }
+            At::Server(server) => {
+                let wanted = PasswordRequest { password: password.reveal().to_owned() };
+                server.put::<()>(&format!("users/{}/password", self.name), &wanted)?;
+            }
         }
         let line = format!("{} has another password", self.name);
         Ok(context.print(&json!({ "changed": self.name }), line)?)
@@ -203,29 +202,22 @@ impl Passwd {
   gantry registry user remove alice --data ./data")]
 struct Remove {
     #[command(flatten)]
-    place: PlaceArgs,
+    at: AtArgs,
     /// The user's name
     name: UserName,
 }
 
 impl Remove {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        if !wait(admin::remove_user(&self.place.place(), &self.name))? {
-            return Err(absent(&self.name));
+        match self.at.at(context)? {
+            At::Data(place) => {
+                if !wait(admin::remove_user(&place, &self.name, now()))? {
+                    return Err(unfit(&Unfit::UserUnknown(self.name)));
+                }
+            }
+            At::Server(server) => server.delete(&format!("users/{}", self.name), &[])?,
         }
         let line = format!("removed {}", self.name);
         Ok(context.print(&json!({ "removed": self.name }), line)?)
     }
-}
-
-fn absent(name: &UserName) -> Failure {
-    let refusal = Refusal {
-        code: "user-unknown".to_owned(),
-        message: format!("there is no user {name}"),
-        wanted: "the name of a user".to_owned(),
-        found: name.to_string(),
-        rule: "what is to be changed must be there".to_owned(),
-        next: "`gantry registry user list` shows the users".to_owned(),
-    };
-    Failure::refusal(Kind::Absent, refusal)
 }

@@ -6,23 +6,27 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::access::Grant;
 
 /// A rule's name: 1 to 64 of a-z, 0-9 and `- . _`, beginning with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+#[serde(try_from = "String", into = "String")]
 pub struct RuleId(String);
 
 /// An issuer: an `https` URL without user, query or fragment. As it is written, it stands in the
 /// issuer's tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, pattern = "^https://")]
+#[serde(try_from = "String", into = "String")]
 pub struct IssuerUrl(String);
 
 /// What a claim must be: this text, or a text that begins so, where `*` stands at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, min_length = 1)]
+#[serde(try_from = "String", into = "String")]
 pub struct ClaimPattern(String);
 
 /// Jobs, and what they may do.
@@ -179,17 +183,33 @@ impl FromStr for ClaimPattern {
     }
 }
 
-macro_rules! shown {
+macro_rules! texts {
     ($($type:ty),+) => {
-        $(impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+        $(
+            impl fmt::Display for $type {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(&self.0)
+                }
             }
-        })+
+
+            impl TryFrom<String> for $type {
+                type Error = RuleError;
+
+                fn try_from(text: String) -> Result<Self, RuleError> {
+                    text.parse()
+                }
+            }
+
+            impl From<$type> for String {
+                fn from(text: $type) -> Self {
+                    text.0
+                }
+            }
+        )+
     };
 }
 
-shown!(RuleId, IssuerUrl, ClaimPattern);
+texts!(RuleId, IssuerUrl, ClaimPattern);
 
 #[cfg(test)]
 mod tests {
