@@ -4,6 +4,7 @@ use axum::body::Body;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::objects;
 use crate::error::ApiError;
 
 /// A body in JSON, of at most so many bytes. `wanted` says what it should be.
@@ -12,7 +13,7 @@ pub(super) async fn json<T: DeserializeOwned>(
     limit: u64,
     wanted: &'static str,
 ) -> Result<T, ApiError> {
-    serde_json::from_slice(&whole(body, limit).await?)
+    objects::from_slice(&whole(body, limit).await?)
         .map_err(|error| ApiError::RequestMalformed { wanted, found: error.to_string() })
 }
 

@@ -6,6 +6,7 @@ mod body;
 mod commit;
 mod create;
 mod images;
+mod objects;
 mod reclaim;
 mod send;
 mod upload;

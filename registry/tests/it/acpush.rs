@@ -386,6 +386,8 @@ async fn acpush_that_completes_nothing_or_half_of_an_image_is_told_so() {
     let urls = client.initiate("example.com/team/hello").await.unwrap();
     let ended = client.complete(&urls, &json!({"success": true})).await;
     assert!(ended.server_reason().contains("has not arrived"), "{ended:?}");
+    let ended = client.complete(&urls, &json!([true, null])).await;
+    assert!(matches!(&ended, Ended::Failed(status) if status.ends_with("422")), "{ended:?}");
     let url = urls["upload_signature_url"].as_str().unwrap();
     client.request("PUT", url, Framed::Chunked(&signature)).await;
     // A client that goes away in the middle of the image.

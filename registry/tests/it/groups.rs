@@ -156,8 +156,15 @@ async fn group_that_makes_no_sense_is_refused() {
         let answer = send(&registry, &token, &group(uploads)).await;
         assert_eq!(refused(answer).await, (status, code.to_owned()));
     }
-    let answer = send(&registry, &token, &serde_json::json!({"uploads": [{}]})).await;
-    assert_eq!(refused(answer).await, (400, "request-malformed".to_owned()));
+    let array = (&first.id, &first.file_digest, &first.image_id);
+    for body in [
+        serde_json::json!({"uploads": [{}]}),
+        serde_json::json!({"uploads": [array]}),
+        serde_json::json!([[first]]),
+    ] {
+        let answer = send(&registry, &token, &body).await;
+        assert_eq!(refused(answer).await, (400, "request-malformed".to_owned()), "{body}");
+    }
     assert_eq!(send(&registry, "x", &group(vec![first.clone()])).await.status(), 401);
     let stranger = registry.token("example.com").await;
     let answer = send(&registry, &stranger, &group(vec![first])).await;

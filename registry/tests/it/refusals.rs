@@ -137,10 +137,12 @@ async fn refused_before_the_image_is_sent() {
     let signature = String::from_utf8(sign(team_key(), &image.bytes)).unwrap();
     let large = serde_json::json!({ "signature": signature, "fileBytes": u64::MAX });
     let typo = serde_json::json!({ "signature": signature, "filebytes": 1 });
+    let array = serde_json::json!([signature]);
     let cases = [
         (b"{".to_vec(), 400, "request-malformed"),
         (b"{}".to_vec(), 400, "request-malformed"),
         (typo.to_string().into_bytes(), 400, "request-malformed"),
+        (array.to_string().into_bytes(), 400, "request-malformed"),
         (large.to_string().into_bytes(), 413, "image-too-large"),
         (vec![b' '; 2 << 20], 413, "request-too-large"),
     ];
