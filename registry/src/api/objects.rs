@@ -1,5 +1,5 @@
 //! Objects are objects. What serde derives for a struct takes an array of its fields as well, by their
-//! order, which no document of the API tells and no client means.
+//! order, which no document of the API tells and no client means. And whole numbers are integers.
 
 use std::fmt;
 
@@ -82,8 +82,13 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Objects<V> {
         self.0.visit_u64(value)
     }
 
+    /// To JSON's schemas, `2.0` is an integer like `2`.
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
-        self.0.visit_f64(value)
+        const END: f64 = (1_u64 << 63) as f64;
+        match value.fract() == 0.0 && (-END..END).contains(&value) {
+            true => self.0.visit_i64(value as i64),
+            false => self.0.visit_f64(value),
+        }
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<V::Value, E> {
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn struct_is_an_object_however_deep() {
+    fn struct_is_an_object_and_a_whole_number_an_integer_however_deep() {
         for good in [
             r#"{"items": []}"#,
             r#"{"items": [{"number": -1}, {"number": 2, "kind": "Small"}], "perhaps": null}"#,
@@ -191,6 +196,8 @@ mod tests {
             let plain: Outer = serde_json::from_str(good).unwrap();
             assert_eq!(from_slice::<Outer>(good.as_bytes()).unwrap(), plain, "{good}");
         }
+        let whole: Inner = from_slice(br#"{"number": -2.0}"#).unwrap();
+        assert_eq!(whole, Inner { number: -2, kind: None });
         for array in [
             r"[[], null, {}, null]",
             r#"{"items": [[1, null]]}"#,
@@ -202,7 +209,14 @@ mod tests {
             let error = from_slice::<Outer>(array.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with("invalid type: sequence, expected struct"), "{error}");
         }
-        for bad in [r#"{"items": []} {}"#, r#"{"items": [], "items": []}"#, "", "7"] {
+        for bad in [
+            r#"{"items": []} {}"#,
+            r#"{"items": [], "items": []}"#,
+            r#"{"items": [{"number": 2.5}]}"#,
+            r#"{"items": [{"number": 9.3e18}]}"#,
+            "",
+            "7",
+        ] {
             assert!(from_slice::<Outer>(bad.as_bytes()).is_err(), "{bad}");
         }
     }
