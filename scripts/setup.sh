@@ -78,6 +78,26 @@ test_tools() {
     want passwd no 'tests build as a user who is made for them' on_path useradd
     want postgresql no 'the tests of the registry run on it as well as on SQLite' any_file '/usr/lib/postgresql/*/bin/initdb'
     want curl no 'tests and the demo ask the server as a stranger would' on_path curl
+    want python3-venv no 'schemathesis, which compares the API with its document, is installed with it' python3 -c 'import ensurepip, venv'
+}
+
+# Tests call it below cargo's target folder. A list of versions that has changed installs it anew.
+schemathesis() {
+    local versions=${BASH_SOURCE%/*}/../tests/conformance/requirements.txt
+    local folder=${CARGO_TARGET_DIR:-${BASH_SOURCE%/*}/../target}/schemathesis
+    cmp -s "$versions" "$folder/requirements.txt" && return
+    printf 'setup: installing schemathesis with pip: tests compare the API with its document\n' >&2
+    if python3 -m venv --clear "$folder" >&2 &&
+        "$folder/bin/pip" --disable-pip-version-check install -q -r "$versions" >&2; then
+        cp "$versions" "$folder/requirements.txt"
+    else
+        printf 'setup: schemathesis could not be installed\n' >&2
+    fi
+}
+
+# What distributions do not have.
+further_tools() {
+    [[ " $* " != *' test '* ]] || schemathesis
 }
 
 demo_tools() {
@@ -124,7 +144,10 @@ for group in "$@"; do
     esac
 done
 
-[[ ${#missing[@]} -gt 0 ]] || exit 0
+if [[ ${#missing[@]} -eq 0 ]]; then
+    further_tools "$@"
+    exit 0
+fi
 
 printf 'setup: missing, and why it is wanted:\n' >&2
 for index in "${!missing[@]}"; do
@@ -168,3 +191,5 @@ for state in "${required[@]}"; do
         exit 1
     fi
 done
+
+further_tools "$@"
