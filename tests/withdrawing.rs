@@ -35,12 +35,20 @@ fn image_is_withdrawn_by_its_author_and_stays_for_those_who_pinned_it() {
     assert_eq!(said["imageId"], newer.trim());
     let newest = || world.gantry("fetch --pull update example.com/team/hello").ok();
     assert_eq!(newest(), older);
-    assert_eq!(world.gantry("fetch example.com/team/hello:2.0.0").ok(), newer);
+    // Whether it comes, or is there and unchanged.
+    for _ in 0..2 {
+        let pinned = world.gantry("fetch --pull update example.com/team/hello:2.0.0");
+        assert!(pinned.stderr.contains("its author withdrew this image on 20"), "{pinned:#?}");
+        assert!(pinned.stderr.contains(": broken"), "{pinned:#?}");
+        assert_eq!(pinned.ok(), newer);
+    }
     assert!(world.server.get("example.com", "/team/hello").text().contains("broken"));
 
     let by_id = format!("--name example.com/team/hello --image-id {}", newer.trim());
     let back = world.json(&format!("yank {by_id} --key author.key --undo --token-file yanker"));
     assert_eq!(back["yanked"], false);
+    let undone = world.gantry("fetch --pull update example.com/team/hello:2.0.0");
+    assert!(!undone.stderr.contains("withdrew"), "{undone:#?}");
     assert_eq!(newest(), newer);
     let log = admin(&world, "audit list");
     assert!(log.contains("  yank  ") && log.contains("  unyank  "), "{log}");

@@ -45,6 +45,7 @@ mod identity;
 mod options;
 mod pipe;
 mod source;
+mod withdrawn;
 
 pub use error::{FetchError, Pinned, Suggestion};
 use identity::Wish;

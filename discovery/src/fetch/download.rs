@@ -94,9 +94,13 @@ impl Fetch<'_> {
                         signature,
                         verified,
                     };
-                    let arrival = Arrival::held(held);
+                    let mut arrival = Arrival::held(held);
                     return match check(place, &arrival) {
-                        Ok(()) => Ok(arrival),
+                        Ok(()) => {
+                            let answer = (download.answer.url(), download.answer.headers());
+                            self.warn(place, answer, &mut arrival).await;
+                            Ok(arrival)
+                        }
                         Err(error) => {
                             drop(arrival);
                             self.forget(place);
@@ -384,13 +388,21 @@ impl Fetch<'_> {
             let url = place.endpoint.image.clone();
             return Err(HttpError::status(&url, 304, None).into());
         };
-        let arrival = self.there(&remote.image_id, place.wish).await?;
+        let mut arrival = self.there(&remote.image_id, place.wish).await?;
+        self.warn(place, (&place.endpoint.image, headers), &mut arrival).await;
         remote.max_age = max_age_of(headers);
         if let Some(now) = self.now() {
             remote.asked_at = now;
         }
         self.store.remember(&place.endpoint.image, &remote)?;
         Ok(arrival)
+    }
+
+    /// Adds what the image's author says of it since.
+    async fn warn(&self, place: &Place<'_>, answer: (&Url, &HeaderMap), arrival: &mut Arrival) {
+        let (name, id) = (arrival.reference.name(), &arrival.image_id);
+        let warning = self.withdrawn(place, answer, name, id).await;
+        arrival.warnings.extend(warning);
     }
 
     fn remote(
