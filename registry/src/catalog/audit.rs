@@ -113,6 +113,24 @@ macro_rules! append {
 }
 pub(super) use append;
 
+/// Changes rows by one statement, where who changes them still may, and tells it where there were any:
+/// whether there were.
+macro_rules! change {
+    ($catalog:expr, $by:expr, $now:expr, $event:expr, $statement:expr) => {
+        $crate::catalog::database::on!($catalog, pool => {
+            let mut transaction = $crate::catalog::database::Write::write(pool).await?;
+            $crate::catalog::standing::still!(transaction, $by, $now);
+            let changed = $statement.execute(&mut *transaction).await?.rows_affected() > 0;
+            if changed {
+                $crate::catalog::audit::append!(transaction, $event, $now);
+                transaction.commit().await?;
+            }
+            changed
+        })
+    };
+}
+pub(super) use change;
+
 impl Catalog {
     /// Does something that the catalogue knows nothing of, and tells it, if there is anything to tell: where the one fails, the
     /// other is not. A crash between the two leaves what was done without its record.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use aci::Name;
 
-use super::audit::append;
+use super::audit::{append, change};
 use super::database::{Write as _, on};
 use super::standing::still;
 use super::{Catalog, CatalogError, parsed, seconds};
@@ -90,26 +90,19 @@ impl Catalog {
         by: &Changer,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
-        let event = Event::new(&by.actor, AuditAction::PolicyRemove, entry.to_string());
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, now);
-            let removed = sqlx::query(
-                "DELETE FROM policies WHERE prefix = $1 AND COALESCE(read, '') = $2
-                     AND COALESCE(overwrite, '') = $3",
-            )
-            .bind(entry.prefix.as_str())
-            .bind(entry.read.map_or("", |word| word.as_str()))
-            .bind(entry.overwrite.map_or("", |word| word.as_str()))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            if removed == 0 {
-                return Ok(false);
-            }
-            append!(transaction, &event.below(Some(&entry.prefix)), now);
-            transaction.commit().await?;
-        });
-        Ok(true)
+        let (action, prefix) = (AuditAction::PolicyRemove, &entry.prefix);
+        let event = Event::new(&by.actor, action, entry.to_string()).below(Some(prefix));
+        let statement = "DELETE FROM policies WHERE prefix = $1 AND COALESCE(read, '') = $2
+                 AND COALESCE(overwrite, '') = $3";
+        Ok(change!(
+            self,
+            by,
+            now,
+            &event,
+            sqlx::query(statement)
+                .bind(prefix.as_str())
+                .bind(entry.read.map_or("", |word| word.as_str()))
+                .bind(entry.overwrite.map_or("", |word| word.as_str()))
+        ))
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::audit::append;
-use super::database::{Write as _, on};
-use super::standing::still;
+use super::audit::change;
+use super::database::on;
 use super::tokens::{grant, lists};
 use super::{Catalog, CatalogError, parsed, seconds, time};
 use crate::access::{Changer, ClaimPattern, Revision, Rule, RuleId, StoredRule};
@@ -62,32 +61,27 @@ impl Catalog {
         let claims = serde_json::to_string(&rule.claims)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
         let detail = format!("{}: {} of {}", rule.id, rule.grant, rule.issuer);
-        let event = Event::new(&by.actor, AuditAction::OidcAdd, detail);
-        let top = rule.grant.top();
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, stored.created);
-            let added = sqlx::query(
-            "INSERT INTO oidc_rules (rule_id, issuer, audience, claims, prefixes, actions, revision,
-                 created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (rule_id) DO NOTHING",
-        )
-        .bind(rule.id.as_str())
-        .bind(rule.issuer.as_str())
-        .bind(&*rule.audience)
-        .bind(&*claims)
-        .bind(&*prefixes)
-        .bind(&*actions)
-        .bind(stored.revision.0)
-        .bind(seconds(stored.created))
-        .execute(&mut *transaction).await?.rows_affected();
-            if added == 0 {
-                return Ok(false);
-            }
-            append!(transaction, &event.below(top.as_ref()), stored.created);
-            transaction.commit().await?;
-        });
-        Ok(true)
+        let (top, now) = (rule.grant.top(), stored.created);
+        let event = Event::new(&by.actor, AuditAction::OidcAdd, detail).below(top.as_ref());
+        let statement =
+            "INSERT INTO oidc_rules (rule_id, issuer, audience, claims, prefixes, actions,
+                 revision, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (rule_id) DO NOTHING";
+        Ok(change!(
+            self,
+            by,
+            now,
+            &event,
+            sqlx::query(statement)
+                .bind(rule.id.as_str())
+                .bind(rule.issuer.as_str())
+                .bind(&*rule.audience)
+                .bind(&*claims)
+                .bind(&*prefixes)
+                .bind(&*actions)
+                .bind(stored.revision.0)
+                .bind(seconds(now))
+        ))
     }
 
     /// The rules for jobs of an issuer, by name.
@@ -130,23 +124,16 @@ impl Catalog {
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
         let id = &stored.rule.id;
-        let event = Event::new(&by.actor, AuditAction::OidcRemove, id.to_string());
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, now);
-            let removed = sqlx::query("DELETE FROM oidc_rules WHERE rule_id = $1 AND revision = $2")
+        let (action, top) = (AuditAction::OidcRemove, stored.rule.grant.top());
+        let event = Event::new(&by.actor, action, id.to_string()).below(top.as_ref());
+        Ok(change!(
+            self,
+            by,
+            now,
+            &event,
+            sqlx::query("DELETE FROM oidc_rules WHERE rule_id = $1 AND revision = $2")
                 .bind(id.as_str())
                 .bind(stored.revision.0)
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-            if removed == 0 {
-                return Ok(false);
-            }
-            let top = stored.rule.grant.top();
-            append!(transaction, &event.below(top.as_ref()), now);
-            transaction.commit().await?;
-        });
-        Ok(true)
+        ))
     }
 }

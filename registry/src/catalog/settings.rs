@@ -4,9 +4,8 @@ use std::time::SystemTime;
 
 use aci::Name;
 
-use super::audit::append;
-use super::database::{Write as _, on};
-use super::standing::still;
+use super::audit::change;
+use super::database::on;
 use super::{Catalog, CatalogError, count, parsed, seconds, time};
 use crate::access::Changer;
 use crate::audit::{AuditAction, Event};
@@ -120,20 +119,7 @@ impl Catalog {
         };
         let detail = if on { "on" } else { "off" };
         let event = Event::new(&by.actor, AuditAction::ReadOnly, detail.to_owned());
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, now);
-            let changed = sqlx::query(sql)
-                .bind(READ_ONLY)
-                .bind(seconds(now))
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-            if changed == 1 {
-                append!(transaction, &event, now);
-            }
-            transaction.commit().await?;
-        });
+        change!(self, by, now, &event, sqlx::query(sql).bind(READ_ONLY).bind(seconds(now)));
         Ok(())
     }
 }

@@ -24,6 +24,17 @@ pub(crate) struct StoredToken {
     pub(crate) revoked: Option<SystemTime>,
 }
 
+/// Reads rows of tokens: what follows the columns.
+macro_rules! select {
+    ($from:literal) => {
+        concat!(
+            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
+                 revoked_at ",
+            $from
+        )
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct TokenRow {
     token_id: String,
@@ -110,9 +121,7 @@ impl Catalog {
         now: SystemTime,
     ) -> Result<Option<StoredToken>, CatalogError> {
         let row: Option<TokenRow> = on!(self, pool => sqlx::query_as(
-            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
-                 revoked_at
-             FROM tokens WHERE token_hash = $1 OR (old_hash = $1 AND old_until > $2)",
+            select!("FROM tokens WHERE token_hash = $1 OR (old_hash = $1 AND old_until > $2)"),
         )
         .bind(hash.as_str())
         .bind(seconds(now))
@@ -123,9 +132,7 @@ impl Catalog {
     /// The token of this ID.
     pub(crate) async fn token_of(&self, id: &TokenId) -> Result<Option<StoredToken>, CatalogError> {
         let row: Option<TokenRow> = on!(self, pool => sqlx::query_as(
-            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
-                 revoked_at
-             FROM tokens WHERE token_id = $1",
+            select!("FROM tokens WHERE token_id = $1"),
         )
         .bind(id.as_str())
         .fetch_optional(pool).await)?;
@@ -135,9 +142,7 @@ impl Catalog {
     /// Every token, oldest first.
     pub(crate) async fn tokens(&self) -> Result<Vec<StoredToken>, CatalogError> {
         let rows: Vec<TokenRow> = on!(self, pool => sqlx::query_as(
-            "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
-                 revoked_at
-             FROM tokens ORDER BY created_at, token_id",
+            select!("FROM tokens ORDER BY created_at, token_id"),
         )
         .fetch_all(pool).await)?;
         rows.into_iter().map(StoredToken::try_from).collect()
@@ -191,9 +196,7 @@ impl Catalog {
                 .await?;
             }
             let row: Option<TokenRow> = sqlx::query_as(
-                "SELECT token_id, token_name, prefixes, actions, created_at, expires_at, last_used_at,
-                     revoked_at
-                 FROM tokens WHERE token_id = $1 AND revoked_at IS NULL",
+                select!("FROM tokens WHERE token_id = $1 AND revoked_at IS NULL"),
             )
             .bind(id.as_str())
             .fetch_optional(&mut *transaction)

@@ -2,9 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::audit::append;
-use super::database::{Write as _, on};
-use super::standing::still;
+use super::audit::change;
+use super::database::on;
 use super::tokens::{grant, lists};
 use super::{Catalog, CatalogError, parsed, seconds, time};
 use crate::access::{Changer, Grant, PasswordHash, Revision, UserName};
@@ -62,31 +61,25 @@ impl Catalog {
     ) -> Result<bool, CatalogError> {
         let (prefixes, actions) = lists(&user.grant);
         let detail = format!("{}: {}", user.name, user.grant);
-        let event = Event::new(&by.actor, AuditAction::UserAdd, detail);
-        let top = user.grant.top();
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, user.created);
-            let added = sqlx::query(
-            "INSERT INTO users (user_name, password_hash, prefixes, actions, revision, created_at,
-                 changed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_name) DO NOTHING",
-        )
-        .bind(user.name.as_str())
-        .bind(user.password.as_str())
-        .bind(&*prefixes)
-        .bind(&*actions)
-        .bind(user.revision.0)
-        .bind(seconds(user.created))
-        .bind(seconds(user.changed))
-        .execute(&mut *transaction).await?.rows_affected();
-            if added == 0 {
-                return Ok(false);
-            }
-            append!(transaction, &event.below(top.as_ref()), user.created);
-            transaction.commit().await?;
-        });
-        Ok(true)
+        let (top, now) = (user.grant.top(), user.created);
+        let event = Event::new(&by.actor, AuditAction::UserAdd, detail).below(top.as_ref());
+        let statement = "INSERT INTO users (user_name, password_hash, prefixes, actions, revision,
+                 created_at, changed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_name) DO NOTHING";
+        Ok(change!(
+            self,
+            by,
+            now,
+            &event,
+            sqlx::query(statement)
+                .bind(user.name.as_str())
+                .bind(user.password.as_str())
+                .bind(&*prefixes)
+                .bind(&*actions)
+                .bind(user.revision.0)
+                .bind(seconds(user.created))
+                .bind(seconds(user.changed))
+        ))
     }
 
     /// The user of this name.
@@ -120,30 +113,22 @@ impl Catalog {
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
         let (name, revision) = (&user.name, Revision::new().map_err(sqlx::Error::Io)?);
-        let event = Event::new(&by.actor, AuditAction::UserPasswd, name.to_string());
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, now);
-            let changed = sqlx::query(
-                "UPDATE users SET password_hash = $1, revision = $2, changed_at = $3
-                 WHERE user_name = $4 AND revision = $5",
-            )
-            .bind(password.as_str())
-            .bind(revision.0)
-            .bind(seconds(now))
-            .bind(name.as_str())
-            .bind(user.revision.0)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            if changed == 0 {
-                return Ok(false);
-            }
-            let top = user.grant.top();
-            append!(transaction, &event.below(top.as_ref()), now);
-            transaction.commit().await?;
-        });
-        Ok(true)
+        let (action, top) = (AuditAction::UserPasswd, user.grant.top());
+        let event = Event::new(&by.actor, action, name.to_string()).below(top.as_ref());
+        let statement = "UPDATE users SET password_hash = $1, revision = $2, changed_at = $3
+             WHERE user_name = $4 AND revision = $5";
+        Ok(change!(
+            self,
+            by,
+            now,
+            &event,
+            sqlx::query(statement)
+                .bind(password.as_str())
+                .bind(revision.0)
+                .bind(seconds(now))
+                .bind(name.as_str())
+                .bind(user.revision.0)
+        ))
     }
 
     /// Removes a user, who is as it was looked at; `false` where it is not, or is no more.
@@ -153,23 +138,16 @@ impl Catalog {
         by: &Changer,
         now: SystemTime,
     ) -> Result<bool, CatalogError> {
-        let event = Event::new(&by.actor, AuditAction::UserRemove, user.name.to_string());
-        on!(self, pool => {
-            let mut transaction = pool.write().await?;
-            still!(transaction, by, now);
-            let removed = sqlx::query("DELETE FROM users WHERE user_name = $1 AND revision = $2")
+        let (action, top) = (AuditAction::UserRemove, user.grant.top());
+        let event = Event::new(&by.actor, action, user.name.to_string()).below(top.as_ref());
+        Ok(change!(
+            self,
+            by,
+            now,
+            &event,
+            sqlx::query("DELETE FROM users WHERE user_name = $1 AND revision = $2")
                 .bind(user.name.as_str())
                 .bind(user.revision.0)
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-            if removed == 0 {
-                return Ok(false);
-            }
-            let top = user.grant.top();
-            append!(transaction, &event.below(top.as_ref()), now);
-            transaction.commit().await?;
-        });
-        Ok(true)
+        ))
     }
 }
