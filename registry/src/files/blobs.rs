@@ -72,9 +72,10 @@ pub(crate) async fn serve(
 }
 
 async fn look_up(state: &Shared, id: &ImageId) -> Result<Option<Row>, ApiError> {
-    let seen = Instant::now();
+    let memory = &state.serving.memory;
+    let (seen, changes) = (Instant::now(), memory.changes());
     let Some(image) = state.catalog.image(id).await? else { return Ok(None) };
     let row = Row::of(&image, Caching::Immutable, seen);
-    state.serving.memory.saw(id.clone(), row.clone());
+    memory.saw(id.clone(), row.clone(), changes);
     Ok(Some(row))
 }

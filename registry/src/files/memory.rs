@@ -6,6 +6,7 @@
 //! for a second at most: what another process changes shows that soon, and what this one
 //! changes at once.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -92,8 +93,9 @@ impl Memory {
         self.rows.get(id).filter(|row| row.seen.elapsed() < ROW_AGE)
     }
 
-    pub(crate) fn saw(&self, id: ImageId, row: Row) {
-        self.rows.insert(id, row);
+    /// The row of an image when there had been so many changes.
+    pub(crate) fn saw(&self, id: ImageId, row: Row, changes: u64) {
+        self.remember(&self.rows, id, row, changes);
     }
 
     /// What a reference means, if it was seen a moment ago.
@@ -108,17 +110,21 @@ impl Memory {
 
     /// What a reference meant when there had been so many changes.
     pub(crate) fn understood(&self, reference: String, row: Row, changes: u64) {
-        self.references.insert(reference.clone(), row);
-        // Looked at last: a change that is not seen here clears what was put there.
+        self.remember(&self.references, reference, row, changes);
+    }
+
+    fn remember<K: Eq + Hash + Clone>(&self, rows: &Cache<K, Row>, key: K, row: Row, changes: u64) {
+        rows.insert(key.clone(), row);
+        // Looked at last: a change that is not seen here removes what was put there.
         if self.changes() != changes {
-            self.references.remove(&reference);
+            rows.remove(&key);
         }
     }
 
     /// The row of an image is not what it was, so that any reference may mean another one.
     pub(crate) fn forget(&self, id: &ImageId) {
-        self.rows.remove(id);
         self.changes.fetch_add(1, Ordering::SeqCst);
+        self.rows.remove(id);
         self.references.clear();
     }
 
@@ -157,11 +163,14 @@ mod tests {
         let row = |seen| Row::of(&image, Caching::Immutable, seen);
         let memory = Memory::default();
         assert!(memory.row(&id).is_none());
-        memory.saw(id.clone(), row(Instant::now()));
+        let before = memory.changes();
+        memory.saw(id.clone(), row(Instant::now()), before);
         assert!(memory.row(&id).is_some());
         memory.forget(&id);
         assert!(memory.row(&id).is_none());
-        memory.saw(id.clone(), row(Instant::now() - ROW_AGE));
+        memory.saw(id.clone(), row(Instant::now()), before);
+        assert!(memory.row(&id).is_none(), "it was looked up before that");
+        memory.saw(id.clone(), row(Instant::now() - ROW_AGE), memory.changes());
         assert!(memory.row(&id).is_none(), "too old");
         let (now, before) = (memory.changes(), Instant::now() - ROW_AGE);
         let meant = |text: &str| memory.meant(text).is_some();
