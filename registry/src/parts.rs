@@ -16,11 +16,11 @@ use tracing::Instrument;
 use crate::access::Caller;
 use crate::api::Open;
 use crate::blobs::BlobKey;
-use crate::catalog::{Added, Lease, NewPart, PartLimits, Remover, StoredPart};
+use crate::catalog::{Added, Lease, NewPart, PartLimits, StoredPart};
 use crate::commit;
 use crate::error::{ApiError, UploadError};
 use crate::incoming::Incoming;
-use crate::keeping::Guarded;
+use crate::keeping::{Guarded, remove_leased};
 use crate::state::{Shared, State};
 use crate::store::LEASE;
 use crate::token::UploadId;
@@ -193,15 +193,9 @@ async fn keep(
 pub(crate) fn remove(state: &Shared, upload: &UploadId, parts: Vec<BlobKey>) {
     let (state, lease) = (Shared::clone(state), Lease::of_upload(upload, state.clock.now()));
     tokio::spawn(async move {
-        for key in parts {
-            let removal = async { Ok::<_, ApiError>(state.blobs.remove(&key).await?) };
-            let now = state.clock.now();
-            let removed = state.catalog.remove_blob(&key, Remover::Push(&lease), now, removal);
-            if let Err(error) = removed.await {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "parts of an upload that has ended stay for a while");
-                return;
-            }
+        if let Err(error) = remove_leased(&state, &parts, &lease).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "parts of an upload that has ended stay for a while");
         }
     });
 }

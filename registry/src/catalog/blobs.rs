@@ -123,53 +123,60 @@ impl Catalog {
         rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
     }
 
-    /// Removes a blob that nothing refers to, and its row; `false` where it may not go, or not by
-    /// this one. Its row is locked meanwhile, so who wants it waits, and nobody removes it again
-    /// after that. Where `removal` fails, or the process dies, the row is as it was.
+    /// Removes those of these blobs that may go, and then their rows; tells which went. Their rows are
+    /// locked meanwhile, so who wants one waits. A row that another has already is left alone: it is
+    /// wanted, and waiting for it here could have two wait for each other.
     ///
-    /// On a full disk the blob goes before the database has to write anything.
-    pub(crate) async fn remove_blob<E: From<CatalogError>>(
+    /// `removal` tells which blobs it did remove. Where it or the process dies, the rows are as they
+    /// were. On a full disk the blobs go before the database has to write anything.
+    pub(crate) async fn remove_blobs<Removal: Future<Output = Vec<BlobKey>>>(
         &self,
-        key: &BlobKey,
+        keys: &[BlobKey],
         by: Remover<'_>,
         now: SystemTime,
-        removal: impl Future<Output = Result<(), E>>,
-    ) -> Result<bool, E> {
+        removal: impl FnOnce(Vec<BlobKey>) -> Removal,
+    ) -> Result<Vec<BlobKey>, CatalogError> {
         let (upload, holder) = match by {
             Remover::Push(lease) => (Some(&*lease.by), None),
             Remover::Collector(holder) => (None, Some(holder)),
         };
         on!(self, pool => {
-            let mut transaction = pool.write().await.map_err(CatalogError::from)?;
-            // First the row alone, which another may have: PostgreSQL would look for images as they
-            // were before it waited, and not see the one that was published meanwhile.
-            sqlx::query("UPDATE blobs SET bytes = bytes WHERE blob_key = $1")
-                .bind(key.as_str())
-                .execute(&mut *transaction)
-                .await
-                .map_err(CatalogError::from)?;
-            let locked = sqlx::query(LOCK_FREE)
-                .bind(seconds(now))
-                .bind(key.as_str())
-                .bind(upload)
-                .bind(holder)
-                .bind(Duty::Collect.as_str())
-                .execute(&mut *transaction)
-                .await
-                .map_err(CatalogError::from)?
-                .rows_affected();
-            if locked == 0 {
-                return Ok(false);
+            let mut transaction = pool.write().await?;
+            let mut free = Vec::new();
+            for key in keys {
+                let locked = sqlx::query(pool.lock_blob())
+                    .bind(key.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                if locked.is_none() {
+                    continue;
+                }
+                // A statement of its own: it sees what was published before the row was locked.
+                let may_go = sqlx::query(MAY_GO)
+                    .bind(seconds(now))
+                    .bind(key.as_str())
+                    .bind(upload)
+                    .bind(holder)
+                    .bind(Duty::Collect.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                if may_go.is_some() {
+                    free.push(key.clone());
+                }
             }
-            removal.await?;
-            sqlx::query("DELETE FROM blobs WHERE blob_key = $1")
-                .bind(key.as_str())
-                .execute(&mut *transaction)
-                .await
-                .map_err(CatalogError::from)?;
-            transaction.commit().await.map_err(CatalogError::from)?;
-        });
-        Ok(true)
+            if free.is_empty() {
+                return Ok(free);
+            }
+            let gone = removal(free).await;
+            for key in &gone {
+                sqlx::query("DELETE FROM blobs WHERE blob_key = $1")
+                    .bind(key.as_str())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            Ok(gone)
+        })
     }
 
     /// Ends all leases of a node: it has just started, so none of its pushes is under way.
@@ -188,8 +195,8 @@ impl Catalog {
     }
 }
 
-/// Locks the row of a blob that may go. What follows the dot in ASCII is the slash.
-const LOCK_FREE: &str = "UPDATE blobs SET leased_until = 0 WHERE blob_key = $2
+/// Whether a blob may go. What follows the dot in ASCII is the slash.
+const MAY_GO: &str = "SELECT 1 FROM blobs WHERE blob_key = $2
      AND (($3 IS NOT NULL AND leased_by = $3) OR ($4 IS NOT NULL AND leased_until <= $1))
      AND ($4 IS NULL OR EXISTS (
          SELECT 1 FROM leases WHERE name = $5 AND holder = $4 AND held_until > $1))
@@ -200,7 +207,6 @@ const LOCK_FREE: &str = "UPDATE blobs SET leased_until = 0 WHERE blob_key = $2
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::time::Duration;
 
     use aci::FileDigest;
@@ -214,10 +220,6 @@ mod tests {
 
     fn key(at: u8) -> BlobKey {
         BlobKey::image(&FileDigest::of([at; 64]))
-    }
-
-    async fn gone() -> Result<(), CatalogError> {
-        Ok(())
     }
 
     struct Scene {
@@ -243,7 +245,9 @@ mod tests {
         }
 
         async fn remove(&self, at_key: u8, by: Remover<'_>, now: u64) -> bool {
-            self.catalog.remove_blob(&key(at_key), by, at(now), gone()).await.unwrap()
+            let keys = [key(at_key)];
+            let gone = self.catalog.remove_blobs(&keys, by, at(now), std::future::ready).await;
+            gone.unwrap() == keys
         }
     }
 
@@ -304,12 +308,15 @@ mod tests {
     async fn blob_that_cannot_be_removed_keeps_its_row() {
         let scene = Scene::new().await;
         let lease = scene.lease(100);
-        scene.catalog.lease(&[(key(1), 10)], &lease).await.unwrap();
-        let failing =
-            async { Err(CatalogError::Sql(sqlx::Error::Io(io::ErrorKind::Other.into()))) };
-        let (key, by) = (key(1), Remover::Push(&lease));
-        scene.catalog.remove_blob(&key, by, at(1), failing).await.unwrap_err();
-        assert_eq!(scene.free(100).await, 1);
+        scene.catalog.lease(&[(key(1), 10), (key(2), 20)], &lease).await.unwrap();
+        let (keys, by) = ([key(1), key(2), key(3)], Remover::Push(&lease));
+        let but_the_first = |free: Vec<BlobKey>| {
+            assert_eq!(free, keys[..2], "there is no row of the third");
+            std::future::ready(free[1..].to_vec())
+        };
+        let gone = scene.catalog.remove_blobs(&keys, by, at(1), but_the_first).await.unwrap();
+        assert_eq!(gone, keys[1..2]);
+        assert_eq!(scene.catalog.free_blobs(None, 9, at(100)).await.unwrap(), [(key(1), 10)]);
         assert!(scene.remove(1, Remover::Push(&lease), 1).await);
     }
 }

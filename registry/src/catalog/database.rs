@@ -250,6 +250,9 @@ pub(super) trait Write {
 
     /// Counts the images that come and go in a transaction before its end.
     fn count_now(&self) -> &'static str;
+
+    /// Locks the row of a blob and gives it; nothing where another has it.
+    fn lock_blob(&self) -> &'static str;
 }
 
 impl Write for SqlitePool {
@@ -264,6 +267,11 @@ impl Write for SqlitePool {
         // They are counted already.
         "SELECT 1"
     }
+
+    fn lock_blob(&self) -> &'static str {
+        // Who writes has all.
+        "SELECT 1 FROM blobs WHERE blob_key = $1"
+    }
 }
 
 impl Write for PgPool {
@@ -275,6 +283,10 @@ impl Write for PgPool {
 
     fn count_now(&self) -> &'static str {
         "SET CONSTRAINTS ALL IMMEDIATE"
+    }
+
+    fn lock_blob(&self) -> &'static str {
+        "SELECT 1 FROM blobs WHERE blob_key = $1 FOR UPDATE SKIP LOCKED"
     }
 }
 

@@ -30,7 +30,7 @@ use crate::token::TokenId;
 pub use age::{Age, AgeError};
 pub use backup::BackedUp;
 pub use collect::Collected;
-pub(crate) use collect::give_up;
+pub(crate) use collect::{give_up, remove_leased};
 pub use error::KeepError;
 pub use fsck::{Checked, Finding, FindingCode};
 pub(crate) use fsck::{check, rebuild};
