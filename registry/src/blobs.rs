@@ -134,7 +134,7 @@ impl fmt::Display for BlobKey {
 
 /// Bytes that are read of a blob at a time. A connection has two such pieces at most: one that is sent,
 /// and the next.
-pub(crate) const READ_BYTES: usize = 128 << 10;
+pub(crate) const READ_BYTES: usize = 96 << 10;
 
 /// A blob that is open. It stays what it is, whatever becomes of its key.
 pub(crate) trait Blob: Send + Sync {

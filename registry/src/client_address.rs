@@ -9,15 +9,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::config::{Config, ProxyHeader};
 use crate::error::ApiError;
-use crate::state::Shared;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -34,22 +30,20 @@ pub(crate) struct Arrival {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
-/// Puts the [`ClientAddress`] into each request, and refuses those that may not come without
-/// TLS.
-pub(crate) async fn determine(
-    State(state): State<Shared>,
-    Extension(arrival): Extension<Arrival>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (config, peer) = (state.config(), arrival.peer.ip());
-    if arrival.plain && !may_come_plain(&config, peer) {
+/// Puts the [`ClientAddress`] into a request, and refuses one that may not come without TLS.
+pub(crate) fn determine(
+    config: &Config,
+    arrival: Arrival,
+    request: &mut Request,
+) -> Result<(), ApiError> {
+    let peer = arrival.peer.ip();
+    if arrival.plain && !may_come_plain(config, peer) {
         tracing::warn!(peer = %arrival.peer, "a request without TLS was refused");
-        return ApiError::PlainHttp(peer).into_response();
+        return Err(ApiError::PlainHttp(peer));
     }
-    let address = client(&config, peer, request.headers());
+    let address = client(config, peer, request.headers());
     request.extensions_mut().insert(address);
-    next.run(request).await
+    Ok(())
 }
 
 /// Without proxies, this machine; with them, nobody else.

@@ -9,8 +9,7 @@
 use std::collections::BTreeMap;
 
 use aci::push::ErrorBody;
-use axum::Extension;
-use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use utoipa::openapi::path::Operation;
@@ -20,6 +19,8 @@ use utoipa::openapi::{
     OpenApiBuilder, PathItem, Ref, RefOr, Response, ResponseBuilder, Server, Type,
 };
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
+
+use crate::state::Shared;
 
 /// What the document says of itself before the operations.
 const ABOUT: &str = "Images and signatures by name and content, discovery, and pushing. Every path \
@@ -155,10 +156,6 @@ pub(crate) fn text_header(about: &str) -> Header {
         .build()
 }
 
-/// The text that is served.
-#[derive(Clone)]
-pub(crate) struct Document(pub(crate) Bytes);
-
 #[utoipa::path(
     get,
     path = "/-/api/v1/openapi.json",
@@ -168,10 +165,11 @@ pub(crate) struct Document(pub(crate) Bytes);
     responses((status = 200, description = "OpenAPI 3.1.", body = Object,
         headers(("Cache-Control" = String))))
 )]
-pub(crate) async fn show(Extension(Document(text)): Extension<Document>) -> HttpResponse {
+pub(crate) async fn show(State(state): State<Shared>) -> HttpResponse {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "public, max-age=3600"),
     ];
+    let text = state.serving.document.get().cloned().unwrap_or_default();
     (headers, text).into_response()
 }

@@ -17,15 +17,13 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, Version, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use web::Domain;
 
-use crate::config::Domains;
+use crate::config::{Config, Domains};
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -60,19 +58,11 @@ impl Host {
 }
 
 /// Refuses what is for no host of this registry; the rest carry a [`Host`] from here on.
-pub(crate) async fn check(
-    State(state): State<Shared>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match host_of(&request, &state.config().domains) {
-        Ok(host) => {
-            tracing::Span::current().record("host", tracing::field::display(host.as_str()));
-            request.extensions_mut().insert(host);
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
-    }
+pub(crate) fn check(config: &Config, request: &mut Request) -> Result<(), ApiError> {
+    let host = host_of(request, &config.domains)?;
+    tracing::Span::current().record("host", tracing::field::display(host.as_str()));
+    request.extensions_mut().insert(host);
+    Ok(())
 }
 
 /// The host a request is for.

@@ -4,26 +4,35 @@
 //!   connection ──frames──▶ task ──bounded channel──▶ thread
 //! ```
 //!
-//! With a channel the thread finds the next frame there, as a rule. Where it asked the runtime for each,
-//! waking one another took as long as all that was done with an image.
+//! With a channel the thread finds the next frames there, as a rule. Where it asked the runtime for each,
+//! waking one another took as long as all that was done with an image. Frames go on many at a time, as a
+//! client that brings them one by one would wake the thread for each otherwise.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::mem;
 
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Frames that may wait: of 16 KiB, as TLS and HTTP/2 bring them, or of hyper's buffer at most.
-const WAITING: usize = 16;
+/// Bytes that go on together, or all that there are at the end. A frame is of 16 KiB, as TLS and HTTP/2
+/// bring them, or of hyper's buffer at most.
+const TOGETHER: usize = 128 << 10;
+/// So many times those may wait.
+const WAITING: usize = 2;
+
+/// Frames in their order. None are the end.
+type Frames = VecDeque<Bytes>;
 
 /// The bytes of a body. Nothing is asked of the client before the first read; a client that is too slow
 /// ends it: see `connection/mod.rs`.
 pub(crate) struct Incoming {
     runtime: Handle,
     unread: Option<Body>,
-    waiting: Option<Receiver<io::Result<Bytes>>>,
-    frame: Bytes,
+    waiting: Option<Receiver<io::Result<Frames>>>,
+    frames: Frames,
     ended: bool,
 }
 
@@ -31,11 +40,11 @@ impl Incoming {
     /// To be read on a thread of the runtime that this is called in.
     pub(crate) fn new(body: Body) -> Self {
         let runtime = Handle::current();
-        Self { runtime, unread: Some(body), waiting: None, frame: Bytes::new(), ended: false }
+        Self { runtime, unread: Some(body), waiting: None, frames: Frames::new(), ended: false }
     }
 
-    /// The next frame; an empty one at the end.
-    fn next(&mut self) -> io::Result<Bytes> {
+    /// The next frames.
+    fn next(&mut self) -> io::Result<Frames> {
         if let Some(body) = self.unread.take() {
             let (full, waiting) = channel(WAITING);
             self.runtime.spawn(pass_on(body, full));
@@ -49,32 +58,48 @@ impl Incoming {
 
 impl Read for Incoming {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.frame.is_empty() && !self.ended {
-            self.frame = self.next()?;
-            self.ended = self.frame.is_empty();
+        if self.frames.is_empty() && !self.ended {
+            self.frames = self.next()?;
+            self.ended = self.frames.is_empty();
         }
-        let length = buffer.len().min(self.frame.len());
-        buffer[..length].copy_from_slice(&self.frame.split_to(length));
+        let Some(frame) = self.frames.front_mut() else { return Ok(0) };
+        let length = buffer.len().min(frame.len());
+        buffer[..length].copy_from_slice(&frame.split_to(length));
+        if frame.is_empty() {
+            self.frames.pop_front();
+        }
         Ok(length)
     }
 }
 
 /// Passes frames on to their end, or for as long as somebody reads them.
-async fn pass_on(body: Body, full: Sender<io::Result<Bytes>>) {
+async fn pass_on(body: Body, full: Sender<io::Result<Frames>>) {
     let mut frames = body.into_data_stream();
+    let (mut gathered, mut bytes) = (Frames::new(), 0);
     loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
             // What is left of the body can be read by others then.
             () = full.closed() => return,
         };
-        let frame = match frame {
+        let last = match frame {
             Some(Ok(frame)) if frame.is_empty() => continue,
-            Some(frame) => frame.map_err(io::Error::other),
-            None => Ok(Bytes::new()),
+            Some(Ok(frame)) => {
+                bytes += frame.len();
+                gathered.push_back(frame);
+                None
+            }
+            Some(Err(error)) => Some(Err(io::Error::other(error))),
+            None => Some(Ok(Frames::new())),
         };
-        let is_last = frame.as_ref().map_or(true, Bytes::is_empty);
-        if full.send(frame).await.is_err() || is_last {
+        if !gathered.is_empty() && (bytes >= TOGETHER || last.is_some()) {
+            bytes = 0;
+            if full.send(Ok(mem::take(&mut gathered))).await.is_err() {
+                return;
+            }
+        }
+        if let Some(last) = last {
+            let _ = full.send(last).await;
             return;
         }
     }
@@ -118,7 +143,7 @@ mod tests {
         let (asked, mut was_asked) = channel::<()>(100);
         let frames = stream::unfold(asked, async |asked| {
             asked.send(()).await.ok()?;
-            Some((Ok::<_, io::Error>(Bytes::from_static(b"abc")), asked))
+            Some((Ok::<_, io::Error>(Bytes::from_static(&[7; TOGETHER])), asked))
         });
         let mut incoming = Incoming::new(Body::from_stream(frames));
         tokio::task::yield_now().await;
@@ -129,7 +154,7 @@ mod tests {
             (three, incoming)
         });
         let (three, incoming) = read.await.unwrap();
-        assert_eq!(&three, b"abc");
+        assert_eq!(three, [7; 3]);
         drop(incoming);
         // To the end: the body is dropped.
         while was_asked.recv().await.is_some() {}

@@ -1,18 +1,22 @@
 //! All paths, and what goes round every request.
 
-use axum::extract::Request;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt;
 use utoipa_axum::routes;
 
 use crate::access::rates;
+use crate::client_address::Arrival;
 use crate::connection::ConnectionLimits;
 use crate::document::{
-    self, BadRequest, Document, Forbidden, Internal, Misdirected, TooManyRequests, UriTooLong,
+    self, BadRequest, Forbidden, Internal, Misdirected, TooManyRequests, UriTooLong,
 };
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -33,30 +37,64 @@ pub(crate) fn router(state: Shared, limits: &ConnectionLimits) -> Router {
         // Everything of ours that is not there; an image name never begins so.
         .route("/-/{*rest}", any(async || ApiError::PathUnknown))
         .fallback(async || ApiError::PathUnknown)
-        .method_not_allowed_fallback(method_unknown)
-        .layer(from_fn_with_state(Shared::clone(&state), host::check))
-        .layer(from_fn_with_state(Shared::clone(&state), rates::limit));
+        .method_not_allowed_fallback(method_unknown);
     let statuses = [BadRequest::STATUS, Misdirected::STATUS, TooManyRequests::STATUS];
     document::also_answers(&mut document, &statuses);
     let (probes, probed) = pages::probes().routes(routes!(metrics::page::show)).split_for_parts();
+    let probe_paths = probed.paths.paths.keys().cloned().collect();
     document.merge(probed);
     let statuses = [Forbidden::STATUS, UriTooLong::STATUS, Internal::STATUS];
     document::also_answers(&mut document, &statuses);
+    state.serving.document.get_or_init(|| document::text(document).into());
+    let gate = Arc::new(Gate { state: Shared::clone(&state), url_bytes, probe_paths });
     routes
         .merge(probes.method_not_allowed_fallback(method_unknown))
-        .layer(Extension(Document(document::text(document).into())))
-        .layer(from_fn(move |request, next| limit_url(url_bytes, request, next)))
-        .layer(CatchPanicLayer::custom(|_| ApiError::internal("a panic").into_response()))
-        .layer(from_fn_with_state(Shared::clone(&state), trace::follow))
-        .layer(from_fn_with_state(Shared::clone(&state), client_address::determine))
+        .layer(from_fn_with_state(gate, pass))
         .with_state(state)
 }
 
-/// Refuses long URLs before anything looks at them.
-async fn limit_url(limit: usize, request: Request, next: Next) -> Response {
-    let found = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
-    if found > limit {
-        return ApiError::UrlTooLong { limit, found }.into_response();
+/// What every request passes.
+struct Gate {
+    state: Shared,
+    url_bytes: usize,
+    /// Asked for by any host name, and as often as somebody likes.
+    probe_paths: Vec<String>,
+}
+
+/// Lets a request pass: from where it comes, its line in the log, whether it is admitted, and what
+/// is caught. All in one layer, since each is boxed for every request, and copied with what is in it.
+async fn pass(
+    State(gate): State<Arc<Gate>>,
+    Extension(arrival): Extension<Arrival>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let state = &gate.state;
+    if let Err(error) = client_address::determine(&state.config(), arrival, &mut request) {
+        return error.into_response();
     }
-    next.run(request).await
+    let answer = async |mut request: Request| {
+        if let Err(error) = gate.admit(&mut request) {
+            return error.into_response();
+        }
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        answered.unwrap_or_else(|_| ApiError::internal("a panic").into_response())
+    };
+    trace::follow(state, request, answer).await
+}
+
+impl Gate {
+    /// Before a handler looks at it.
+    fn admit(&self, request: &mut Request) -> Result<(), ApiError> {
+        let found = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+        if found > self.url_bytes {
+            return Err(ApiError::UrlTooLong { limit: self.url_bytes, found });
+        }
+        let route = request.extensions().get().map(MatchedPath::as_str);
+        if route.is_some_and(|route| self.probe_paths.iter().any(|path| path == route)) {
+            return Ok(());
+        }
+        rates::limit(&self.state, request)?;
+        host::check(&self.state.config(), request)
+    }
 }

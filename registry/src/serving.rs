@@ -1,7 +1,8 @@
 //! What the serving of requests needs beside the data: places, counts, memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{ConnectionLimits, Lines, Places};
@@ -17,6 +18,8 @@ pub(crate) struct Serving {
     pub(crate) metrics: Metrics,
     /// Small files that are asked for often.
     pub(crate) memory: Memory,
+    /// The document of the API, as it is served.
+    pub(crate) document: OnceLock<Bytes>,
     /// Cancelled when the server is told to stop: it is no longer ready.
     pub(crate) leaving: CancellationToken,
 }
@@ -28,6 +31,7 @@ impl Serving {
             lines: Lines::new(limits.connections),
             metrics: Metrics::new(),
             memory: Memory::default(),
+            document: OnceLock::new(),
             leaving: CancellationToken::new(),
         }
     }

@@ -20,16 +20,15 @@ use aci::Refusal;
 use aci::push::ErrorBody;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::client_address::{Arrival, ClientAddress};
-use crate::metrics::{Metrics, Protocol};
+use crate::metrics::Protocol;
 use crate::state::Shared;
 use crate::token::random;
 
@@ -90,7 +89,11 @@ fn next_id() -> u64 {
 pub(crate) struct Refused(pub(crate) Refusal);
 
 /// Follows a request to the end of its response.
-pub(crate) async fn follow(State(state): State<Shared>, request: Request, next: Next) -> Response {
+pub(crate) async fn follow(
+    state: &Shared,
+    request: Request,
+    answer: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let id = RequestId::of(request.headers());
     let peer = request.extensions().get::<Arrival>().map(|arrival| arrival.peer);
     let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
@@ -114,9 +117,9 @@ pub(crate) async fn follow(State(state): State<Shared>, request: Request, next: 
         route: request.extensions().get::<MatchedPath>().cloned(),
         status: None,
         bytes: 0,
-        metrics: state.serving.metrics.clone(),
+        state: Shared::clone(state),
     };
-    let mut response = next.run(request).instrument(report.span.clone()).await;
+    let mut response = answer(request).instrument(report.span.clone()).await;
     if let Some(Refused(refusal)) = response.extensions_mut().remove() {
         report.refused(&refusal, response.status());
         // A fault of the server's own is one that its user may have to ask about.
@@ -151,7 +154,7 @@ struct Report {
     route: Option<MatchedPath>,
     status: Option<StatusCode>,
     bytes: u64,
-    metrics: Metrics,
+    state: Shared,
 }
 
 impl Report {
@@ -162,7 +165,7 @@ impl Report {
 
     fn refused(&self, refusal: &Refusal, status: StatusCode) {
         if let Some(protocol) = Protocol::of(self.route()) {
-            self.metrics.refused(protocol, &refusal.code, status);
+            self.state.serving.metrics.refused(protocol, &refusal.code, status);
         }
     }
 }
@@ -174,7 +177,13 @@ impl Drop for Report {
         let _entered = self.span.enter();
         match self.status {
             Some(status) => {
-                self.metrics.answered(self.route(), &self.method, status, took, self.bytes);
+                self.state.serving.metrics.answered(
+                    self.route(),
+                    &self.method,
+                    status,
+                    took,
+                    self.bytes,
+                );
                 tracing::info!(status = status.as_u16(), bytes = self.bytes, ms, "answered");
             }
             None => tracing::info!(ms, "the client went away"),

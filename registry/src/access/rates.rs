@@ -19,16 +19,13 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use axum::Extension;
-use axum::extract::{Request, State as Extracted};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
 use tokio::time::Instant;
 
 use super::user::UserName;
 use crate::client_address::ClientAddress;
 use crate::error::ApiError;
-use crate::state::{Shared, State};
+use crate::state::State;
 
 /// How often somebody may ask.
 #[derive(Debug, Clone)]
@@ -124,20 +121,13 @@ fn limited(address: Option<IpAddr>) -> Option<IpAddr> {
     address.filter(|address| !address.to_canonical().is_loopback()).map(network)
 }
 
-/// Refuses requests of an address that asks too often.
-pub(crate) async fn limit(
-    Extracted(state): Extracted<Shared>,
-    Extension(ClientAddress(address)): Extension<ClientAddress>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if let Some(address) = limited(Some(address)) {
-        let (rates, now) = (&state.config().rates, Instant::now());
-        if let Err(wait) = state.access.buckets.take(Who::Address(address), rates, now) {
-            return ApiError::TooManyRequests(wait).into_response();
-        }
-    }
-    next.run(request).await
+/// Refuses a request of an address that asks too often.
+pub(crate) fn limit(state: &State, request: &Request) -> Result<(), ApiError> {
+    let address = request.extensions().get().map(|ClientAddress(address)| *address);
+    let Some(address) = limited(address) else { return Ok(()) };
+    let (rates, now) = (&state.config().rates, Instant::now());
+    let taken = state.access.buckets.take(Who::Address(address), rates, now);
+    taken.map_err(ApiError::TooManyRequests)
 }
 
 /// Refuses requests of a caller who asks too often, from wherever.

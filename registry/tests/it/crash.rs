@@ -16,6 +16,8 @@ use crate::fixture::*;
 
 const DATA: &str = "GANTRY_TEST_CRASH_DATA";
 const DATABASE: &str = "GANTRY_TEST_CRASH_DATABASE";
+/// How many threads the server has for what blocks, where it is to have few.
+const THREADS: &str = "GANTRY_TEST_CRASH_THREADS";
 
 /// How many servers a test kills: so many by itself, or its share of those `GANTRY_KILLS` says.
 pub(crate) fn kills(percent: u32, usual: u32) -> u32 {
@@ -25,8 +27,18 @@ pub(crate) fn kills(percent: u32, usual: u32) -> u32 {
 
 /// The server of a crash: this test, run again in a process of its own. Without the
 /// variable it is nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn crash_server() {
+#[test]
+fn crash_server() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Ok(threads) = std::env::var(THREADS) {
+        runtime.max_blocking_threads(threads.parse().unwrap());
+        // One that waits for work would end after ten seconds.
+        runtime.thread_keep_alive(Duration::from_secs(3600));
+    }
+    runtime.enable_all().build().unwrap().block_on(serve());
+}
+
+async fn serve() {
     let Some(data) = std::env::var_os(DATA).map(PathBuf::from) else { return };
     let database = std::env::var(DATABASE).ok();
     let database = database.map(|url| Database::from(url.parse::<DatabaseUrl>().unwrap()));
@@ -50,11 +62,21 @@ pub(crate) struct Victim {
 
 impl Victim {
     pub(crate) async fn start(place: &Place) -> Self {
+        Self::start_with(place, &[]).await
+    }
+
+    /// One that has two threads for what blocks.
+    pub(crate) async fn start_small(place: &Place) -> Self {
+        Self::start_with(place, &[(THREADS, "2")]).await
+    }
+
+    async fn start_with(place: &Place, variables: &[(&str, &str)]) -> Self {
         let data = &place.data;
         let file = data.with_extension("address");
         let _ = std::fs::remove_file(&file);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "crash::crash_server"]).env(DATA, data).stdout(Stdio::null());
+        command.envs(variables.iter().copied());
         if let Some(database) = &place.database {
             command.env(DATABASE, database.url.to_string());
         }

@@ -3,7 +3,9 @@
 //! next push of the image succeeds.
 //!
 //! `strace` makes the calls fail, each in its turn: some of them, or all where `GANTRY_FAULTS=all`. It
-//! counts by thread, so where several make the same calls, one fails in each.
+//! counts by thread, so it is attached to the one whose call is meant; and the server has two threads for
+//! what blocks, which a commit of ranges needs, so that soon the same one makes the same call again. Where
+//! the disk fails from one call on, it does in all threads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,11 +42,19 @@ const UNLINK: &str = "?unlink,unlinkat";
 /// Longer than a push takes where no file is removed.
 const REMOVES: Duration = Duration::from_millis(500);
 
+/// How often a call is waited for that was made before, by one of two threads.
+const TRIES: usize = 6;
+
 /// How an image is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Stream,
     Ranges,
+    Acpush,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Stream, Self::Ranges, Self::Acpush];
 }
 
 /// For how long calls fail.
@@ -63,7 +73,9 @@ enum End {
 struct Point {
     way: Way,
     kind: (&'static str, &'static str),
-    /// Of each thread.
+    /// The thread that makes the call, where it is not each.
+    thread: Option<u32>,
+    /// Of the calls of a thread.
     nth: usize,
     error: &'static str,
     end: End,
@@ -83,8 +95,9 @@ impl Point {
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { way, kind: (name, _), nth, error, end } = self;
-        write!(f, "{way:?}, {name} {nth}, {error}, {end:?}")
+        let Self { way, kind: (name, _), thread, nth, error, end } = self;
+        let thread = thread.map_or_else(|| "each".to_owned(), |thread| thread.to_string());
+        write!(f, "{way:?}, {name} {nth} of thread {thread}, {error}, {end:?}")
     }
 }
 
@@ -102,17 +115,24 @@ struct Tracer {
 }
 
 impl Tracer {
-    /// Traces calls of a kind, those that lead to some paths where any are given, and makes some fail.
+    /// Traces calls of a kind, those that lead to some paths where any are given, of one thread or of all,
+    /// and makes some fail.
     fn attach(
         victim: &Victim,
         data: &Path,
         calls: &str,
         paths: &[PathBuf],
+        thread: Option<u32>,
         inject: &[String],
     ) -> Self {
         let log = data.with_extension("strace");
         let mut strace = Command::new("strace");
-        strace.arg("-f").arg("-p").arg(victim.process.id().to_string()).arg("-o").arg(&log);
+        match thread {
+            // Two of the same, as it says whose a call is where there are several.
+            Some(thread) => strace.arg("-p").arg(format!("{thread},{}", victim.process.id())),
+            None => strace.arg("-f").arg("-p").arg(victim.process.id().to_string()),
+        };
+        strace.arg("-o").arg(&log);
         strace.arg("-e").arg(format!("trace={calls},{UNLINK}"));
         for inject in inject {
             strace.arg("-e").arg(format!("inject={inject}"));
@@ -193,8 +213,8 @@ struct Figures {
     points: usize,
     /// Calls that failed.
     failed: BTreeMap<(Way, &'static str), usize>,
-    /// Which calls of a push were the first to fail.
-    places: BTreeMap<(Way, &'static str), BTreeSet<usize>>,
+    /// Which calls of which thread were the first to fail.
+    places: BTreeMap<(Way, &'static str), BTreeSet<(u32, usize)>>,
     answers: BTreeMap<(&'static str, String), usize>,
 }
 
@@ -212,17 +232,22 @@ impl Scene {
     async fn new(folder: &Path) -> Self {
         let place = place(folder).await;
         let token = Victim::token(&place, vec![Action::Push]).await;
-        let victim = Some(Victim::start(&place).await);
-        Self { place, token, victim, made: 0, pushed: 0, figures: Figures::default() }
+        let (victim, figures) = (None, Figures::default());
+        let mut scene = Self { place, token, victim, made: 0, pushed: 0, figures };
+        scene.restart().await;
+        scene
     }
 
     fn victim(&self) -> &Victim {
         self.victim.as_ref().unwrap()
     }
 
+    /// Another server, that has pushed before: the first push opens what the next ones find open.
     async fn restart(&mut self) {
         self.victim = None;
-        self.victim = Some(Victim::start(&self.place).await);
+        self.victim = Some(Victim::start_small(&self.place).await);
+        let (image, signature) = self.image();
+        self.push(Way::Stream, &image, &signature).await.unwrap();
     }
 
     /// The folder of the files of an image.
@@ -248,6 +273,9 @@ impl Scene {
     async fn push(&self, way: Way, image: &Image, signature: &[u8]) -> Answer {
         let (client, total) = (&self.victim().client, image.bytes.len());
         let url = |path: &str| format!("{}{path}", self.victim().url);
+        if way == Way::Acpush {
+            return self.acpush(image, signature).await;
+        }
         let digest = FileDigest::of_bytes(&image.bytes);
         let in_ranges = way == Way::Ranges;
         let body = CreateUpload {
@@ -283,24 +311,66 @@ impl Scene {
         Ok(ask(commit).await?.status().as_u16())
     }
 
-    fn attach(&self, (name, calls): (&str, &str), inject: &[String]) -> Tracer {
+    /// The requests of acpush, which reads what came of them in the last one.
+    async fn acpush(&self, image: &Image, signature: &[u8]) -> Answer {
+        let client = &self.victim().client;
+        let url = |path: &str| format!("{}{path}", self.victim().url);
+        let initiate = client.post(url("/-/acpush/example.com/crash")).bearer_auth(&self.token);
+        let urls: serde_json::Value = ask(initiate).await?.json().await.unwrap();
+        let of = |what: &str| {
+            url(urls[what].as_str().unwrap().strip_prefix("https://example.com").unwrap())
+        };
+        let parts = [("upload_signature_url", signature), ("upload_aci_url", &image.bytes)];
+        for (what, bytes) in parts {
+            ask(client.put(of(what)).bearer_auth(&self.token).body(bytes.to_vec())).await?;
+        }
+        let said = client.post(of("completed_url")).bearer_auth(&self.token);
+        let said = ask(said.json(&serde_json::json!({ "success": true }))).await?;
+        let status = said.status().as_u16();
+        let told: serde_json::Value = said.json().await.unwrap();
+        match told["server_reason"].as_str() {
+            Some(reason) => Err((500, reason.split(['\n', ';']).next().unwrap().to_owned())),
+            None => Ok(status),
+        }
+    }
+
+    fn attach(
+        &self,
+        (name, calls): (&str, &str),
+        thread: Option<u32>,
+        inject: &[String],
+    ) -> Tracer {
         let data = &self.place.data;
         let paths = if name == "write" { nameless(&data.join("spool")) } else { Vec::new() };
-        Tracer::attach(self.victim(), data, calls, &paths, inject)
+        Tracer::attach(self.victim(), data, calls, &paths, thread, inject)
     }
 
     /// The calls of a push of which none fails.
     async fn calls(&mut self, way: Way, kind: (&str, &str)) -> Vec<Call> {
+        let mut calls = Vec::new();
+        for _ in 0..TRIES {
+            calls = self.calls_of_one(way, kind).await;
+            // The numbers of files may have jumped away from those that were watched.
+            if !calls.is_empty() || kind.0 != "write" {
+                break;
+            }
+        }
+        calls
+    }
+
+    async fn calls_of_one(&mut self, way: Way, kind: (&str, &str)) -> Vec<Call> {
         let (image, signature) = self.image();
-        let tracer = self.attach(kind, &[]);
-        assert_eq!(self.push(way, &image, &signature).await, Ok(201));
+        let tracer = self.attach(kind, None, &[]);
+        let pushed = self.push(way, &image, &signature).await;
+        assert!(pushed.is_ok(), "{pushed:?}");
         tracer.end()
     }
 
-    async fn fail(&mut self, point: Point) {
+    /// Whether the call was made, and failed.
+    async fn fail(&mut self, point: Point) -> bool {
         let (image, signature) = self.image();
-        let Point { way, kind, end, .. } = point;
-        let tracer = self.attach(kind, &point.inject());
+        let Point { way, kind, thread, end, .. } = point;
+        let tracer = self.attach(kind, thread, &point.inject());
         let push = self.push(way, &image, &signature);
         let answered = match end {
             End::TakingBack => tokio::time::timeout(REMOVES, push).await.ok(),
@@ -333,12 +403,17 @@ impl Scene {
         assert_eq!(look(self.victim(), &image, &signature).await, Outcome::Whole, "{point}");
 
         let (at, figures) = ((way, kind.0), &mut self.figures);
+        let failed = calls.iter().filter(|call| call.failed).count();
         figures.points += 1;
-        *figures.failed.entry(at).or_default() += calls.iter().filter(|call| call.failed).count();
-        if let Some(first) = calls.iter().position(|call| call.failed) {
-            figures.places.entry(at).or_default().insert(first);
+        *figures.failed.entry(at).or_default() += failed;
+        if failed > 0 {
             *figures.answers.entry((kind.0, told)).or_default() += 1;
+            if let Some(thread) = thread {
+                assert_eq!(failed, 1, "{point}");
+                figures.places.entry(at).or_default().insert((thread, point.nth));
+            }
         }
+        failed > 0
     }
 
     /// What is on the disk when all that nobody needs is removed.
@@ -356,28 +431,37 @@ async fn failing_calls_of_a_push_lose_nothing() {
     let mut scene = Scene::new(folder.path()).await;
     let mut made = BTreeMap::new();
     for kind in KINDS {
-        for way in [Way::Stream, Way::Ranges] {
+        for way in Way::ALL {
             let calls = scene.calls(way, kind).await;
-            let mut threads: BTreeMap<u32, usize> = BTreeMap::new();
+            let (mut threads, mut points): (BTreeMap<u32, usize>, _) =
+                (BTreeMap::new(), Vec::new());
             for call in &calls {
-                *threads.entry(call.thread).or_default() += 1;
+                let nth = threads.entry(call.thread).or_default();
+                *nth += 1;
+                points.push((call.thread, *nth));
             }
-            let most = threads.values().max().copied().unwrap_or_default();
-            if most == 0 {
+            if calls.is_empty() {
                 continue;
             }
             made.insert((way, kind.0), calls.len());
             // The last one, and where not all, two more.
-            let step = if all { 1 } else { most.div_ceil(3) };
-            for nth in (1..=most).rev().step_by(step) {
+            let step = if all { 1 } else { points.len().div_ceil(3) };
+            for (thread, nth) in points.into_iter().rev().step_by(step) {
                 let errors =
                     if all { &["EIO", "ENOSPC"][..] } else { &[["EIO", "ENOSPC"][nth % 2]] };
                 for error in errors {
-                    scene.fail(Point { way, kind, nth, error, end: End::Once }).await;
+                    let (thread, end) = (Some(thread), End::Once);
+                    for _ in 0..TRIES {
+                        if scene.fail(Point { way, kind, thread, nth, error, end }).await {
+                            break;
+                        }
+                    }
                 }
-                if all || nth == most {
-                    scene.fail(Point { way, kind, nth, error: "EIO", end: End::Lasting }).await;
-                }
+            }
+            let most = threads.values().max().copied().unwrap_or_default();
+            for nth in if all { 1..=most } else { most..=most } {
+                let (thread, error, end) = (None, "EIO", End::Lasting);
+                scene.fail(Point { way, kind, thread, nth, error, end }).await;
             }
             scene.restart().await;
         }
@@ -386,7 +470,7 @@ async fn failing_calls_of_a_push_lose_nothing() {
     for (at, calls) in &made {
         let failed = scene.figures.failed.get(at).copied().unwrap_or_default();
         let places = scene.figures.places.get(at).map_or(0, BTreeSet::len);
-        println!("{at:?}: {calls} calls of a push; {failed} failed, first at {places} places");
+        println!("{at:?}: {calls} calls of a push; {places} failed alone, {failed} calls in all");
         assert!(failed > 0, "{at:?}: none failed");
     }
     for ((kind, told), times) in &scene.figures.answers {
@@ -394,7 +478,7 @@ async fn failing_calls_of_a_push_lose_nothing() {
     }
     println!("{} points", scene.figures.points);
     for wanted in ["open", "mkdir", "write", "fsync", "fdatasync", "link", "rename"] {
-        let ways = [Way::Stream, Way::Ranges].map(|way| (way, wanted));
+        let ways = Way::ALL.map(|way| (way, wanted));
         assert!(ways.iter().all(|at| made.contains_key(at)), "a push makes no {wanted}");
     }
     assert!(crate::ON_POSTGRES || made.contains_key(&(Way::Stream, "pwrite")));
@@ -405,11 +489,12 @@ async fn failing_calls_of_a_push_lose_nothing() {
 async fn image_whose_commit_failed_is_whole_or_absent_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(folder.path()).await;
-    for way in [Way::Stream, Way::Ranges] {
+    for way in Way::ALL {
         for kind in [KINDS[6], KINDS[7]] {
             let calls = scene.calls(way, kind).await.len();
             for nth in 1..=calls {
-                scene.fail(Point { way, kind, nth, error: "EIO", end: End::TakingBack }).await;
+                let (thread, error, end) = (None, "EIO", End::TakingBack);
+                scene.fail(Point { way, kind, thread, nth, error, end }).await;
             }
         }
     }
@@ -429,11 +514,11 @@ async fn folder_that_could_not_be_synced_is_synced_by_the_next_push() {
     let parent = [scene.place.data.join("blobs/sha512").canonicalize().unwrap()];
     let data = scene.place.data.clone();
     let inject = ["fsync:error=EIO".to_owned()];
-    let tracer = Tracer::attach(scene.victim(), &data, "fsync", &parent, &inject);
+    let tracer = Tracer::attach(scene.victim(), &data, "fsync", &parent, None, &inject);
     let pushed = scene.push(Way::Stream, &image, &signature).await;
     assert_eq!(pushed, Err((500, "internal".to_owned())));
     assert!(tracer.end().iter().any(|call| call.failed));
-    let tracer = Tracer::attach(scene.victim(), &data, "fsync", &parent, &[]);
+    let tracer = Tracer::attach(scene.victim(), &data, "fsync", &parent, None, &[]);
     assert_eq!(scene.push(Way::Stream, &image, &signature).await, Ok(201));
     assert!(!tracer.end().is_empty(), "what was answered for may be lost with its folder");
 }

@@ -210,11 +210,12 @@ fn futures_channel(
 const MANY: usize = 10_000;
 const COPY: &str = "INSERT INTO images (image_id, name, version, labels, labels_canonical,
      extra_labels, manifest, compression, file_digest, file_bytes, tar_bytes, signature_digest,
-     signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by)
+     signature_bytes, image_blob, signature_blob, signer, signing_key, signed_at, pushed_at, pushed_by,
+     version_order, variant)
  SELECT $1, name || '.' || $2, version, labels, labels_canonical, extra_labels, manifest,
      compression, $1, file_bytes, tar_bytes, signature_digest, signature_bytes, $1 || '.aci',
      $1 || '.' || substr(signature_digest, 8, 32) || '.aci.asc', signer, signing_key, signed_at,
-     pushed_at, pushed_by FROM images WHERE image_id = $3";
+     pushed_at, pushed_by, version_order, variant FROM images WHERE image_id = $3";
 const COPY_BLOB: &str = "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
  SELECT $1, bytes, leased_until, leased_by FROM blobs WHERE blob_key = $2";
 
