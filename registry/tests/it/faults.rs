@@ -271,11 +271,11 @@ impl Scene {
     }
 
     async fn push(&self, way: Way, image: &Image, signature: &[u8]) -> Answer {
-        let (client, total) = (&self.victim().client, image.bytes.len());
-        let url = |path: &str| format!("{}{path}", self.victim().url);
         if way == Way::Acpush {
             return self.acpush(image, signature).await;
         }
+        let (client, total) = (&self.victim().client, image.bytes.len());
+        let url = |path: &str| format!("{}{path}", self.victim().url);
         let digest = FileDigest::of_bytes(&image.bytes);
         let in_ranges = way == Way::Ranges;
         let body = CreateUpload {
@@ -361,8 +361,8 @@ impl Scene {
     async fn calls_of_one(&mut self, way: Way, kind: (&str, &str)) -> Vec<Call> {
         let (image, signature) = self.image();
         let tracer = self.attach(kind, None, &[]);
-        let pushed = self.push(way, &image, &signature).await;
-        assert!(pushed.is_ok(), "{pushed:?}");
+        let wanted = if way == Way::Acpush { 200 } else { 201 };
+        assert_eq!(self.push(way, &image, &signature).await, Ok(wanted));
         tracer.end()
     }
 
@@ -440,7 +440,8 @@ async fn failing_calls_of_a_push_lose_nothing() {
                 *nth += 1;
                 points.push((call.thread, *nth));
             }
-            if calls.is_empty() {
+            // What not every push does is the database's own: it truncates a file now and then.
+            if calls.is_empty() || scene.calls(way, kind).await.is_empty() {
                 continue;
             }
             made.insert((way, kind.0), calls.len());
