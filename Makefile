@@ -12,9 +12,10 @@ demo: ## Pack, sign, publish, find, verify and run a small program, then three a
 
 # Tests that try things at random try the same ones each time; `make fuzz` looks for others.
 test: export PROPTEST_RNG_SEED ?= 20261126
+# Signals are as a terminal has them: a shell's background jobs ignore SIGINT, which tests send.
 test: ## Run every test, against the real tools
 	@scripts/setup.sh build test
-	cargo test --workspace --locked --no-fail-fast
+	env --default-signal cargo test --workspace --locked --no-fail-fast
 
 check: ## Formatting, lints, docs, doctests, licences, advisories, unused dependencies
 	@scripts/setup.sh build

@@ -8,11 +8,11 @@ step() {
     "$@"
 }
 
-# Installs a cargo subcommand that is not there yet.
+# Installs a cargo subcommand that is not there yet. It runs for a second: optimizing it would take longer.
 need() {
     if ! cargo "$1" --version >/dev/null 2>&1; then
         printf '\n== installing cargo-%s: %s\n' "$1" "$2"
-        cargo install --locked "cargo-$1"
+        cargo install --debug --locked "cargo-$1"
     fi
 }
 

@@ -245,7 +245,11 @@ impl Pump<'_> {
                 Ok(()) => {}
                 // Nothing is lost: the image is refused already.
                 Err(_) if self.full.is_none() => return Ok(self.end(false)),
-                Err(error) => return Err(ReceiveError::Read(error)),
+                Err(error) => {
+                    // What came is of use to whoever goes on later.
+                    sink.write_all(&chunk).map_err(ReceiveError::Write)?;
+                    return Err(ReceiveError::Read(error));
+                }
             }
             if chunk.is_empty() {
                 sink.flush().map_err(ReceiveError::Write)?;
@@ -279,16 +283,16 @@ impl Pump<'_> {
 fn fill(file: &mut impl Read, chunk: &mut Vec<u8>) -> io::Result<()> {
     chunk.resize(CHUNK, 0);
     let mut length = 0;
-    while length < CHUNK {
+    let filled = loop {
         match file.read(&mut chunk[length..]) {
-            Ok(0) => break,
+            Ok(0) => break Ok(()),
             Ok(more) => length += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => break Err(error),
         }
-    }
+    };
     chunk.truncate(length);
-    Ok(())
+    filled
 }
 
 /// The inspecting side: the chunks as one stream.

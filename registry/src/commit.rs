@@ -3,10 +3,11 @@
 //!
 //! Whoever commits again is told the same: the image is found by what was announced of its file.
 
+use std::collections::HashMap;
 use std::io;
 
 use aci::push::{ByteRange, Pushed};
-use aci::{FileDigest, ImageId, Refuse};
+use aci::{FileDigest, ImageId, Name, Reference, Refuse};
 use tracing::Instrument;
 
 use crate::access::Caller;
@@ -72,6 +73,7 @@ async fn commit_all(
             }
         }
     }
+    differ(&done, &verified)?;
     let (places, spooled): (Vec<usize>, Vec<Spooled>) = verified.into_iter().unzip();
     let stored = store_and_record(state, caller, spooled).await.map_err(|refused| {
         // Of those that were stored, to those that were wanted.
@@ -82,6 +84,29 @@ async fn commit_all(
     let all = done.into_iter().map(|done| done.or_else(|| stored.next()));
     let all: Option<Vec<Pushed>> = all.collect();
     Ok(all.ok_or_else(|| ApiError::internal("an image was stored and is none"))?)
+}
+
+/// Refuses images of one name and labels, of which the last would take the place of the others.
+fn differ(done: &[Option<Pushed>], verified: &[(usize, Spooled)]) -> Result<(), Refused> {
+    let done = done.iter().enumerate().filter_map(|(at, done)| {
+        let Pushed { name, labels, image_id, .. } = done.as_ref()?;
+        Some((at, name, labels, image_id))
+    });
+    let verified = verified.iter().map(|(at, spooled)| {
+        let inspected = spooled.verified.inspected();
+        let manifest = inspected.manifest();
+        (*at, &manifest.name, &manifest.labels, inspected.image_id())
+    });
+    let mut named: HashMap<(&Name, String), &ImageId> = HashMap::new();
+    for (at, name, labels, id) in done.chain(verified) {
+        let other = named.insert((name, labels.canonical()), id);
+        if let Some(there) = other.filter(|other| *other != id).cloned() {
+            let reference = Box::new(Reference::new(name.clone(), labels.clone()));
+            let error = ApiError::VersionExists { reference, there, pushed: id.clone() };
+            return Err(Refused::at(at)(error));
+        }
+    }
+    Ok(())
 }
 
 /// Verifies the image of an upload, unless it was published before.
@@ -97,7 +122,7 @@ async fn ready(state: &Shared, caller: &Caller, wanted: &Wanted) -> Result<Ready
     let other = open.file_digest.as_ref().filter(|announced| **announced != wanted.file_digest);
     if let Some(announced) = other {
         let (wanted, found) = (announced.clone(), wanted.file_digest.clone());
-        return Err(UploadError::OtherFile { wanted, found }.into());
+        return Err(UploadError::OtherAnnounced { wanted, found }.into());
     }
     let error = match verify(state, caller, &open, wanted).await {
         Ok(spooled) => return Ok(Ready::Verified(spooled)),
@@ -124,19 +149,21 @@ fn is_loss(fault: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     matches!(kind, Some(io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof))
 }
 
-/// The image that an upload has brought already, where it is served.
+/// The image that an upload has brought already.
 async fn published(
     state: &Shared,
     upload: &StoredUpload,
     wanted: &Wanted,
 ) -> Result<Option<Pushed>, ApiError> {
     let Some(id) = &upload.published else { return Ok(None) };
-    let Some(image) = state.catalog.image(id).await? else { return Ok(None) };
+    let Some(image) = state.catalog.image(id).await? else {
+        return Err(ApiError::BlobDeleted(id.clone()));
+    };
     // The image may have been there in another file.
     let file = upload.file_digest.as_ref().unwrap_or(&image.file_digest);
     if *file != wanted.file_digest {
         let (wanted, found) = (file.clone(), wanted.file_digest.clone());
-        return Err(UploadError::OtherFile { wanted, found }.into());
+        return Err(UploadError::OtherAnnounced { wanted, found }.into());
     }
     same_image(wanted.image_id.as_ref(), id)?;
     Ok(Some(answer(&image, false)))
@@ -233,11 +260,11 @@ pub(crate) async fn conclude(state: &Shared, upload: &UploadId, error: Option<&A
 
 async fn note(state: &Shared, upload: &UploadId, error: &ApiError) {
     let verdict = match error {
-        ApiError::Upload(error) => {
-            matches!(error, UploadError::OtherFile { .. } | UploadError::OtherImage { .. })
-        }
-        ApiError::OtherNames { .. }
+        // Where only what was asked for was wrong, it can be asked for otherwise.
+        ApiError::Upload(UploadError::OtherFile { .. })
+        | ApiError::OtherNames { .. }
         | ApiError::NotServed { .. }
+        | ApiError::LabelsTooLong { .. }
         | ApiError::VersionExists { .. }
         | ApiError::VersionDeleted { .. }
         | ApiError::FileTooLarge { .. }

@@ -22,6 +22,10 @@ use crate::state::{Shared, State};
 use crate::store::store_and_record;
 use crate::token::UploadId;
 
+/// Bytes of the names and values of an image's labels. They stand on pages, hundreds together, and in
+/// headers, of which proxies take 4 KiB.
+const LABEL_BYTES: usize = 2048;
+
 /// An image that is arriving.
 pub(crate) struct Arrival {
     /// The upload it is sent on.
@@ -29,6 +33,7 @@ pub(crate) struct Arrival {
     pub(crate) signature: Vec<u8>,
     /// The file, where it was announced.
     pub(crate) file_digest: Option<FileDigest>,
+    pub(crate) file_bytes: Option<u64>,
     /// Its bytes, where what comes of it is to be held when the connection breaks off.
     pub(crate) held_of: Option<u64>,
     pub(crate) body: Body,
@@ -60,7 +65,7 @@ pub(crate) async fn take_in(
     // A task of its own: a client that goes away now must not stop the image between its files and
     // its row, nor what came of it from being held.
     let taken = async move {
-        let Arrival { upload, signature, file_digest, held_of, body } = arrival;
+        let Arrival { upload, signature, file_digest, file_bytes, held_of, body } = arrival;
         let place = state.serving.pushes.take(caller.id()).await?;
         let received = receive(&state, &upload, signature, Incoming::new(body)).await?;
         drop(place);
@@ -79,6 +84,7 @@ pub(crate) async fn take_in(
             }
         };
         announced(&spooled.verified, file_digest.as_ref())?;
+        of_size(file_bytes, spooled.verified.inspected().file_bytes())?;
         admit(&state, &caller, &spooled.verified)?;
         let stored = store_and_record(&state, &caller, vec![*spooled]).await;
         let mut pushed = stored.map_err(|refused| refused.error)?;
@@ -128,7 +134,7 @@ pub(crate) async fn foresee(
         return Ok(());
     }
     keeping::check_room(&state.data.spool(), bytes)?;
-    keeping::foresee(state, caller, bytes).await
+    keeping::foresee(state, caller, bytes, file.is_some()).await
 }
 
 /// Whether it is the file that was announced.
@@ -145,6 +151,14 @@ pub(crate) fn announced(
     }
 }
 
+/// Whether it has as many bytes as were announced.
+pub(crate) fn of_size(known: Option<u64>, found: u64) -> Result<(), UploadError> {
+    match known.filter(|known| *known != found) {
+        None => Ok(()),
+        Some(known) => Err(UploadError::RangeForeign { known, found }),
+    }
+}
+
 /// Whether this registry serves the name, and this caller may bring it. The name is
 /// the one inside the image; no other is ever asked for.
 pub(crate) fn admit(
@@ -152,11 +166,18 @@ pub(crate) fn admit(
     caller: &Caller,
     verified: &VerifiedImage,
 ) -> Result<(), ApiError> {
-    let name = &verified.inspected().manifest().name;
+    let inspected = verified.inspected();
+    let name = &inspected.manifest().name;
     let domains = &state.config().domains;
     if !domains.own(name) {
         let domains = domains.to_string();
         return Err(ApiError::NotServed { name: name.clone(), domains });
     }
-    caller.may(Action::Push, name)
+    caller.may(Action::Push, name)?;
+    let labels = inspected.manifest().labels.iter();
+    let found = labels.map(|label| label.name.as_str().len() + label.value.len()).sum();
+    if found > LABEL_BYTES {
+        return Err(ApiError::LabelsTooLong { limit: LABEL_BYTES, found });
+    }
+    Ok(())
 }

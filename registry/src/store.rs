@@ -1,13 +1,12 @@
 //! Storing verified images and recording them, one or several: all become visible together, or none.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 use std::time::Duration;
 
 use aci::push::Pushed;
 use aci::stage::StagedFile;
-use aci::{Extension, FileDigest, ImageId, Reference};
-use keys::VerifiedImage;
+use aci::{Extension, FileDigest, Reference};
+use keys::{Liveness, Policy, VerifiedImage};
 
 use crate::access::{Caller, OverwritePolicy};
 use crate::blobs::BlobKey;
@@ -41,8 +40,8 @@ impl Refused {
 
 /// What a verified image is to the registry.
 enum Fate {
-    /// It is here, whole.
-    Here,
+    /// It is here, whole: as this.
+    Here(Box<StoredImage>),
     /// It is not here. Whether it may take the place of another image.
     New { overwrites: bool },
     /// It is here, and its files are not.
@@ -58,6 +57,7 @@ pub(crate) async fn store_and_record(
 ) -> Result<Vec<Pushed>, Refused> {
     // Sending may have taken long.
     caller.may_still(state).await?;
+    still_trusted(state, &spooled).await?;
     let fates = fates(state, &spooled).await?;
     let (mut verified, mut files) = (Vec::new(), Vec::new());
     for Spooled { file, verified: image, signature, upload } in spooled {
@@ -90,34 +90,53 @@ pub(crate) async fn store_and_record(
         state.serving.memory.forget(image.verified.inspected().image_id());
     }
     let mut pushed = Vec::new();
-    for ((image, ..), fate) in verified.iter().zip(&fates) {
-        let id = image.inspected().image_id();
-        let stored = state.catalog.image(id).await?;
-        // Somebody may have deleted it in the moment since.
-        let stored = stored.ok_or_else(|| deleted(image))?;
-        let created = !matches!(fate, Fate::Here) && created.next().unwrap_or(false);
+    for ((image, ..), fate) in verified.iter().zip(fates) {
+        if let Fate::Here(there) = fate {
+            pushed.push(answer(&there, false));
+            continue;
+        }
+        let created = created.next().unwrap_or(false);
+        let stored = state.catalog.image(image.inspected().image_id()).await?;
+        // Somebody may have deleted it in the moment since. It was published all the same.
+        let told = stored.map_or_else(|| was(image, created), |stored| answer(&stored, created));
         if created {
+            let reference = Reference::new(told.name.clone(), told.labels.clone());
             tracing::info!(
-                image = %stored.image_id, reference = %stored.reference(), signer = %stored.signer,
-                token = %caller.id(), "published"
+                image = %told.image_id, %reference, signer = %told.signer, token = %caller.id(),
+                "published"
             );
         }
-        pushed.push(answer(&stored, created));
+        pushed.push(told);
     }
     Ok(pushed)
+}
+
+/// Whether the signers may still sign for these images: keys come and go while images are sent.
+async fn still_trusted(state: &State, spooled: &[Spooled]) -> Result<(), Refused> {
+    if spooled.is_empty() {
+        return Ok(());
+    }
+    let keyring = state.keyring().await?;
+    let policy = Policy::new(state.clock.now(), Liveness::Now);
+    let limits = &state.config().limits;
+    for (at, Spooled { verified, signature, .. }) in spooled.iter().enumerate() {
+        let name = &verified.inspected().manifest().name;
+        let checked = keyring.check_signer(signature, Some(name), &policy, limits);
+        checked.map_err(Refused::at(at))?;
+    }
+    Ok(())
 }
 
 /// Which of the images are here. One that cannot be published is refused before any file is stored.
 async fn fates(state: &State, spooled: &[Spooled]) -> Result<Vec<Fate>, Refused> {
     let policies = state.access.policies(&state.catalog).await?;
     let mut fates = Vec::new();
-    let mut named: HashMap<(String, String), ImageId> = HashMap::new();
     for (at, Spooled { verified, .. }) in spooled.iter().enumerate() {
         let inspected = verified.inspected();
         let manifest = inspected.manifest();
         let there = state.catalog.image(inspected.image_id()).await?;
-        fates.push(match &there {
-            Some(there) if intact(state, there).await? => Fate::Here,
+        fates.push(match there {
+            Some(there) if intact(state, &there).await? => Fate::Here(Box::new(there)),
             Some(there) => {
                 // The files of a disk that lost them come back with the next push.
                 tracing::warn!(image = %there.image_id, "an image had lost its files; they are replaced");
@@ -125,14 +144,15 @@ async fn fates(state: &State, spooled: &[Spooled]) -> Result<Vec<Fate>, Refused>
             }
             None => {
                 let taken = state.catalog.image_with(&manifest.name, &manifest.labels).await?;
-                let name = (manifest.name.to_string(), manifest.labels.canonical());
-                let other = named.insert(name, inspected.image_id().clone());
                 let policy = policies.of(&manifest.name).overwrite;
                 let overwrites = policy == OverwritePolicy::Allowed;
                 // The same image may have come since it was looked for.
-                let other = [taken.filter(|_| !overwrites), other].into_iter().flatten();
-                if let Some(there) = other.into_iter().find(|id| id != inspected.image_id()) {
-                    return Err(Refused::at(at)(version_exists(verified, there)));
+                let other = taken.filter(|id| !overwrites && id != inspected.image_id());
+                if let Some(there) = other {
+                    let reference = reference(verified);
+                    let pushed = inspected.image_id().clone();
+                    let error = ApiError::VersionExists { reference, there, pushed };
+                    return Err(Refused::at(at)(error));
                 }
                 Fate::New { overwrites }
             }
@@ -171,12 +191,10 @@ async fn publish(
     stored
 }
 
-fn deleted(image: &VerifiedImage) -> ApiError {
-    let inspected = image.inspected();
-    let manifest = inspected.manifest();
-    let reference = Reference::new(manifest.name.clone(), manifest.labels.clone());
-    let there = inspected.image_id().clone();
-    ApiError::VersionDeleted { reference: Box::new(reference), there }
+/// The name and labels of an image.
+fn reference(image: &VerifiedImage) -> Box<Reference> {
+    let manifest = image.inspected().manifest();
+    Box::new(Reference::new(manifest.name.clone(), manifest.labels.clone()))
 }
 
 /// Which of the images the database refused.
@@ -205,16 +223,6 @@ pub(crate) async fn intact(state: &State, image: &StoredImage) -> Result<bool, A
     Ok(true)
 }
 
-fn version_exists(verified: &VerifiedImage, there: ImageId) -> ApiError {
-    let inspected = verified.inspected();
-    let manifest = inspected.manifest();
-    ApiError::VersionExists {
-        reference: Box::new(Reference::new(manifest.name.clone(), manifest.labels.clone())),
-        there,
-        pushed: inspected.image_id().clone(),
-    }
-}
-
 /// An image as its pusher is told of it.
 pub(crate) fn answer(image: &StoredImage, created: bool) -> Pushed {
     Pushed {
@@ -224,6 +232,21 @@ pub(crate) fn answer(image: &StoredImage, created: bool) -> Pushed {
         file_digest: image.file_digest.clone(),
         file_bytes: image.file_bytes,
         signer: image.signer.to_string(),
+        created,
+    }
+}
+
+/// The same of an image that is no longer there.
+fn was(image: &VerifiedImage, created: bool) -> Pushed {
+    let inspected = image.inspected();
+    let manifest = inspected.manifest();
+    Pushed {
+        image_id: inspected.image_id().clone(),
+        name: manifest.name.clone(),
+        labels: manifest.labels.clone(),
+        file_digest: inspected.file_digest().clone(),
+        file_bytes: inspected.file_bytes(),
+        signer: image.signature().signer().to_string(),
         created,
     }
 }

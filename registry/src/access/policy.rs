@@ -107,20 +107,30 @@ impl Policies {
         policy
     }
 
+    /// Whether an image at or below this name may take the place of another.
+    pub(crate) fn may_overwrite_below(&self, name: &Name) -> bool {
+        let below = |entry: &PolicyEntry| {
+            entry.overwrite == Some(OverwritePolicy::Allowed) && entry.prefix.is_under(name)
+        };
+        self.of(name).overwrite == OverwritePolicy::Allowed || self.entries.values().any(below)
+    }
+
     /// Whether there are names that not everybody may see.
     pub(super) fn restrict(&self) -> bool {
         self.restricted
     }
 
-    /// The prefix at or above a name below which nothing may be seen by everybody.
-    pub(super) fn hidden_prefix(&self, name: &Name) -> Option<Name> {
-        let prefix = name.ancestors().find(|prefix| {
-            self.entries.get(prefix).is_some_and(|entry| entry.read == Some(ReadPolicy::Token))
-        })?;
-        let exception = |entry: &PolicyEntry| {
-            entry.read == Some(ReadPolicy::Public) && entry.prefix.is_under(&prefix)
-        };
-        if self.entries.values().any(exception) { None } else { Some(prefix) }
+    /// The prefix whose word it is that not everybody may see a name.
+    pub(super) fn hidden_by(&self, name: &Name) -> Option<Name> {
+        let says = |prefix: &Name| self.entries.get(prefix).and_then(|entry| entry.read);
+        let prefix = name.ancestors().find(|prefix| says(prefix).is_some())?;
+        (says(&prefix) == Some(ReadPolicy::Token)).then_some(prefix)
+    }
+
+    /// The prefixes that everybody may see.
+    pub(super) fn public(&self) -> impl Iterator<Item = &Name> {
+        let public = |entry: &&PolicyEntry| entry.read == Some(ReadPolicy::Public);
+        self.entries.values().filter(public).map(|entry| &entry.prefix)
     }
 }
 

@@ -19,8 +19,9 @@ use crate::catalog::NameSummary;
 use crate::error::ApiError;
 use crate::state::{Shared, State};
 
-/// How often a list is asked on for names that may be seen.
-const ROUNDS: u32 = 32;
+/// How often a list is asked on for names that may be seen. Each time it passes all names below one
+/// prefix that may not be, so that there would have to be as many prefixes.
+const ROUNDS: u32 = 256;
 
 /// What one request may see.
 pub(crate) struct Sight {
@@ -88,12 +89,21 @@ impl Sight {
         Ok(seen)
     }
 
-    /// Where a list goes on after this name: where nothing around it may be seen, behind all that.
+    /// Where a list goes on after this name: after one that may not be seen, where something may.
     fn beyond(&self, name: &Name) -> String {
-        match self.policies.hidden_prefix(name) {
+        let hidden_by = self.policies.hidden_by(name).filter(|_| !self.sees(name));
+        // What is between a prefix and what is below it is not the prefix's.
+        let Some(prefix) = hidden_by.filter(|prefix| prefix != name) else {
+            return name.as_str().to_owned();
+        };
+        let own = self.caller.as_ref().map(|caller| caller.prefixes(Action::Read));
+        let own = own.unwrap_or_default();
+        let seen = own.iter().chain(self.policies.public());
+        let next = seen.filter(|seen| seen.is_under(&prefix) && seen.as_str() > name.as_str());
+        match next.min_by_key(|seen| seen.as_str()) {
+            Some(next) => just_before(next.as_str()),
             // No name holds a character as high.
-            Some(prefix) if !self.sees(name) && *name != prefix => format!("{prefix}/\u{7f}"),
-            _ => name.as_str().to_owned(),
+            None => format!("{prefix}/\u{7f}"),
         }
     }
 
@@ -117,4 +127,13 @@ impl Sight {
         }
         response
     }
+}
+
+/// A text before this one, of which no name is between: names hold characters from `-` to `~`.
+fn just_before(name: &str) -> String {
+    let mut text = name.to_owned();
+    let last = text.pop().map_or('\0', |last| char::from((last as u8).saturating_sub(1)));
+    text.push(last);
+    text.push('\u{7f}');
+    text
 }

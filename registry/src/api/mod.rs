@@ -13,6 +13,7 @@ mod upload;
 
 pub(crate) use acpush::Unnoted;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 pub(crate) use send::Open;
@@ -45,8 +46,8 @@ pub(crate) fn router(state: &Shared) -> OpenApiRouter<Shared> {
     router
 }
 
-/// Lets nothing change while the registry is read-only, but for the end of an upload, which tells
-/// what came of it.
+/// Lets nothing change while the registry is read-only, but for the beginning and the end of an upload
+/// by acpush: only at the end its user is told why nothing came of it.
 async fn unless_read_only(
     State(state): State<Shared>,
     request: Request,
@@ -54,7 +55,7 @@ async fn unless_read_only(
 ) -> Result<Response, ApiError> {
     let path = request.uri().path();
     let tells = request.method().is_safe()
-        || (path.starts_with("/-/acpush/-/") && path.ends_with("/complete"));
+        || (path.starts_with("/-/acpush/") && request.method() == Method::POST);
     if !tells && state.catalog.is_read_only().await? {
         return Err(ApiError::ReadOnly);
     }

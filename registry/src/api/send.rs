@@ -13,7 +13,7 @@ use crate::access::{Caller, Pusher};
 use crate::catalog::StoredUpload;
 use crate::commit;
 use crate::document::{Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable};
-use crate::error::ApiError;
+use crate::error::{ApiError, UploadError};
 use crate::ingest::{self, Arrival};
 use crate::metrics::{Outcome, Protocol};
 use crate::state::Shared;
@@ -56,12 +56,18 @@ impl Open {
         request: Request,
         protocol: Protocol,
     ) -> Result<Pushed, ApiError> {
+        if request.headers().contains_key(header::CONTENT_RANGE) {
+            return Err(UploadError::RangeOfWhole.into());
+        }
         let limit = state.config().limits.file_bytes;
-        if let Some(found) = announced(request.headers()).filter(|bytes| *bytes > limit) {
+        let length = announced(request.headers());
+        if let Some(found) = length.filter(|bytes| *bytes > limit) {
             return Err(ApiError::FileTooLarge { limit, found });
         }
-        let length = announced(request.headers());
         let Self { id, caller, upload } = self;
+        if let Some(found) = length {
+            ingest::of_size(upload.file_bytes, found)?;
+        }
         let file = upload.file_digest.as_ref();
         ingest::foresee(state, &caller, length.unwrap_or(0), file).await?;
         // What has neither is sent by a client that will not ask for what is held.
@@ -70,6 +76,7 @@ impl Open {
             upload: id,
             signature: upload.signature,
             file_digest: upload.file_digest,
+            file_bytes: upload.file_bytes,
             held_of: upload.file_bytes.or(length).filter(|_| is_known),
             body: request.into_body(),
         };

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use aci::Name;
+
 use super::database::{Write as _, on};
 use super::standing::still;
 use super::{Catalog, CatalogError, parsed, time};
@@ -132,6 +134,20 @@ macro_rules! change {
 pub(super) use change;
 
 impl Catalog {
+    /// When something was last done under a name.
+    pub(crate) async fn last_change(
+        &self,
+        name: &Name,
+    ) -> Result<Option<SystemTime>, CatalogError> {
+        let (at,): (Option<i64>,) = on!(self, pool => {
+            sqlx::query_as("SELECT MAX(at) FROM audit WHERE name = $1")
+                .bind(name.as_str())
+                .fetch_one(pool)
+                .await?
+        });
+        Ok(at.map(time))
+    }
+
     /// Does something that the catalogue knows nothing of, and tells it, if there is anything to tell: where the one fails, the
     /// other is not. A crash between the two leaves what was done without its record.
     pub(crate) async fn told<T, E: From<CatalogError>>(

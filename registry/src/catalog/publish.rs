@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use aci::yank::Yank;
 use aci::{FileDigest, ImageId, Label, Labels, Name, Reference};
 use keys::VerifiedImage;
 
@@ -67,6 +68,8 @@ pub(crate) enum NotPublished {
     },
     /// Who brings it is no longer who may.
     Caller,
+    /// The upload was ended meanwhile.
+    Upload,
     /// The lease of the files ran out before this, and they may be gone.
     Lease,
     /// There would be more below a prefix than there may be.
@@ -154,14 +157,17 @@ impl Catalog {
                         return Err(NotPublished::Lease);
                     }
                 }
+                // Later than what was there, by whole seconds, in which dates of HTTP are.
+                let mut pushed_at = seconds(now);
                 if new.overwrites {
-                    let replaced: Vec<(String, String, String)> = sqlx::query_as(REPLACE)
+                    let replaced: Vec<(String, String, String, i64)> = sqlx::query_as(REPLACE)
                         .bind(manifest.name.as_str())
                         .bind(manifest.labels.canonical())
                         .bind(inspected.image_id().as_str())
                         .fetch_all(&mut *transaction)
                         .await?;
-                    for (id, image_blob, signature_blob) in replaced {
+                    for (id, image_blob, signature_blob, before) in replaced {
+                        pushed_at = pushed_at.max(before + 1);
                         sqlx::query(KEEP_FOR_A_WHILE)
                             .bind(seconds(now + FILES_STAY))
                             .bind(image_blob)
@@ -194,7 +200,7 @@ impl Catalog {
                     .bind(signature.signer().to_string())
                     .bind(signature.signing_key().to_string())
                     .bind(seconds(signature.created()))
-                    .bind(seconds(now))
+                    .bind(pushed_at)
                     .bind(caller.id().as_str())
                     .bind(version_order(manifest.labels.value("version")))
                     .bind(variant(&manifest.labels))
@@ -214,6 +220,20 @@ impl Catalog {
                 }
                 let recorded = recorded?.rows_affected() == 1;
                 created.push(recorded);
+                if recorded {
+                    // What its author said of it stays, wherever it was meanwhile.
+                    let said: Option<(String,)> =
+                        sqlx::query_as("SELECT statement FROM yanks WHERE image_id = $1")
+                            .bind(pushed.as_str())
+                            .fetch_optional(&mut *transaction)
+                            .await?;
+                    if said.is_some_and(|(statement,)| withdraws(&statement)) {
+                        sqlx::query("UPDATE images SET yanked = 1 WHERE image_id = $1")
+                            .bind(pushed.as_str())
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
+                }
                 // After the image, so that one which is deleted meanwhile was waited for.
                 let deleted: Option<(String,)> = sqlx::query_as(
                     "SELECT image_id FROM tombstones WHERE name = $1 AND labels_canonical = $2",
@@ -238,11 +258,15 @@ impl Catalog {
                     }
                 }
                 // Whoever asks what came of the upload is told the same as who asks for the image.
-                sqlx::query(BROUGHT)
+                let open = sqlx::query(BROUGHT)
                     .bind(inspected.image_id().as_str())
                     .bind(new.upload.as_str())
                     .execute(&mut *transaction)
-                    .await?;
+                    .await?
+                    .rows_affected();
+                if open == 0 {
+                    return Err(NotPublished::Upload);
+                }
             }
             if let Some((quota, used)) = exceeded!(pool, transaction, quotas, grown) {
                 return Err(NotPublished::Quota { quota, used });
@@ -263,16 +287,26 @@ pub(super) const RECORD: &str = "INSERT INTO images (image_id, name, version, la
      file_digest = excluded.file_digest, file_bytes = excluded.file_bytes,
      signature_digest = excluded.signature_digest, signature_bytes = excluded.signature_bytes,
      image_blob = excluded.image_blob, signature_blob = excluded.signature_blob,
-     signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at
+     signer = excluded.signer, signing_key = excluded.signing_key, signed_at = excluded.signed_at,
+     pushed_at = CASE
+         WHEN images.image_blob = excluded.image_blob
+             AND images.signature_blob = excluded.signature_blob THEN images.pushed_at
+         WHEN images.pushed_at < excluded.pushed_at THEN excluded.pushed_at
+         ELSE images.pushed_at + 1 END
  WHERE $23 = 1";
 
 /// The image that is replaced: its name, its labels, and the ID of the one that replaces it.
 const REPLACE: &str = "DELETE FROM images WHERE name = $1 AND labels_canonical = $2
-     AND image_id <> $3 RETURNING image_id, image_blob, signature_blob";
+     AND image_id <> $3 RETURNING image_id, image_blob, signature_blob, pushed_at";
 
 /// The files of an image that goes stay for who has just looked it up: until when, which two.
 pub(super) const KEEP_FOR_A_WHILE: &str = "UPDATE blobs SET leased_until = $1
      WHERE blob_key IN ($2, $3) AND leased_until < $1";
+
+/// Whether a statement that was taken withdraws its image.
+fn withdraws(statement: &str) -> bool {
+    Yank::read(statement.as_bytes()).is_ok_and(|yank| yank.yanked)
+}
 
 pub(super) fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
     let labels: Vec<Label> = labels.clone().into();

@@ -208,7 +208,7 @@ impl Catalog {
             for (id, statement, signature, issued_at) in yanks {
                 sqlx::query(
                     "INSERT INTO yanks (image_id, statement, signature, issued_at)
-                     SELECT image_id, $2, $3, $4 FROM images WHERE image_id = $1",
+                     VALUES ($1, $2, $3, $4)",
                 )
                 .bind(id)
                 .bind(statement)

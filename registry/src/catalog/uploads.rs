@@ -184,7 +184,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Notes why the image of an upload, or a part of it, was refused.
+    /// Notes why the image of an upload, or a part of it, was refused, unless one was published.
     pub(crate) async fn refuse_upload(
         &self,
         id: &UploadId,
@@ -193,7 +193,9 @@ impl Catalog {
         let refusal = serde_json::to_string(refusal)
             .map_err(|error| CatalogError::Sql(sqlx::Error::Encode(error.into())))?;
         on!(self, pool => {
-            sqlx::query("UPDATE uploads SET refused = $1 WHERE upload_id = $2")
+            sqlx::query(
+                "UPDATE uploads SET refused = $1 WHERE upload_id = $2 AND published IS NULL",
+            )
                 .bind(refusal)
                 .bind(id.as_str())
                 .execute(pool)

@@ -22,6 +22,7 @@
 //! more, so the connection ends. All of it is looked after in one loop ([`Lines::keep`]),
 //! for HTTP/1 and HTTP/2 alike.
 
+mod ahead;
 mod limits;
 mod line;
 mod pace;
@@ -56,6 +57,7 @@ use crate::client_address::Arrival;
 use crate::config::Timeouts;
 use crate::metrics::Metrics;
 use crate::tls::CHALLENGE_PROTOCOL;
+use ahead::ReadAhead;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
 
@@ -123,6 +125,7 @@ impl Server {
         acceptor: TlsAcceptor,
         line: Arc<Line>,
     ) -> Ended {
+        let stream = ReadAhead::new(stream);
         let handshake = timeout(self.timeouts.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             shaken = handshake => match shaken {

@@ -58,6 +58,8 @@ pub(crate) enum ApiError {
     OtherNames { prefixes: Vec<Name>, name: Name },
     #[error("{name} is under no domain this registry serves")]
     NotServed { name: Name, domains: String },
+    #[error("the labels of the image are longer than this registry takes")]
+    LabelsTooLong { limit: usize, found: usize },
     #[error("no such upload is open for this caller")]
     UploadUnknown,
     #[error("the image has not arrived")]
@@ -234,6 +236,7 @@ impl ApiError {
             Self::TooManyRequests(_) | Self::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. }
+            | Self::LabelsTooLong { .. }
             | Self::Refused(_)
             | Self::YankMalformed(_)
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -17,6 +17,7 @@ impl From<NotPublished> for ApiError {
                 Self::VersionDeleted { reference: Box::new(reference), there }
             }
             NotPublished::Caller => Self::CredentialsEnded,
+            NotPublished::Upload => Self::UploadUnknown,
             NotPublished::Lease => Self::Busy,
             NotPublished::Quota { quota, used } => {
                 Self::QuotaExceeded { quota: quota.words(), images: used.images, bytes: used.bytes }

@@ -11,6 +11,18 @@ pub(super) const SEE_PAGE: &str =
     "open the name's page on this host in a browser: it lists every image with its labels";
 const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
 
+/// How many images are named that a reference could mean.
+const NAMED: usize = 16;
+
+/// The first of them, and how many more there are.
+fn some(candidates: &[String]) -> String {
+    let named = candidates.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    match candidates.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
+    }
+}
+
 /// Code, wanted, found, rule, next.
 pub(super) type Parts = (&'static str, String, String, &'static str, String);
 
@@ -65,6 +77,7 @@ impl Refuse for ApiError {
             | Self::YankStale
             | Self::YankUnknown(_) => self.about_withdrawal(),
             Self::NotServed { .. }
+            | Self::LabelsTooLong { .. }
             | Self::UploadUnknown
             | Self::UploadIncomplete
             | Self::VersionExists { .. }
@@ -164,6 +177,13 @@ impl ApiError {
                     name.host()
                 ),
             ),
+            Self::LabelsTooLong { limit, found } => parts(
+                "labels-too-long",
+                format!("labels whose names and values have at most {limit} bytes together"),
+                format!("{found} bytes"),
+                "labels stand in headers and on pages; this registry's limit",
+                "say it in an annotation, which may be longer",
+            ),
             Self::VersionExists { reference, there, pushed } => parts(
                 "version-exists",
                 format!("a name and labels no other image has, or the image {there}"),
@@ -256,7 +276,7 @@ impl ApiError {
             Self::ImageAmbiguous { candidates, .. } => parts(
                 "image-ambiguous",
                 "labels that only one image has",
-                format!("labels that fit each of: {}", candidates.join("; ")),
+                format!("labels that fit each of: {}", some(candidates)),
                 "the registry does not choose between images that differ in labels nobody asked for",
                 "name the labels that tell them apart, such as os and arch",
             ),

@@ -14,6 +14,8 @@ const NAMED: usize = 8;
 pub(crate) enum UploadError {
     #[error("the range of the file cannot be read")]
     RangeMalformed(String),
+    #[error("a part of the file was sent as all of it")]
+    RangeOfWhole,
     #[error("the range is of a file of {found} bytes, the upload of one of {known}")]
     RangeForeign { known: u64, found: u64 },
     #[error("the request does not hold as many bytes as its range")]
@@ -22,7 +24,7 @@ pub(crate) enum UploadError {
     RangeSmall { smallest: u64, found: u64 },
     #[error("the upload is full")]
     Full { parts: u64, bytes: u64 },
-    #[error("the uploads of this token hold too much")]
+    #[error("the uploads of this caller hold too much")]
     CallerFull { bytes: u64 },
     #[error("the image of this upload is served already")]
     Published,
@@ -30,6 +32,8 @@ pub(crate) enum UploadError {
     Gaps { missing: Vec<ByteRange>, total: Option<u64> },
     #[error("the image file is another than was announced")]
     OtherFile { wanted: FileDigest, found: FileDigest },
+    #[error("the upload is of another file than is to be committed")]
+    OtherAnnounced { wanted: FileDigest, found: FileDigest },
     #[error("the image is another than was announced")]
     OtherImage { wanted: ImageId, found: ImageId },
     #[error("so many images are not taken together")]
@@ -42,6 +46,7 @@ impl UploadError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::RangeMalformed(_)
+            | Self::RangeOfWhole
             | Self::RangeLength { .. }
             | Self::RangeSmall { .. }
             | Self::GroupSize { .. }
@@ -50,7 +55,9 @@ impl UploadError {
                 StatusCode::CONFLICT
             }
             Self::CallerFull { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::OtherFile { .. } | Self::OtherImage { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::OtherFile { .. } | Self::OtherAnnounced { .. } | Self::OtherImage { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
         }
     }
 
@@ -62,6 +69,13 @@ impl UploadError {
                 found.clone(),
                 "RFC 9110, 14.4; a part says which part it is",
                 "use a client that speaks this protocol, such as `gantry push`",
+            ),
+            Self::RangeOfWhole => parts(
+                "range-of-whole",
+                "the whole file, and no header `Content-Range`",
+                "that header",
+                "RFC 9110, 14.5; what is sent by PUT is the whole",
+                "send ranges by PATCH, and commit them",
             ),
             Self::RangeForeign { known, found } => parts(
                 "range-foreign",
@@ -123,6 +137,13 @@ impl UploadError {
                 found.as_str(),
                 "what arrived must be the file that was announced",
                 "check that the file does not change while it is pushed, and push it again",
+            ),
+            Self::OtherAnnounced { wanted, found } => parts(
+                "file-digest-mismatch",
+                wanted.as_str(),
+                found.as_str(),
+                "what is committed must be the file that the upload was opened for",
+                "commit with the digest of that file; what is held of it stays",
             ),
             Self::OtherImage { wanted, found } => parts(
                 "image-id-mismatch",

@@ -58,11 +58,12 @@ pub(crate) async fn serve(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let memory = &state.serving.memory;
-    let row = match memory.row(&id) {
+    // Whoever may not see it waits as long as for one that is not there.
+    let row = match memory.row(&id).filter(|row| sight.sees(&row.name)) {
         Some(row) => Some(row),
-        None => look_up(&state, &id).await?,
+        None => look_up(&state, &id, &sight).await?,
     };
-    let Some(row) = row.filter(|row| sight.sees(&row.name)) else {
+    let Some(row) = row else {
         // Whoever may not see what was there is not told that it was.
         let deleted = state.catalog.deleted(&id).await?.is_some_and(|name| sight.sees(&name));
         return Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::BlobUnknown(id) });
@@ -71,11 +72,13 @@ pub(crate) async fn serve(
     Ok(sight.mark(Some(&row.name), response))
 }
 
-async fn look_up(state: &Shared, id: &ImageId) -> Result<Option<Row>, ApiError> {
+async fn look_up(state: &Shared, id: &ImageId, sight: &Sight) -> Result<Option<Row>, ApiError> {
     let memory = &state.serving.memory;
     let (seen, changes) = (Instant::now(), memory.changes());
-    let Some(image) = state.catalog.image(id).await? else { return Ok(None) };
-    let row = Row::of(&image, Caching::Immutable, seen);
+    let Some(image) = state.catalog.image(id).await?.filter(|image| sight.sees(&image.name)) else {
+        return Ok(None);
+    };
+    let row = Row::of(&image, Caching::Immutable, seen, image.pushed);
     memory.saw(id.clone(), row.clone(), changes);
     Ok(Some(row))
 }

@@ -76,6 +76,8 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<R
     let memory = &state.serving.memory;
     let (seen, changes) = (Instant::now(), memory.changes());
     let labels = reference.labels();
+    // Asked for before the images: what changes in between is later.
+    let changed = state.catalog.last_change(reference.name()).await?;
     let images = candidates(&state.catalog, &reference).await?;
     let image = match select(&images, &reference) {
         Selection::Found(image) => image,
@@ -93,7 +95,12 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<R
             return Err(ApiError::ImageAmbiguous { reference: Box::new(reference), candidates });
         }
     };
-    let row = Row::of(image, Caching::Revalidate, seen);
+    // The newest may be an older one than a moment ago, but never since an earlier time.
+    let modified = match image.labels.canonical() == reference.labels().canonical() {
+        true => image.pushed,
+        false => changed.map_or(image.pushed, |changed| changed.max(image.pushed)),
+    };
+    let row = Row::of(image, Caching::Revalidate, seen, modified);
     memory.understood(text, row.clone(), changes);
     Ok(row)
 }

@@ -9,7 +9,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aci::{Extension, FileDigest, ImageId, Name};
 use axum::body::Bytes;
@@ -50,9 +50,14 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// What the catalogue said of an image at this time.
-    pub(crate) fn of(image: &StoredImage, caching: Caching, seen: Instant) -> Self {
-        let file = |extension| Arc::new(File::of(image, extension, caching));
+    /// What the catalogue said of an image at this time, and since when it is what is asked for.
+    pub(crate) fn of(
+        image: &StoredImage,
+        caching: Caching,
+        seen: Instant,
+        modified: SystemTime,
+    ) -> Self {
+        let file = |extension| Arc::new(File::of(image, extension, caching, modified));
         let (signature, file) = (file(Extension::Signature), file(Extension::Image));
         Self { seen, name: image.name.clone(), image: file, signature }
     }
@@ -140,8 +145,6 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     #[test]
@@ -160,7 +163,7 @@ mod tests {
             pushed: SystemTime::UNIX_EPOCH,
             yanked: false,
         };
-        let row = |seen| Row::of(&image, Caching::Immutable, seen);
+        let row = |seen| Row::of(&image, Caching::Immutable, seen, image.pushed);
         let memory = Memory::default();
         assert!(memory.row(&id).is_none());
         let before = memory.changes();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use aci::{Extension, FileDigest};
 use axum::body::Body;
@@ -39,8 +40,13 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// One of the two files of an image.
-    pub(crate) fn of(image: &StoredImage, extension: Extension, caching: Caching) -> Self {
+    /// One of the two files of an image, which is what was asked for since then.
+    pub(crate) fn of(
+        image: &StoredImage,
+        extension: Extension,
+        caching: Caching,
+        modified: SystemTime,
+    ) -> Self {
         let (digest, bytes, content_type): (&FileDigest, u64, _) = match extension {
             Extension::Image => (&image.file_digest, image.file_bytes, "application/octet-stream"),
             Extension::Signature => {
@@ -51,7 +57,7 @@ impl File {
         let id = &image.image_id;
         let mut headers = HeaderMap::new();
         set(&mut headers, header::ETAG, &etag);
-        set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(image.pushed));
+        set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
         let caching = match caching {
             Caching::Immutable => "public, max-age=31536000, immutable",
             Caching::Revalidate => "no-cache",
@@ -71,7 +77,7 @@ impl File {
             // A version is any text; one that no header can hold is left out.
             set(&mut headers, HeaderName::from_static("gantry-version"), version);
         }
-        let validators = Validators { etag, modified: image.pushed, bytes };
+        let validators = Validators { etag, modified, bytes };
         let key = image.blob(extension);
         Self { key, digest: digest.clone(), validators, content_type, headers }
     }

@@ -50,16 +50,24 @@ impl Quota {
 
 /// Refuses an image before it is sent, where no name that the caller may push leaves room for it.
 /// What is decided when it is published is decided there.
+///
+/// One that may be here already, or may take the place of another, adds nothing for sure: it has only
+/// to be as small as all may be together. A `new` one is a file that is not here.
 pub(crate) async fn foresee(
     state: &State,
     caller: &Caller,
     announced: u64,
+    new: bool,
 ) -> Result<(), ApiError> {
+    let policies = state.access.policies(&state.catalog).await?;
     for quota in &state.config().keeping.quotas {
         if caller.is_only_below(&quota.prefix) {
+            let adds = new && !policies.may_overwrite_below(&quota.prefix);
             let used = state.catalog.used(&quota.prefix).await?;
-            let (images, bytes) =
-                (used.images.saturating_add(1), used.bytes.saturating_add(announced));
+            let (images, bytes) = match adds {
+                true => (used.images.saturating_add(1), used.bytes.saturating_add(announced)),
+                false => (1, announced),
+            };
             if quota.is_exceeded(images, bytes) {
                 return Err(ApiError::QuotaExceeded { quota: quota.words(), images, bytes });
             }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::{Now, StateLabels};
-use crate::client_address::Arrival;
+use crate::client_address::ClientAddress;
 use crate::error::ApiError;
 use crate::state::{Shared, State as Registry};
 
@@ -24,9 +24,10 @@ pub struct MetricsAccess {
 }
 
 impl MetricsAccess {
-    fn allows(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        peer.is_loopback() || self.addresses.iter().any(|address| address.to_canonical() == peer)
+    fn allows(&self, reader: IpAddr) -> bool {
+        let reader = reader.to_canonical();
+        reader.is_loopback()
+            || self.addresses.iter().any(|address| address.to_canonical() == reader)
     }
 }
 
@@ -42,11 +43,10 @@ impl MetricsAccess {
 )]
 pub(crate) async fn show(
     State(state): State<Shared>,
-    Extension(arrival): Extension<Arrival>,
+    Extension(ClientAddress(reader)): Extension<ClientAddress>,
 ) -> Result<Response, ApiError> {
-    let peer = arrival.peer.ip();
-    if !state.config().metrics.allows(peer) {
-        return Err(ApiError::MetricsForbidden(peer));
+    if !state.config().metrics.allows(reader) {
+        return Err(ApiError::MetricsForbidden(reader));
     }
     let metrics = &state.serving.metrics;
     metrics.now.ask(&state).await?;
