@@ -47,6 +47,8 @@ pub struct NamePage {
     pub left_out: u64,
     /// The names below it.
     pub children: Vec<NameEntry>,
+    /// The last of these, where more follow.
+    pub more_after: Option<Name>,
 }
 
 /// One image on the page of its name.

@@ -80,7 +80,7 @@ impl Caller {
     }
 
     pub(super) fn user(name: UserName, revision: Revision, grant: Grant) -> Self {
-        let named = format!("user:{name}");
+        let CallerId(named) = CallerId::of_user(&name);
         Self::new(Standing::User { name, revision }, named, vec![grant])
     }
 
@@ -162,6 +162,11 @@ impl Caller {
 impl CallerId {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// That of a user.
+    pub(crate) fn of_user(name: &UserName) -> Self {
+        Self(format!("user:{name}"))
     }
 
     #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Authorization: Bearer gantry_5f0c…     → token:3a91c07b
 //! Authorization: Basic (any:gantry_5f0c…)→ token:3a91c07b
 //! Authorization: Basic (alice:…)          → user:alice
-//! Authorization: Bearer eyJ…             → oidc:https://ci.example.com:…
+//! Authorization: Bearer eyJ…             → oidc:https://ci.example.com#…
 //! no such header                         → nobody
 //! ```
 //!

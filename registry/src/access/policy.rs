@@ -238,11 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn prefix_is_hidden_where_nothing_below_is_open() {
-        let hidden = |name: &str| policies().hidden_prefix(&name.parse().unwrap());
+    fn name_is_hidden_by_the_longest_prefix_that_says_so() {
+        let hidden = |name: &str| policies().hidden_by(&name.parse().unwrap());
         assert_eq!(hidden("example.com/c/x"), Some("example.com/c".parse().unwrap()));
         assert_eq!(hidden("example.com/c"), Some("example.com/c".parse().unwrap()));
-        assert_eq!(hidden("example.com/a/x"), None);
+        assert_eq!(hidden("example.com/a/x"), Some("example.com/a".parse().unwrap()));
+        assert_eq!(hidden("example.com/a/b/open/x"), None);
         assert_eq!(hidden("example.com/d"), None);
     }
 }

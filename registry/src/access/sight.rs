@@ -137,3 +137,19 @@ fn just_before(name: &str) -> String {
     text.push('\u{7f}');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_between_a_name_and_what_is_just_before_it() {
+        let before = just_before("example.com/team");
+        for earlier in ["example.com/tea", "example.com/teal/x~", "example.com/teal~", "a"] {
+            assert!(*earlier < *before, "{earlier}");
+        }
+        for later in ["example.com/team", "example.com/team-a", "example.com/team/x"] {
+            assert!(*later > *before, "{later}");
+        }
+    }
+}

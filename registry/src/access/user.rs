@@ -9,7 +9,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::token::random;
+use super::oidc::is_jwt;
+use crate::token::{Token, random};
 
 const MAX_NAME: usize = 64;
 const MIN_PASSWORD: usize = 12;
@@ -47,6 +48,9 @@ pub enum UserError {
     /// Too long.
     #[error("a password has at most {MAX_PASSWORD} bytes, this one has {0}")]
     Long(usize),
+    /// It would be taken for a token whenever it is given.
+    #[error("this is what a token looks like: a password is something else")]
+    Token,
 }
 
 /// Why a password was not hashed.
@@ -141,6 +145,9 @@ impl FromStr for Password {
         if text.len() > MAX_PASSWORD {
             return Err(UserError::Long(text.len()));
         }
+        if text.parse::<Token>().is_ok() || is_jwt(text) {
+            return Err(UserError::Token);
+        }
         Ok(Self(text.to_owned()))
     }
 }
@@ -223,7 +230,8 @@ mod tests {
             assert!(weak.parse::<PasswordHash>().is_err(), "{weak}");
         }
         assert!(!format!("{password:?} {hash:?}").contains("horse"));
-        for bad in ["", "short", &"x".repeat(1025)] {
+        let token = format!("gantry_{}", "0".repeat(64));
+        for bad in ["", "short", &"x".repeat(1025), &token, "eyJhbGciOiJub25lIn0.e30.x"] {
             assert!(bad.parse::<Password>().is_err());
         }
         assert!(Password::given(&"x".repeat(1025)).is_none());

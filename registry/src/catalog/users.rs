@@ -6,7 +6,7 @@ use super::audit::change;
 use super::database::on;
 use super::tokens::{grant, lists};
 use super::{Catalog, CatalogError, parsed, seconds, time};
-use crate::access::{Changer, Grant, PasswordHash, Revision, UserName};
+use crate::access::{CallerId, Changer, Grant, PasswordHash, Revision, UserName};
 use crate::audit::{AuditAction, Event};
 
 /// A user as the catalogue knows it.
@@ -140,7 +140,7 @@ impl Catalog {
     ) -> Result<bool, CatalogError> {
         let (action, top) = (AuditAction::UserRemove, user.grant.top());
         let event = Event::new(&by.actor, action, user.name.to_string()).below(top.as_ref());
-        Ok(change!(
+        let removed = change!(
             self,
             by,
             now,
@@ -148,6 +148,10 @@ impl Catalog {
             sqlx::query("DELETE FROM users WHERE user_name = $1 AND revision = $2")
                 .bind(user.name.as_str())
                 .bind(user.revision.0)
-        ))
+        );
+        if removed {
+            self.end_uploads_of(&CallerId::of_user(&user.name)).await?;
+        }
+        Ok(removed)
     }
 }

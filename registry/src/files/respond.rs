@@ -59,6 +59,8 @@ impl File {
         set(&mut headers, header::ETAG, &etag);
         set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
         let caching = match caching {
+            // Whether it is withdrawn may change again.
+            Caching::Immutable if image.yanked => "no-cache",
             Caching::Immutable => "public, max-age=31536000, immutable",
             Caching::Revalidate => "no-cache",
         };

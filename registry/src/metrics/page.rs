@@ -84,18 +84,28 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
+    use crate::client_address::Arrival;
+    use crate::config::Config;
     use crate::connection::ConnectionLimits;
     use crate::router::router;
 
-    /// The status for a reader at this address.
-    async fn status(peer: &str, addresses: &[&str]) -> u16 {
+    /// The status for a reader at this address, or for whom that vouches.
+    async fn status(peer: &str, client: Option<&str>, addresses: &[&str]) -> u16 {
         let folder = tempfile::tempdir().unwrap();
         let limits = ConnectionLimits::default();
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let metrics = MetricsAccess { addresses };
-        let state = Registry::in_folder(folder.path(), |config| config.metrics = metrics).await;
+        let adjust = |config: &mut Config| {
+            config.metrics = metrics;
+            config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        };
+        let state = Registry::in_folder(folder.path(), adjust).await;
         let server = TowerToHyperService::new(router(Arc::new(state), &limits));
-        let mut request = Request::get("/-/metrics").body(Body::empty()).unwrap();
+        let mut request = Request::get("/-/metrics");
+        if let Some(client) = client {
+            request = request.header("x-forwarded-for", client);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
         request
             .extensions_mut()
             .insert(Arrival { peer: (peer.parse::<IpAddr>().unwrap(), 1).into(), plain: false });
@@ -115,7 +125,11 @@ mod tests {
             ("192.0.2.7", &["192.0.2.7"], 200),
             ("::ffff:192.0.2.7", &["2001:db8::7", "192.0.2.7"], 200),
         ] {
-            assert_eq!(status(peer, addresses).await, wanted, "{peer} {addresses:?}");
+            assert_eq!(status(peer, None, addresses).await, wanted, "{peer} {addresses:?}");
         }
+        // A proxy of this machine reads them for others.
+        assert_eq!(status("127.0.0.1", Some("192.0.2.7"), &[]).await, 403);
+        assert_eq!(status("127.0.0.1", Some("192.0.2.7"), &["192.0.2.7"]).await, 200);
+        assert_eq!(status("192.0.2.7", Some("127.0.0.1"), &[]).await, 403);
     }
 }

@@ -20,6 +20,8 @@ enum NotReady {
     Stopping,
     #[error("the catalogue takes no writes")]
     Catalogue,
+    #[error("the trusted keys cannot be read")]
+    Keys,
     #[error("the blobs cannot be reached")]
     Blobs,
     #[error("the spool cannot be reached")]
@@ -65,6 +67,9 @@ async fn check(state: &Registry) -> Result<(), NotReady> {
     let written = timeout(PATIENCE, state.catalog.writable()).await;
     let written = written.map_err(|_| logged(NotReady::Catalogue, "no answer in time".into()))?;
     written.map_err(|error| logged(NotReady::Catalogue, error.into()))?;
+    let read = timeout(PATIENCE, state.keyring()).await;
+    let read = read.map_err(|_| logged(NotReady::Keys, "no answer in time".into()))?;
+    read.map_err(|error| logged(NotReady::Keys, error.into()))?;
     let reached = timeout(PATIENCE, state.blobs.ready()).await;
     let reached = reached.map_err(|_| logged(NotReady::Blobs, "no answer in time".into()))?;
     reached.map_err(|error| logged(NotReady::Blobs, error.into()))?;
@@ -98,6 +103,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = Registry::in_folder(folder.path(), |_| {}).await;
         assert_eq!(check(&state).await, Ok(()));
+        let keys = state.data.trusted_keys();
+        std::fs::create_dir_all(&keys).unwrap();
+        let policy = keys.join("policy.toml");
+        std::fs::write(&policy, "no policy").unwrap();
+        assert_eq!(check(&state).await, Err(NotReady::Keys));
+        std::fs::remove_file(&policy).unwrap();
         state.catalog.close().await;
         assert_eq!(check(&state).await, Err(NotReady::Catalogue));
     }

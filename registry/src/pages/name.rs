@@ -11,7 +11,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use web::{Discovery, Domain, ImageEntry, NamePage};
+use web::{Discovery, Domain, ImageEntry, NamePage, visible};
 
 use super::{PageError, PageRefusals, asks_for_discovery, day, html, name_entry};
 use crate::access::Sight;
@@ -37,6 +37,8 @@ struct Content {
     /// Why those of them were withdrawn that were.
     reasons: HashMap<ImageId, String>,
     children: Vec<NameSummary>,
+    /// The last of these, where more follow.
+    more_after: Option<Name>,
 }
 
 #[utoipa::path(
@@ -71,6 +73,7 @@ pub(super) async fn show(
                 left_out: 0,
                 reasons: HashMap::new(),
                 children: Vec::new(),
+                more_after: None,
             },
             Some((_, name)) => {
                 sight.admit(name)?;
@@ -94,7 +97,8 @@ async fn content(
     pages: &[(Domain, Name)],
 ) -> Result<Option<Content>, ApiError> {
     for (_, name) in pages {
-        let mut children = sight.names(state, name, None, CHILDREN).await?;
+        // Itself, those below, and one more, which tells that there are more.
+        let mut children = sight.names(state, name, None, CHILDREN + 2).await?;
         if children.is_empty() {
             continue;
         }
@@ -109,7 +113,11 @@ async fn content(
             None => (Vec::new(), HashMap::new()),
         };
         let left_out = own.unwrap_or_default().saturating_sub(images.len() as u64);
-        return Ok(Some(Content { name: name.clone(), images, left_out, reasons, children }));
+        let more = children.len() > CHILDREN as usize;
+        children.truncate(CHILDREN as usize);
+        let more_after = children.last().filter(|_| more).map(|child| child.name.clone());
+        let name = name.clone();
+        return Ok(Some(Content { name, images, left_out, reasons, children, more_after }));
     }
     Ok(None)
 }
@@ -119,7 +127,7 @@ fn page(content: Content, discovery: Discovery) -> NamePage {
     let entry = |image: StoredImage| ImageEntry {
         pushed: day(image.pushed),
         signer: image.signer.to_string(),
-        withdrawn: reasons.remove(&image.image_id),
+        withdrawn: reasons.remove(&image.image_id).map(|reason| visible(&reason)),
         labels: image.labels,
         image_id: image.image_id,
         file_digest: image.file_digest,
@@ -135,5 +143,6 @@ fn page(content: Content, discovery: Discovery) -> NamePage {
         images: content.images.into_iter().map(entry).collect(),
         left_out: content.left_out,
         children: content.children.into_iter().map(child).collect(),
+        more_after: content.more_after,
     }
 }

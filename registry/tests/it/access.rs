@@ -617,6 +617,38 @@ async fn access_lists_what_may_be_seen_behind_much_that_may_not() {
 }
 
 #[tokio::test]
+async fn access_lists_pass_what_is_hidden_by_prefix() {
+    let registry = Registry::start().await;
+    let place = registry.place().await;
+    for (prefix, read) in
+        [("example.com", ReadPolicy::Token), ("example.com/zdocs", ReadPolicy::Public)]
+    {
+        let prefix = prefix.parse().unwrap();
+        let entry = PolicyEntry { prefix, read: Some(read), overwrite: None };
+        admin::set_policy(&place, &entry, SystemTime::now()).await.unwrap();
+    }
+    registry.add_key("example.com", team_key()).await;
+    let token = registry.token("example.com").await;
+    // More than one list holds, before, between and behind what may be seen.
+    let hidden = (0..520).map(|at| format!("a{at}")).chain((0..520).map(|at| format!("u{at}")));
+    let seen = ["team", "team-not", "team/x", "zdocs", "zdocs/y", "zz"].map(str::to_owned);
+    for name in hidden.chain(seen) {
+        let image = image(&format!("example.com/{name}:1"), name.as_bytes());
+        registry.publish(&token, &image, team_key()).await;
+    }
+    let (reader, _) = registry.token_that("example.com/team", vec![Action::Read], None).await;
+    let home = async |token: &str| {
+        let request = registry.client.get(registry.url("/"));
+        let text = request.bearer_auth(token).send().await.unwrap().text().await.unwrap();
+        let names = ["team", "team-not", "team/x", "zdocs", "zdocs/y", "zz", "a1"];
+        names.map(|name| text.contains(&format!("example.com/{name}<")))
+    };
+    let nobodys = registry.get("/").await.text().await.unwrap();
+    assert!(nobodys.contains("example.com/zdocs/y<") && !nobodys.contains("example.com/team"));
+    assert_eq!(home(&reader).await, [true, false, true, true, true, false, false]);
+}
+
+#[tokio::test]
 async fn access_changes_while_the_server_runs() {
     let (registry, token) = started().await;
     let image = hello();

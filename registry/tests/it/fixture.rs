@@ -11,8 +11,8 @@ use aci::{FileDigest, ImageId, ImageManifest, Label, Limits, Refusal};
 use keys::{Algorithm, GenerateOptions, Generated, Signer};
 use registry::admin::{self, NewToken};
 use registry::{
-    Action, Clock, Config, ConnectionLimits, Grant, Keeping, MetricsAccess, Place, ProxyHeader,
-    Rates, Readiness, Timeouts, Tls,
+    Action, Clock, Config, ConnectionLimits, Grant, Keeping, MetricsAccess, OverwritePolicy, Place,
+    PolicyEntry, ProxyHeader, Rates, Readiness, Timeouts, Tls,
 };
 use reqwest::{Client, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
@@ -340,6 +340,17 @@ pub(crate) async fn started() -> (Registry, String) {
     registry.add_key("example.com/team", team_key()).await;
     let token = registry.token("example.com").await;
     (registry, token)
+}
+
+/// Lets images at and below a prefix take the place of others. The server must not have been asked
+/// anything yet: it knows what a policy says for a second.
+pub(crate) async fn allow_overwriting(registry: &Registry, prefix: &str) {
+    let allowed = PolicyEntry {
+        prefix: prefix.parse().unwrap(),
+        read: None,
+        overwrite: Some(OverwritePolicy::Allowed),
+    };
+    admin::set_policy(&registry.place().await, &allowed, SystemTime::now()).await.unwrap();
 }
 
 pub(crate) fn hello() -> Image {

@@ -137,6 +137,26 @@ async fn group_with_one_that_is_refused_publishes_none() {
 }
 
 #[tokio::test]
+async fn group_takes_the_place_of_none_of_its_own() {
+    let (registry, token) = started().await;
+    allow_overwriting(&registry, "example.com/team").await;
+    let reference = "example.com/team/app:1.0.0";
+    let all = [large(reference, 1, 100_000), large(reference, 2, 100_000)];
+    let published = sent(&registry, &token, &all[..1]).await;
+    assert_eq!(published[0].commit().await.status(), StatusCode::CREATED);
+    let later = sent(&registry, &token, &all).await;
+    // The one that is there comes first, last, and by the upload that had brought it.
+    for group in [[&later[0], &later[1]], [&later[1], &later[0]], [&published[0], &later[1]]] {
+        let refused = commit(&group).await;
+        assert_eq!(refused.status(), StatusCode::CONFLICT);
+        let ErrorBody { error, .. } = refused.json().await.unwrap();
+        assert_eq!(error.code, "version-exists");
+        assert_eq!(visible(&registry, &all[..1]).await, 1);
+        assert_eq!(visible(&registry, &all[1..]).await, 0);
+    }
+}
+
+#[tokio::test]
 async fn group_that_makes_no_sense_is_refused() {
     let (registry, token) = started().await;
     let images = architectures("1.0.0", 1);

@@ -117,6 +117,19 @@ async fn push_of_another_image_under_the_same_labels_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn push_of_labels_that_no_header_holds_is_refused() {
+    let (registry, token) = started().await;
+    for (value, wanted) in [("x".repeat(2048 - 7), 201), ("x".repeat(2049 - 7), 422)] {
+        let image = image_with("example.com/team/a", &[("version", &value)], value.as_bytes());
+        let pushed = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
+        assert_eq!(pushed.status().as_u16(), wanted);
+        if wanted == 422 {
+            assert_eq!(refused(pushed).await.1, "labels-too-long");
+        }
+    }
+}
+
+#[tokio::test]
 async fn push_by_several_at_once_makes_one_image() {
     let registry = Registry::start().await;
     registry.add_key("example.com", team_key()).await;

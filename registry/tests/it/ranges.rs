@@ -1,10 +1,11 @@
 //! An image that is sent in ranges, or by a connection that breaks off.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aci::FileDigest;
 use aci::push::{Commit, CreateUpload, Progress, Pushed, Upload, UploadState};
+use aci::{FileDigest, Limits};
 use futures_util::future::join_all;
+use registry::admin;
 use reqwest::{Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 
@@ -441,7 +442,7 @@ async fn what_came_of_a_stream_that_broke_off_is_held() {
     let head = format!("PUT {} HTTP/1.1\r\n{authorization}", sending.path);
     break_off(&registry, &head, total, &image.bytes[..1_100_000]).await;
     let first = until_held(&sending, 0).await;
-    assert!((800_000..=1_100_000).contains(&first), "{first}");
+    assert_eq!(first, 1_100_000, "all that came");
     // A range that breaks off goes on where it began.
     let head = format!(
         "PATCH {} HTTP/1.1\r\n{authorization}Content-Range: bytes {first}-{}/{total}\r\n",
@@ -479,7 +480,9 @@ async fn stream_after_ranges_is_the_whole_image() {
     let image = large("example.com/team/a:1", 1, 300_000);
     let sending = Sending::open(&registry, &token, &image).await;
     sending.send_range(0, 100_000).await;
-    let other = large("example.com/team/a:2", 2, 300_000);
+    // Of as many bytes as were announced.
+    let mut others = (2..).map(|seed| large("example.com/team/a:2", seed, 300_000));
+    let other = others.find(|other| other.bytes.len() == image.bytes.len()).unwrap();
     let wrong = registry.send(&token, &sending.path, other.bytes.clone()).await;
     assert_eq!(refused(wrong).await, (422, "signature-invalid".to_owned()));
     let told = sending.progress().await;
@@ -529,6 +532,8 @@ async fn commit_of_something_else_is_refused_and_can_be_mended() {
     let body = Commit { file_digest: sending.digest(), image_id: Some(hello().id) };
     let other = sending.commit_with(&body).await;
     assert_eq!(refused(other).await, (422, "image-id-mismatch".to_owned()));
+    // Only what was asked for was wrong, of what is held nothing is.
+    assert_eq!(sending.progress().await.state, UploadState::Open);
     // The disk lost one: the file is asked for again.
     let lost = files_below(&registry.data().join("blobs/part"));
     std::fs::remove_file(&lost[0]).unwrap();
@@ -537,6 +542,92 @@ async fn commit_of_something_else_is_refused_and_can_be_mended() {
     sending.send_range(0, total).await;
     assert_eq!(sending.commit().await.status(), StatusCode::CREATED);
     sending.assert_served().await;
+    let other = sending.commit_with(&body).await;
+    assert_eq!(refused(other).await, (422, "image-id-mismatch".to_owned()));
+    let told = sending.progress().await;
+    assert_eq!((told.state, told.refusal), (UploadState::Published, None));
+}
+
+#[tokio::test]
+async fn stream_is_the_whole_file_that_was_announced() {
+    let (registry, token) = started().await;
+    let image = large("example.com/team/a:1", 1, 100_000);
+    let announced = CreateUpload {
+        signature: String::from_utf8(sign(team_key(), &image.bytes)).unwrap(),
+        file_bytes: Some(10),
+        file_digest: None,
+    };
+    let request = registry.client.post(registry.url("/-/api/v1/uploads")).bearer_auth(&token);
+    let upload: Upload = request.json(&announced).send().await.unwrap().json().await.unwrap();
+    let sent = registry.send(&token, &upload.path, image.bytes.clone()).await;
+    assert_eq!(refused(sent).await, (409, "range-foreign".to_owned()));
+    // Its length is not known before the end.
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(image.bytes.clone())]);
+    let body = reqwest::Body::wrap_stream(chunks);
+    let request = registry.client.put(registry.url(&upload.path)).bearer_auth(&token);
+    let sent = request.body(body).send().await.unwrap();
+    assert_eq!(refused(sent).await, (409, "range-foreign".to_owned()));
+    let sending = Sending::open(&registry, &token, &image).await;
+    let request = registry.client.put(registry.url(&sending.path)).bearer_auth(&token);
+    let total = image.bytes.len();
+    let request = request.header("content-range", format!("bytes 0-{}/{total}", total - 1));
+    let sent = request.body(image.bytes.clone()).send().await.unwrap();
+    assert_eq!(refused(sent).await, (400, "range-of-whole".to_owned()));
+    registry.assert_absent(&image).await;
+}
+
+/// Sends the first half of an image, does something, and sends the rest.
+async fn send_and_meanwhile(
+    registry: &Registry,
+    token: &str,
+    image: &Image,
+    meanwhile: impl AsyncFnOnce(&Sending<'_>),
+) -> Response {
+    let sending = Sending::open(registry, token, image).await;
+    let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
+    let (first, rest) = (first.to_vec(), rest.to_vec());
+    let (done, was_done) = tokio::sync::oneshot::channel::<()>();
+    let (asked, was_asked) = tokio::sync::oneshot::channel::<()>();
+    let first = futures_util::stream::once(async move { Ok::<_, std::io::Error>(first) });
+    let rest = futures_util::stream::once(async move {
+        asked.send(()).unwrap();
+        was_done.await.unwrap();
+        Ok(rest)
+    });
+    let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, rest));
+    let request = registry.client.put(registry.url(&sending.path)).bearer_auth(token).body(body);
+    let sent = tokio::spawn(request.send());
+    was_asked.await.unwrap();
+    // The first half has arrived when the signature, too, has been looked at.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    meanwhile(&sending).await;
+    done.send(()).unwrap();
+    sent.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn upload_that_was_ended_publishes_nothing() {
+    let (registry, token) = started().await;
+    let image = large("example.com/team/a:1", 1, 300_000);
+    let sent = send_and_meanwhile(&registry, &token, &image, async |sending| {
+        assert_eq!(sending.abort().await.status(), StatusCode::NO_CONTENT);
+    });
+    assert_eq!(refused(sent.await).await, (404, "upload-unknown".to_owned()));
+    unseen(&registry, &image).await;
+}
+
+#[tokio::test]
+async fn key_that_goes_while_an_image_is_sent_does_not_count() {
+    let (registry, token) = started().await;
+    let image = large("example.com/team/a:1", 1, 300_000);
+    let place = registry.place().await;
+    let sent = send_and_meanwhile(&registry, &token, &image, async |_| {
+        let (prefix, now) = ("example.com/team".parse().unwrap(), SystemTime::now());
+        let (key, limits) = (&team_key().fingerprint, Limits::default());
+        assert!(admin::remove_key(&place, &prefix, key, &limits, now).await.unwrap());
+    });
+    assert_eq!(refused(sent.await).await, (422, "signer-not-trusted".to_owned()));
+    unseen(&registry, &image).await;
 }
 
 #[tokio::test]

@@ -103,20 +103,24 @@ async fn read_only_registry_serves_and_takes_nothing_in() {
     for _ in 0..2 {
         admin::set_read_only(&place, true, Clock::system()).await.unwrap();
     }
+    // Whoever pushes by acpush is told why in the end alone.
+    let post = |path: &str| registry.client.post(registry.url(path)).bearer_auth(&token);
+    let begun = post("/-/acpush/example.com/team/hello").send().await.unwrap();
+    let begun: serde_json::Value = begun.json().await.unwrap();
+    let path = |of: &str| begun[of].as_str().unwrap().replace("https://example.com", "");
     let refusals = [
         registry.create(&token, &signature).await,
         registry.send(&token, &upload.path, next.bytes.clone()).await,
-        registry
-            .client
-            .post(registry.url("/-/acpush/example.com/team/hello"))
-            .send()
-            .await
-            .unwrap(),
+        registry.send(&token, &path("upload_signature_url"), signature.clone()).await,
     ];
     for response in refusals {
         assert_eq!(response.headers()["retry-after"], "60");
         assert_eq!(refused(response).await, (503, "read-only".to_owned()));
     }
+    let end = post(&path("completed_url")).json(&serde_json::json!({"success": false}));
+    let end: serde_json::Value = end.send().await.unwrap().json().await.unwrap();
+    let reason = end["server_reason"].as_str().unwrap();
+    assert!(reason.contains("the registry takes nothing in just now"), "{reason}");
     let served = registry.get(&format!("/-/blobs/{}.aci", hello().id)).await;
     assert_eq!(served.status(), StatusCode::OK);
     admin::set_read_only(&place, false, Clock::system()).await.unwrap();

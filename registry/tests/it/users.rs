@@ -132,6 +132,20 @@ async fn user_who_is_removed_meanwhile_publishes_nothing() {
 }
 
 #[tokio::test]
+async fn user_of_a_name_that_another_had_has_none_of_the_others_uploads() {
+    let (registry, _) = started().await;
+    add(&registry, "alice", "example.com/team", &[Action::Push]).await;
+    let image = hello();
+    let created = create(&registry, "alice", PASSWORD, &sign(team_key(), &image.bytes)).await;
+    let upload: Upload = created.json().await.unwrap();
+    let (place, alice) = (registry.place().await, "alice".parse().unwrap());
+    assert!(admin::remove_user(&place, &alice, SystemTime::now()).await.unwrap());
+    add(&registry, "alice", "example.com/team", &[Action::Push]).await;
+    let sent = send(&registry, "alice", &upload, &image).await;
+    assert_eq!(refused(sent).await, (404, "upload-unknown".to_owned()));
+}
+
+#[tokio::test]
 async fn user_is_kept_without_the_password() {
     let registry = Registry::start().await;
     add(&registry, "alice", "example.com/team", &[Action::Push]).await;

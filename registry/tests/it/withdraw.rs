@@ -273,6 +273,85 @@ async fn prefix_may_let_an_image_take_the_place_of_another() {
 }
 
 #[tokio::test]
+async fn withdrawal_outlives_the_image() {
+    let scene = Scene::new().await;
+    allow_overwriting(&scene.registry, "example.com/team").await;
+    let [first, second] = [b"first", b"other"].map(|content| image(&hello().reference, content));
+    scene.registry.publish(&scene.push, &first, team_key()).await;
+    let gone = said(&first, true, "broken", 1_000, team_key());
+    assert_eq!(scene.say(&scene.all, &first, &gone).await.status(), StatusCode::OK);
+    scene.registry.publish(&scene.push, &second, team_key()).await;
+    scene.registry.publish(&scene.push, &first, team_key()).await;
+    assert_eq!(scene.status("/-/images/example.com/team/hello.aci").await, 410);
+    let pinned = scene.registry.get(&format!("/-/images/{}.aci", first.reference)).await;
+    assert!(pinned.headers().contains_key("gantry-yanked"));
+    assert_eq!(scene.status(&format!("/-/api/v1/images/{}/yank", first.id)).await, 200);
+    // And a later word counts.
+    let back = said(&first, false, "", 2_000, team_key());
+    assert_eq!(scene.say(&scene.all, &first, &back).await.status(), StatusCode::OK);
+    assert_eq!(scene.status("/-/images/example.com/team/hello.aci").await, 200);
+}
+
+#[tokio::test]
+async fn statement_of_a_time_to_come_is_refused() {
+    let scene = Scene::new().await;
+    let image = hello();
+    scene.registry.publish(&scene.push, &image, team_key()).await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let early = said(&image, true, "", now + 3600, team_key());
+    let refused = refused(scene.say(&scene.all, &image, &early).await).await;
+    assert_eq!(refused, (422, "yank-malformed".to_owned()));
+    assert_eq!(scene.status("/-/images/example.com/team/hello.aci").await, 200);
+}
+
+/// Who has only a date to compare with, as rkt, is never told that an older image is the one it has.
+#[tokio::test]
+async fn newest_image_never_has_an_earlier_date() {
+    let scene = Scene::new().await;
+    let later = |seconds| *scene.registry.time.lock().unwrap() += Duration::from_secs(seconds);
+    let all: Vec<Image> = (1..4)
+        .map(|version| image(&format!("example.com/team/hello:{version}.0.0"), &[version]))
+        .collect();
+    for image in &all {
+        scene.registry.publish(&scene.push, image, team_key()).await;
+        later(5);
+    }
+    let path = "/-/images/example.com/team/hello.aci";
+    for (version, gone) in [("3.0.0", 2), ("2.0.0", 1)] {
+        let newest = scene.registry.get(path).await;
+        assert_eq!(newest.headers()["gantry-version"], version);
+        let date = newest.headers()["last-modified"].to_str().unwrap().to_owned();
+        let since = [("if-modified-since", date.as_str())];
+        assert_eq!(scene.registry.get_with(path, &since).await.status(), 304);
+        later(5);
+        let image = &all[gone];
+        if gone == 2 {
+            let gone = said(image, true, "broken", 1_000, team_key());
+            assert_eq!(scene.say(&scene.all, image, &gone).await.status(), StatusCode::OK);
+        } else {
+            assert_eq!(scene.delete(Some(&scene.all), image).await.status(), 204);
+        }
+        assert_eq!(scene.registry.get_with(path, &since).await.status(), 200);
+        let resumed = [("range", "bytes=10-"), ("if-unmodified-since", &date)];
+        assert_eq!(scene.registry.get_with(path, &resumed).await.status(), 412);
+        let resumed = [("range", "bytes=10-"), ("if-range", &date)];
+        assert_eq!(scene.registry.get_with(path, &resumed).await.status(), 200);
+    }
+    // One that takes the place of another in the same second has a later date.
+    let scene = Scene::new().await;
+    allow_overwriting(&scene.registry, "example.com/team").await;
+    let [first, second] = [b"first", b"other"].map(|content| image(&hello().reference, content));
+    let path = format!("/-/images/{}.aci", first.reference);
+    let mut dates = Vec::new();
+    for image in [&first, &second, &first] {
+        scene.registry.publish(&scene.push, image, team_key()).await;
+        let date = scene.registry.get(&path).await.headers()["last-modified"].clone();
+        dates.push(httpdate::parse_http_date(date.to_str().unwrap()).unwrap());
+    }
+    assert!(dates.is_sorted_by(|before, after| before < after), "{dates:?}");
+}
+
+#[tokio::test]
 async fn audit_log_tells_who_did_what_from_where() {
     let scene = Scene::new().await;
     let image = hello();

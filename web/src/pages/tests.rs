@@ -35,7 +35,7 @@ fn entry(name: &str) -> NameEntry {
 
 fn name_page(images: Vec<ImageEntry>, children: Vec<NameEntry>) -> NamePage {
     let name = "example.com/team/hello".parse().unwrap();
-    NamePage { discovery: discovery(), name, images, left_out: 0, children }
+    NamePage { discovery: discovery(), name, images, left_out: 0, children, more_after: None }
 }
 
 fn home(names: Vec<NameEntry>, more_after: Option<Name>) -> HomePage {

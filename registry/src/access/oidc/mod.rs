@@ -4,7 +4,7 @@
 //! rule       ci: issuer https://ci.example.com, audience registry,
 //!                repository = team/hello, ref = refs/tags/*  → push under example.com/team
 //! job        Authorization: Bearer eyJ…, the ID token its CI system gave it
-//! caller     oidc:https://ci.example.com:repo:team/hello
+//! caller     oidc:https://ci.example.com#repo:team/hello
 //! ```
 //!
 //! 1. Whom the token says it is from must be the issuer of a rule; nobody else is asked for anything.
@@ -86,7 +86,8 @@ impl Caller {
         let good: Vec<StoredRule> =
             for_us.into_iter().filter(|stored| claims.fit(&stored.rule)).collect();
         let Some(first) = good.first() else { return Err(JobFault::Rule.into()) };
-        let named = format!("oidc:{}:{}", first.rule.issuer, claims.subject());
+        // No URL of an issuer has a `#`: neither is told for another.
+        let named = format!("oidc:{}#{}", first.rule.issuer, claims.subject());
         let grants = good.iter().map(|stored| stored.rule.grant.clone()).collect();
         let rules = good.into_iter().map(|stored| (stored.rule.id, stored.revision)).collect();
         Ok(Self::job(named, rules, claims.until(), grants))
