@@ -17,7 +17,7 @@ test: ## Run every test, against the real tools
 	@scripts/setup.sh build test
 	env --default-signal cargo test --workspace --locked --no-fail-fast
 
-check: ## Formatting, lints, docs, doctests, licences, advisories, unused dependencies
+check: ## Formatting, lints, docs, licences, advisories, unused dependencies
 	@scripts/setup.sh build
 	@scripts/check.sh
 

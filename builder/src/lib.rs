@@ -15,6 +15,9 @@
 //!
 //! What is said beside an image: [`sbom`], what is in it, and [`provenance`], how it was made.
 
+// Tests may read the clock and write files as they like; nothing else may: clippy.toml.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod attributes;
 mod capability;
 pub mod context;

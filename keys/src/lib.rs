@@ -35,6 +35,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// Tests may read the clock and write files as they like; nothing else may: clippy.toml.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod amend;
 mod armor;
 mod assess;

@@ -20,7 +20,7 @@ use aci::Refusal;
 use aci::push::ErrorBody;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -28,7 +28,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::client_address::{Arrival, ClientAddress};
-use crate::metrics::Protocol;
+use crate::metrics::{Protocol, Route};
 use crate::state::Shared;
 use crate::token::random;
 
@@ -114,7 +114,7 @@ pub(crate) async fn follow(
         span,
         start: Instant::now(),
         method: request.method().clone(),
-        route: request.extensions().get::<MatchedPath>().cloned(),
+        route: Route(request.extensions().get().cloned()),
         status: None,
         bytes: 0,
         state: Shared::clone(state),
@@ -151,20 +151,15 @@ struct Report {
     span: Span,
     start: Instant,
     method: Method,
-    route: Option<MatchedPath>,
+    route: Route,
     status: Option<StatusCode>,
     bytes: u64,
     state: Shared,
 }
 
 impl Report {
-    /// The template of the path, which no client chooses.
-    fn route(&self) -> &str {
-        self.route.as_ref().map_or("none", MatchedPath::as_str)
-    }
-
     fn refused(&self, refusal: &Refusal, status: StatusCode) {
-        if let Some(protocol) = Protocol::of(self.route()) {
+        if let Some(protocol) = Protocol::of(self.route.as_str()) {
             self.state.serving.metrics.refused(protocol, &refusal.code, status);
         }
     }
@@ -178,7 +173,7 @@ impl Drop for Report {
         match self.status {
             Some(status) => {
                 self.state.serving.metrics.answered(
-                    self.route(),
+                    &self.route,
                     &self.method,
                     status,
                     took,

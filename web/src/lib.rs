@@ -12,6 +12,9 @@
 //! # Ok::<(), web::DomainError>(())
 //! ```
 
+// Tests may read the clock and write files as they like; nothing else may: clippy.toml.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod assets;
 mod discovery;
 mod domain;

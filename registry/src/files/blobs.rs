@@ -1,5 +1,6 @@
 //! `GET /-/blobs/{image id}.aci[.asc]`: by content, for ever the same.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use aci::{Extension, ImageId};
@@ -72,13 +73,17 @@ pub(crate) async fn serve(
     Ok(sight.mark(Some(&row.name), response))
 }
 
-async fn look_up(state: &Shared, id: &ImageId, sight: &Sight) -> Result<Option<Row>, ApiError> {
+async fn look_up(
+    state: &Shared,
+    id: &ImageId,
+    sight: &Sight,
+) -> Result<Option<Arc<Row>>, ApiError> {
     let memory = &state.serving.memory;
     let (seen, changes) = (Instant::now(), memory.changes());
     let Some(image) = state.catalog.image(id).await?.filter(|image| sight.sees(&image.name)) else {
         return Ok(None);
     };
-    let row = Row::of(&image, Caching::Immutable, seen, image.pushed);
-    memory.saw(id.clone(), row.clone(), changes);
+    let row = Arc::new(Row::of(&image, Caching::Immutable, seen, image.pushed));
+    memory.saw(id.clone(), Arc::clone(&row), changes);
     Ok(Some(row))
 }

@@ -1,6 +1,7 @@
 //! `GET /-/images/NAME[:VERSION][,LABEL=VALUE…].aci[.asc]`: by name and labels. The
 //! discovery templates point here.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use aci::{Extension, Reference};
@@ -23,7 +24,6 @@ use crate::state::Shared;
 pub(crate) struct Wanted {
     /// The reference as it is written.
     text: String,
-    reference: Reference,
     extension: Extension,
 }
 
@@ -35,7 +35,7 @@ impl FromRequestParts<Shared> for Wanted {
             .await
             .map_err(|_| ApiError::PathUnknown)?;
         let (text, extension) = split_extension(&file).ok_or(ApiError::PathUnknown)?;
-        Ok(Self { text: text.to_owned(), reference: text.parse()?, extension })
+        Ok(Self { text: text.to_owned(), extension })
     }
 }
 
@@ -59,20 +59,24 @@ impl FromRequestParts<Shared> for Wanted {
 pub(crate) async fn serve(
     State(state): State<Shared>,
     sight: Sight,
-    Wanted { text, reference, extension }: Wanted,
+    Wanted { text, extension }: Wanted,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let sight = sight.admit(reference.name())?;
-    let row = match state.serving.memory.meant(&text) {
-        Some(row) => row,
-        None => look_up(&state, text, reference).await?,
+    // A reference that was read a moment ago need not be read again.
+    let (sight, row) = match state.serving.memory.meant(&text) {
+        Some(row) => (sight.admit(&row.name)?, row),
+        None => {
+            let reference: Reference = text.parse()?;
+            let sight = sight.admit(reference.name())?;
+            (sight, look_up(&state, text, reference).await?)
+        }
     };
     let response = row.file(extension).respond(&state, &method, &headers).await?;
     Ok(sight.mark(Some(&row.name), response))
 }
 
-async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<Row, ApiError> {
+async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<Arc<Row>, ApiError> {
     let memory = &state.serving.memory;
     let (seen, changes) = (Instant::now(), memory.changes());
     let labels = reference.labels();
@@ -100,7 +104,7 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<R
         true => image.pushed,
         false => changed.map_or(image.pushed, |changed| changed.max(image.pushed)),
     };
-    let row = Row::of(image, Caching::Revalidate, seen, modified);
-    memory.understood(text, row.clone(), changes);
+    let row = Arc::new(Row::of(image, Caching::Revalidate, seen, modified));
+    memory.understood(text, Arc::clone(&row), changes);
     Ok(row)
 }

@@ -30,23 +30,23 @@ const CONTENTS: u64 = 16 << 20;
 
 /// What is kept in memory.
 pub(crate) struct Memory {
-    rows: Cache<ImageId, Row>,
+    rows: Cache<ImageId, Arc<Row>>,
     /// What references mean, as they were written.
-    references: Cache<String, Row>,
+    references: Cache<String, Arc<Row>>,
     /// How often any image became another one, or none.
     changes: AtomicU64,
     contents: Cache<FileDigest, Bytes, Size>,
 }
 
 /// The two files of an image, by what its row says.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Row {
     /// When the catalogue was asked.
     pub(crate) seen: Instant,
     /// The image's name: not everybody may see it.
     pub(crate) name: Name,
-    pub(crate) image: Arc<File>,
-    pub(crate) signature: Arc<File>,
+    image: File,
+    signature: File,
 }
 
 impl Row {
@@ -57,7 +57,7 @@ impl Row {
         seen: Instant,
         modified: SystemTime,
     ) -> Self {
-        let file = |extension| Arc::new(File::of(image, extension, caching, modified));
+        let file = |extension| File::of(image, extension, caching, modified);
         let (signature, file) = (file(Extension::Signature), file(Extension::Image));
         Self { seen, name: image.name.clone(), image: file, signature }
     }
@@ -94,17 +94,17 @@ impl Default for Memory {
 
 impl Memory {
     /// The row of an image, if it was seen a moment ago.
-    pub(crate) fn row(&self, id: &ImageId) -> Option<Row> {
+    pub(crate) fn row(&self, id: &ImageId) -> Option<Arc<Row>> {
         self.rows.get(id).filter(|row| row.seen.elapsed() < ROW_AGE)
     }
 
     /// The row of an image when there had been so many changes.
-    pub(crate) fn saw(&self, id: ImageId, row: Row, changes: u64) {
+    pub(crate) fn saw(&self, id: ImageId, row: Arc<Row>, changes: u64) {
         self.remember(&self.rows, id, row, changes);
     }
 
     /// What a reference means, if it was seen a moment ago.
-    pub(crate) fn meant(&self, reference: &str) -> Option<Row> {
+    pub(crate) fn meant(&self, reference: &str) -> Option<Arc<Row>> {
         self.references.get(reference).filter(|row| row.seen.elapsed() < ROW_AGE)
     }
 
@@ -114,11 +114,17 @@ impl Memory {
     }
 
     /// What a reference meant when there had been so many changes.
-    pub(crate) fn understood(&self, reference: String, row: Row, changes: u64) {
+    pub(crate) fn understood(&self, reference: String, row: Arc<Row>, changes: u64) {
         self.remember(&self.references, reference, row, changes);
     }
 
-    fn remember<K: Eq + Hash + Clone>(&self, rows: &Cache<K, Row>, key: K, row: Row, changes: u64) {
+    fn remember<K: Eq + Hash + Clone>(
+        &self,
+        rows: &Cache<K, Arc<Row>>,
+        key: K,
+        row: Arc<Row>,
+        changes: u64,
+    ) {
         rows.insert(key.clone(), row);
         // Looked at last: a change that is not seen here removes what was put there.
         if self.changes() != changes {
@@ -163,7 +169,7 @@ mod tests {
             pushed: SystemTime::UNIX_EPOCH,
             yanked: false,
         };
-        let row = |seen| Row::of(&image, Caching::Immutable, seen, image.pushed);
+        let row = |seen| Arc::new(Row::of(&image, Caching::Immutable, seen, image.pushed));
         let memory = Memory::default();
         assert!(memory.row(&id).is_none());
         let before = memory.changes();

@@ -119,12 +119,14 @@ impl File {
         *response.headers_mut() = self.headers.clone();
         if let Some(Sent { bytes, content_type, content_range, pieces }) = sent {
             let headers = response.headers_mut();
-            set(headers, header::CONTENT_LENGTH, &bytes.to_string());
-            set(
-                headers,
-                header::CONTENT_TYPE,
-                content_type.as_deref().unwrap_or(self.content_type),
-            );
+            headers.insert(header::CONTENT_LENGTH, bytes.into());
+            match content_type {
+                Some(parts) => set(headers, header::CONTENT_TYPE, &parts),
+                None => {
+                    let own = HeaderValue::from_static(self.content_type);
+                    headers.insert(header::CONTENT_TYPE, own);
+                }
+            }
             if let Some(range) = content_range {
                 set(headers, header::CONTENT_RANGE, &range);
             }

@@ -7,13 +7,15 @@
 pub(crate) mod page;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aci::push::Pushed;
+use axum::extract::MatchedPath;
 use axum::http::{Method, StatusCode};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -85,16 +87,46 @@ impl Outcome {
     }
 }
 
+/// The template of a path, which no client chooses; none where nothing is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Route(pub(crate) Option<MatchedPath>);
+
+impl Route {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("none", MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Route {}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    route: String,
+    route: Route,
     method: &'static str,
     status: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
-    route: String,
+    route: Route,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -189,16 +221,15 @@ impl Metrics {
     /// A request was answered, to the end.
     pub(crate) fn answered(
         &self,
-        route: &str,
+        route: &Route,
         method: &Method,
         status: StatusCode,
         took: Duration,
         bytes: u64,
     ) {
-        let route = route.to_owned();
-        self.seconds
-            .get_or_create(&RouteLabels { route: route.clone() })
-            .observe(took.as_secs_f64());
+        let labels = RouteLabels { route: route.clone() };
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let RouteLabels { route } = labels;
         let labels = RequestLabels { route, method: method_label(method), status: class(status) };
         self.requests.get_or_create(&labels).inc();
         self.sent.inc_by(bytes);

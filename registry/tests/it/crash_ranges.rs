@@ -127,7 +127,7 @@ impl Sent<'_> {
         // Who was killed too, and has kept nothing, is given the same upload.
         let (status, again) = self.open(&victim).await;
         assert_eq!((status, &again.id), (StatusCode::OK, &upload.id));
-        let progress = self.progress(&victim, &upload.path).await;
+        let mut progress = self.progress(&victim, &upload.path).await;
         assert_eq!(again.progress.as_ref(), Some(&progress));
         let published = progress.state == UploadState::Published;
         for range in acknowledged.iter().filter(|_| !published) {
@@ -137,14 +137,18 @@ impl Sent<'_> {
         }
         let spool = files_below(&self.place.data.join("spool"));
         assert!(spool.is_empty(), "{spool:?}");
-        let held: u64 = progress.held.iter().map(|range| range.bytes()).sum();
-        // What is not held is removed soon after the start.
+        let held =
+            |progress: &Progress| progress.held.iter().map(|range| range.bytes()).sum::<u64>();
+        // What is not held is removed soon after the start. What the killed server had told PostgreSQL
+        // to record may be so a moment after that.
         let start = Instant::now();
-        while self.parts_bytes() != held {
+        while self.parts_bytes() != held(&progress) {
             let (found, slow) = (self.parts_bytes(), start.elapsed() > Duration::from_secs(60));
-            assert!(!slow, "{found} bytes lie there, and {held} are held");
+            assert!(!slow, "{found} bytes lie there, and {progress:?} are held");
             tokio::time::sleep(Duration::from_millis(5)).await;
+            progress = self.progress(&victim, &upload.path).await;
         }
+        let published = progress.state == UploadState::Published;
         let total = self.image.bytes.len() as u64;
         for range in ByteRange::missing(&progress.held, total).into_iter().filter(|_| !published) {
             let range = (range.first() as usize, range.end() as usize);
