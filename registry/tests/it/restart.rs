@@ -1,6 +1,7 @@
 //! What a crash leaves, and what becomes of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use aci::FileDigest;
@@ -23,6 +24,19 @@ async fn restart_serves_what_was_published() {
     assert_eq!(served.bytes().await.unwrap(), image.bytes);
     let again = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
     assert_eq!(again.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn files_of_images_are_for_the_registry_alone() {
+    let (registry, token) = started().await;
+    let image = image("example.com/team/a:1", b"a");
+    registry.publish(&token, &image, team_key()).await;
+    let files = image.files(&registry.data().join("blobs"));
+    assert_eq!(files.len(), 2);
+    for path in files.into_iter().chain([registry.data().join("blobs/..")]) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{path:?}");
+    }
 }
 
 /// Who forgets where the catalogue is, or gives another, is told so, and nothing is made.
