@@ -100,3 +100,33 @@ impl Refuse for CheckError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use crate::config::{Clock, ConfigFile};
+
+    #[test]
+    fn certificate_that_has_run_out_is_not_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["example.com".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2044, 3, 30);
+        std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let at = |month, day| {
+            let mut file = ConfigFile::default();
+            file.server.data = Some(folder.path().to_owned());
+            file.server.domains = Some(vec!["example.com".parse().unwrap()]);
+            (file.tls.certificate, file.tls.key) = (Some(certificate.clone()), Some(key.clone()));
+            let now = SystemTime::from(rcgen::date_time_ymd(2044, month, day));
+            file.resolve(Clock::new(move || now)).unwrap().check()
+        };
+        at(3, 29).unwrap();
+        let refusal = aci::Refuse::refusal(&at(3, 31).unwrap_err());
+        assert!(refusal.found.contains("ran out on 2044-03-30"), "{refusal}");
+        assert!(refusal.next.contains("renew it"), "{refusal}");
+    }
+}
