@@ -138,6 +138,11 @@ fn registry_is_named_once_and_asked_by_who_may() {
     usage("registry token list --registry https://example.com --token-file root.token --data data");
     usage("registry token list --data data --token-file root.token");
     usage("registry token list --registry https://example.com");
+    let ended = office.0.gantry("registry token list");
+    assert!(ended.stderr.contains("--registry"), "{ended:?}");
+    usage("registry audit verify --data data --noted zzz");
+    office.0.gantry("registry token list --data dat").refused(1);
+    assert!(!office.0.sandbox.path("dat").exists());
     office.asks("team", "gc --dry-run").refused(6);
     office.asks("team", "token create --prefix example.com --allow push").refused(6);
     let refused =
@@ -147,4 +152,25 @@ fn registry_is_named_once_and_asked_by_who_may() {
     let line = "GANTRY_DATA=data \"$GANTRY\" registry token list --registry https://example.com \
                 --token-file root.token";
     office.0.sandbox.shell(line).ok();
+}
+
+#[test]
+fn key_that_is_revoked_is_said_to_be() {
+    let office = Office::new();
+    let listed: Value =
+        serde_json::from_str(&office.asks("root", "keys list --json").ok()).unwrap();
+    let key = &listed["keys"][0];
+    assert_eq!((&key["maySign"], &key["unusable"]), (&true.into(), &Value::Null));
+    office.0.gantry("key revoke author.key --reason retired").ok();
+    let public = office.0.gantry("key export author.key").ok();
+    office.0.sandbox.write("revoked.pub", public);
+    let said = office.here("keys add --prefix example.com revoked.pub").ok();
+    assert!(said.contains("cannot sign, as it is revoked"), "{said}");
+    let said = office.asks("root", "keys add --prefix example.com revoked.pub --json").ok();
+    assert!(said.contains("\"unusable\":\"it is revoked"), "{said}");
+    let said = office.here("keys list").ok();
+    assert!(said.contains("cannot sign: it is revoked"), "{said}");
+    let listed = office.asks("root", "keys list --json").ok();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["keys"][0]["maySign"], false);
 }

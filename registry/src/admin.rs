@@ -63,7 +63,7 @@ async fn open<T, E: Into<AdminError>>(
     place: &Place,
     work: impl AsyncFnOnce(&Catalog) -> Result<T, E>,
 ) -> Result<T, AdminError> {
-    let catalog = Catalog::open(&data.database(place.database.as_ref())).await?;
+    let catalog = data.open_catalog::<AdminError>(place.database.as_ref()).await?;
     let done = work(&catalog).await.map_err(Into::into);
     catalog.close().await;
     done

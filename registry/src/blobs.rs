@@ -42,8 +42,8 @@ pub(crate) use folder::Folder;
 pub(crate) use memory::Memory;
 pub(crate) use old_layout::adopt;
 
-/// Served by anybody who can read the folder, such as a web server in front.
-pub(crate) const MODE: u32 = 0o644;
+/// For the registry's user and group and nobody else: some images are not for everybody.
+pub(crate) const MODE: u32 = 0o640;
 
 /// Hex digits of a signature's digest in its key. They tell signatures over one file apart; that a
 /// signature is one is told by verifying it.

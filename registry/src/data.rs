@@ -7,10 +7,14 @@
 //! DATA/spool/                 where uploads are written before they have a name
 //! DATA/trustedkeys/           the keys that may sign, by prefix, in rkt's layout
 //! DATA/tls/                   ca.pem, ca-key.pem, server.pem, server-key.pem
+//! DATA/database               names the catalogue's database, where that is elsewhere
 //! DATA/node                   what this node is called beside others
 //! DATA/reserve                room for the catalogue where the disk is full
 //! DATA/lock                   held by the server that runs on this data
 //! ```
+
+mod error;
+mod mark;
 
 use std::fs;
 use std::io;
@@ -22,6 +26,13 @@ use crate::catalog::{Database, DatabaseUrl};
 use crate::keeping::Reserve;
 use crate::token::TokenId;
 
+pub use error::DataError;
+
+/// What every registry's data directory has some of.
+const OURS: [&str; 5] = ["gantry.db", "database", "node", "blobs", "trustedkeys"];
+/// What may be there before the first start: what an owner copies in, or a file system has.
+const BEFORE: [&str; 5] = ["tls", "spool", "lock", "reserve", "lost+found"];
+
 /// Where a registry's data is.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -31,34 +42,31 @@ pub struct Place {
     pub database: Option<Database>,
 }
 
+/// What is in a folder.
+enum Holds {
+    Nothing,
+    Registry,
+    Others,
+}
+
 /// A data directory.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
 
-/// Why a data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// It could not be created or read.
-    #[error("the data directory {path:?} cannot be used: {source}")]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// Another server runs on it.
-    #[error(
-        "another registry is running on the data directory {0:?}; stop it first, or give this one a directory of its own"
-    )]
-    InUse(PathBuf),
-}
-
 impl DataDir {
-    /// Opens a data directory, and creates what is missing of it.
+    /// Opens a data directory, and creates what is missing of it. A folder of something else is
+    /// refused: a mistyped path must not be filled.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let data = Self(path.to_owned());
-        for folder in [data.0.clone(), data.blobs(), data.spool(), data.trusted_keys(), data.tls()]
-        {
+        if let Holds::Others = data.holds()? {
+            return Err(DataError::Foreign(data.0));
+        }
+        // What is below it is for nobody else: private images, and the hashes of passwords. A folder
+        // that is there already keeps its mode.
+        let fault = |source| DataError::Io { path: path.to_owned(), source };
+        stage::create_folders(stage::folder_of(path)).map_err(fault)?;
+        stage::create_private_folder(path).map_err(fault)?;
+        for folder in [data.blobs(), data.spool(), data.trusted_keys(), data.tls()] {
             stage::create_folders(&folder)
                 .map_err(|source| DataError::Io { path: folder, source })?;
         }
@@ -67,8 +75,31 @@ impl DataDir {
 
     /// Opens one that is there: who only looks at a mistyped path is told so.
     pub(crate) fn open_existing(path: &Path) -> Result<Self, DataError> {
-        path.metadata().map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        if let Holds::Nothing = Self(path.to_owned()).holds()? {
+            return Err(DataError::Absent(path.to_owned()));
+        }
         Self::open(path)
+    }
+
+    /// What is in it now.
+    fn holds(&self) -> Result<Holds, DataError> {
+        let fault = |source| DataError::Io { path: self.0.clone(), source };
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holds::Nothing),
+            Err(error) => return Err(fault(error)),
+        };
+        let mut holds = Holds::Nothing;
+        for entry in entries {
+            let name = entry.map_err(fault)?.file_name();
+            if OURS.iter().any(|ours| name == *ours) {
+                return Ok(Holds::Registry);
+            }
+            if !BEFORE.iter().any(|before| name == *before) {
+                holds = Holds::Others;
+            }
+        }
+        Ok(holds)
     }
 
     /// Takes the lock a running server holds.
@@ -127,5 +158,54 @@ impl DataDir {
     /// The registry's own certificates.
     pub fn tls(&self) -> PathBuf {
         self.0.join("tls")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn mistyped_path_is_neither_made_nor_filled() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("absent");
+        for path in [&absent, &folder.path().to_owned()] {
+            let error = DataDir::open_existing(path).unwrap_err();
+            assert!(matches!(error, DataError::Absent(_)), "{error}");
+        }
+        assert!(!absent.exists());
+        // What a new disk has, and what was copied in before the first start, is in nobody's way.
+        fs::create_dir_all(folder.path().join("lost+found")).unwrap();
+        fs::create_dir_all(folder.path().join("tls")).unwrap();
+        DataDir::open(folder.path()).unwrap();
+        DataDir::open_existing(folder.path()).unwrap();
+
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("letter.txt"), "").unwrap();
+        for opened in [DataDir::open(other.path()), DataDir::open_existing(other.path())] {
+            assert!(matches!(opened, Err(DataError::Foreign(_))));
+        }
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "it is left as it was");
+        // A registry may have such a file, too.
+        fs::write(folder.path().join("letter.txt"), "").unwrap();
+        DataDir::open_existing(folder.path()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn data_is_for_its_owner_and_a_folder_that_is_there_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let data = DataDir::open(&folder.path().join("below/data")).unwrap();
+        assert_eq!(mode(&data.0), 0o700);
+        let catalog = data.open_catalog::<crate::admin::AdminError>(None).await.unwrap();
+        assert_eq!(mode(&data.catalogue()), 0o600);
+        catalog.close().await;
+        let wide = folder.path().join("wide");
+        fs::create_dir(&wide).unwrap();
+        fs::set_permissions(&wide, fs::Permissions::from_mode(0o755)).unwrap();
+        DataDir::open(&wide).unwrap();
+        assert_eq!(mode(&wide), 0o755);
     }
 }

@@ -75,8 +75,8 @@ pub use access::{
 pub use audit::{Actor, AuditAction, AuditFault, AuditRecord, AuditVerdict};
 pub use catalog::{CatalogError, Database, DatabaseUrl, DatabaseUrlError, DumpError};
 pub use config::{
-    AccessSection, Acme, AcmeSection, AmountError, Challenge, ChallengeKind, Clock, Config,
-    ConfigError, ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains,
+    AccessSection, Acme, AcmeSection, AmountError, Challenge, ChallengeKind, CheckError, Clock,
+    Config, ConfigError, ConfigFile, DatabaseSection, DirectoryUrl, DirectoryUrlError, Domains,
     KeepingSection, LimitsSection, Network, NetworkError, NoDomain, ProxyHeader, Readiness,
     ServerSection, SettingError, Size, Span, Timeouts, TimeoutsSection, Tls, TlsSection,
 };

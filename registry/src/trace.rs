@@ -139,7 +139,7 @@ pub(crate) async fn follow(
 
 /// The same answer, with the ID in it.
 fn tell(response: Response, refusal: Refusal, id: &RequestId) -> Response {
-    let found = format!("{}; the request's ID there is {}", refusal.found, id.0);
+    let found = format!("{}; the request's ID in the registry's log is {}", refusal.found, id.0);
     let error = Refusal { found, ..refusal };
     let (parts, _) = response.into_parts();
     let body = Json(ErrorBody { error, upload: None }).into_response().into_body();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aci::Refuse;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use discovery::Config;
 use discovery::config::Size;
 use discovery::route::Override;
@@ -18,6 +19,11 @@ use serde::Serialize;
 
 use super::network::Network;
 use super::{Failure, Kind};
+
+/// The name of a file, or nothing: a variable that is set to nothing is not set.
+pub(super) fn file_or_none() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
 
 /// Options every command takes.
 #[derive(Args, Debug, Clone)]
@@ -48,7 +54,13 @@ pub(crate) struct Global {
     #[arg(long = "vendor-trust-dir", global = true, value_name = "DIR")]
     pub(crate) vendor_trust_dirs: Vec<PathBuf>,
     /// Read this configuration file instead of the user's and the system's
-    #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "GANTRY_CONFIG",
+        value_parser = file_or_none()
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Print data, and errors, as JSON
     #[arg(long, global = true)]
@@ -84,7 +96,8 @@ impl Context {
     pub(super) fn configure(&mut self) -> Result<(), Failure> {
         self.global.network.check()?;
         let user = home_folder("XDG_CONFIG_HOME", ".config").join("gantry/config.toml");
-        let read = match &self.global.config {
+        let named = self.global.config.as_ref().filter(|path| !path.as_os_str().is_empty());
+        let read = match named {
             Some(path) => Config::read(path),
             None => {
                 // A home folder that is no absolute path would mean the current folder.
@@ -92,7 +105,18 @@ impl Context {
                 Config::merged(paths.into_iter().filter(|path| path.is_absolute()))
             }
         };
-        self.config = read.map_err(|error| Failure::refusal(Kind::Usage, error.refusal()))?;
+        self.config = read.map_err(|error| {
+            let mut refusal = error.refusal();
+            if let Some(path) = named.filter(|path| registry::ConfigFile::read(path).is_ok()) {
+                refusal.found = "the configuration of a registry".to_owned();
+                refusal.next = format!(
+                    "give --config the client's file, or unset GANTRY_CONFIG; {} is for `gantry \
+                     registry serve` and `config`",
+                    path.display()
+                );
+            }
+            Failure::refusal(Kind::Usage, refusal)
+        })?;
         Ok(())
     }
 

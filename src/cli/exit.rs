@@ -72,6 +72,14 @@ impl Failure {
         }
     }
 
+    /// The same, said as JSON on stderr now. What was said is not said again.
+    pub(crate) fn said_as_json(self) -> Self {
+        match said(self, true) {
+            Ok(kind) => Self::Said(kind),
+            Err(silent) => silent,
+        }
+    }
+
     /// A refusal by trust, and the decisions that led to it.
     pub(crate) fn untrusted(error: &impl Refuse, tree: Step) -> Self {
         Self::Untrusted(Box::new(error.refusal()), Box::new(tree))
@@ -113,16 +121,23 @@ pub(super) fn usage(error: &clap::Error, code: u8, json: bool) -> ExitCode {
 
 /// Says of a command line what clap has not seen, with code 3.
 pub(super) fn usage_text(text: &str, json: bool) -> ExitCode {
-    say(Kind::Usage, text, plain(Kind::Usage, text), None, json)
+    say(Kind::Usage, text, plain(Kind::Usage, text), None, json);
+    ExitCode::from(Kind::Usage as u8)
 }
 
 /// Says why a command failed, in text or JSON on stderr, and gives its exit code.
 pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
+    match said(failure, context.json()) {
+        Ok(kind) | Err(Failure::Said(kind)) => ExitCode::from(kind as u8),
+        Err(Failure::Child(code)) => ExitCode::from(code),
+        Err(_) => ExitCode::from(Kind::Failed as u8),
+    }
+}
+
+/// Says why a command failed; what has nothing to say is given back.
+fn said(failure: Failure, json: bool) -> Result<Kind, Failure> {
     let (kind, text, refusal, tree) = match failure {
-        Failure::Child(code) => return ExitCode::from(code),
-        Failure::No => return ExitCode::from(Kind::Failed as u8),
-        Failure::Said(kind) => return ExitCode::from(kind as u8),
         Failure::Error(kind, error) => {
             let text = chain(&error);
             let refusal = plain(kind, &text);
@@ -135,11 +150,13 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
             *refusal,
             Some(tree),
         ),
+        silent @ (Failure::Child(_) | Failure::No | Failure::Said(_)) => return Err(silent),
     };
-    say(kind, &text, refusal, tree.as_deref(), context.json())
+    say(kind, &text, refusal, tree.as_deref(), json);
+    Ok(kind)
 }
 
-fn say(kind: Kind, text: &str, refusal: Refusal, tree: Option<&Step>, json: bool) -> ExitCode {
+fn say(kind: Kind, text: &str, refusal: Refusal, tree: Option<&Step>, json: bool) {
     let line = if json {
         let mut value = serde_json::json!({ "error": refusal, "exitCode": kind as u8 });
         if let Some(tree) = tree {
@@ -150,7 +167,6 @@ fn say(kind: Kind, text: &str, refusal: Refusal, tree: Option<&Step>, json: bool
         format!("gantry: {}", discovery::printable(text))
     };
     let _ = writeln!(std::io::stderr(), "{line}");
-    ExitCode::from(kind as u8)
 }
 
 /// An error that is no refusal, in the form of one.

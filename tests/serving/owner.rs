@@ -46,6 +46,29 @@ fn log_is_json_where_that_is_asked_for() {
 }
 
 #[test]
+fn log_that_is_json_holds_nothing_else_from_the_start_to_the_end() {
+    let sandbox = Sandbox::new();
+    let more = ["--log-format", "json"];
+    let mut server = Server::start_with(&sandbox, "data", &["example.com"], &more);
+    server.terminate();
+    assert!(server.ended().success());
+    let log = server.log();
+    for words in ["TLS by this registry's own authority", "stopping; running requests"] {
+        assert!(log.contains(words), "{log}");
+    }
+    sandbox.write("other/letter.txt", "");
+    let words = ["registry", "serve", "--data", "other", "--domain", "example.com"];
+    let ended = sandbox.gantry(words.iter().chain(&more));
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("data-foreign"), "{ended:?}");
+    for line in log.lines().chain(ended.stderr.lines()) {
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line.is_object(), "{line}");
+    }
+}
+
+#[test]
 fn stop_is_noticed_before_it_comes() {
     let sandbox = Sandbox::new();
     let more = ["--drain-notice", "3s"];

@@ -99,9 +99,11 @@ async fn reload_changes_what_it_can_and_drops_no_request() {
 
     // What cannot change while it runs is said; the rest counts all the same.
     let other = config("\"example.com\"", "[timeouts]\nsilence = \"5m\"\n");
+    let other = other + "[access]\nissuer-ca-file = \"/roots.pem\"\n";
     process.configure(&other.replace("127.0.0.1:0", "127.0.0.1:1").replace("DATA", "/elsewhere"));
     process.says("needs a restart setting=\"listen\"");
     process.says("needs a restart setting=\"data\"");
+    process.says("needs a restart setting=\"issuer-ca-file\"");
     process.says_times("the certificate was replaced", 2);
     assert_eq!(status(&process, "example.org").await, None);
     clients.go_on().await;

@@ -49,14 +49,18 @@ pub async fn collectable(place: &Place, clock: Clock) -> Result<Collected, KeepE
     Ok(collected)
 }
 
-/// Deletes what a rule does not keep, and gives it.
+/// Deletes what a rule does not keep, and gives it. A registry that is read-only keeps everything.
 pub async fn retain(
     place: &Place,
     rules: &[Retention],
     clock: Clock,
 ) -> Result<Vec<Judged>, KeepError> {
     let keeper = Keeper::command(place, clock).await?;
-    let deleted = in_turn(async || keeper.retain(rules, &Changer::admin()).await).await?;
+    let deleted = in_turn(async || match keeper.catalog.is_read_only().await? {
+        true => Err(KeepError::ReadOnly),
+        false => keeper.retain(rules, &Changer::admin()).await,
+    });
+    let deleted = deleted.await?;
     keeper.catalog.close().await;
     Ok(deleted)
 }
@@ -104,7 +108,9 @@ pub async fn restore(
     allow_lost: bool,
     clock: Clock,
 ) -> Result<Restored, KeepError> {
-    keeping::restore(from, place, allow_lost, &clock).await
+    let restored = keeping::restore(from, place, allow_lost, &clock).await?;
+    DataDir::open_existing(&place.data)?.mark(place.database.as_ref())?;
+    Ok(restored)
 }
 
 /// What is known to be lost or damaged. Nothing is read.
@@ -288,5 +294,6 @@ pub async fn check(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
 
 /// Makes the catalogue anew from the files and their signatures. No server may run meanwhile.
 pub async fn rebuild(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
+    DataDir::open_existing(&place.data)?.agree(place.database.as_ref()).await?;
     keeping::rebuild(place, &clock).await
 }

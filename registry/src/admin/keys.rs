@@ -31,6 +31,9 @@ pub struct AddedKey {
     pub path: Option<PathBuf>,
     /// Whether it was not there before.
     pub new: bool,
+    /// Why it cannot sign today, whoever trusts it: it is revoked, or has expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
 }
 
 /// A key, and for what it may sign or not.
@@ -45,8 +48,11 @@ pub struct KeyInfo {
     pub fingerprint: Fingerprint,
     /// Whom it says it is of.
     pub user_ids: Vec<String>,
-    /// Whether it may; where not, whatever a shorter prefix says.
+    /// Whether it may today; where not, whatever a shorter prefix says.
     pub may_sign: bool,
+    /// Why it cannot, whoever trusts it: it is revoked, or has expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
     /// Its file, for who works on the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
@@ -74,13 +80,28 @@ pub struct KeyList {
     pub warnings: Vec<String>,
 }
 
-impl From<TrustEntry> for KeyInfo {
-    fn from(entry: TrustEntry) -> Self {
+impl KeyInfo {
+    /// What a file says of a key, and what the key can do today.
+    pub(crate) fn new(entry: TrustEntry, now: SystemTime) -> Self {
         let TrustEntry { scope, fingerprint, certificate, path, .. } = entry;
         let user_ids = certificate.as_ref().map_or_else(Vec::new, Certificate::user_ids);
-        let may_sign = certificate.is_some();
-        Self { scope, fingerprint, user_ids, may_sign, path: Some(path) }
+        let unusable = certificate.as_ref().and_then(|certificate| unusable(certificate, now));
+        let may_sign = certificate.is_some() && unusable.is_none();
+        Self { scope, fingerprint, user_ids, may_sign, unusable, path: Some(path) }
     }
+}
+
+/// Why nothing in a key can sign today.
+fn unusable(key: &Certificate, now: SystemTime) -> Option<String> {
+    if key.can_sign(now) {
+        return None;
+    }
+    let primary = key.parts(now).into_iter().next();
+    let why = primary.and_then(|primary| match primary.revoked {
+        Some(reason) => Some(format!("it is revoked ({reason})")),
+        None => primary.expired.then(|| "it has expired".to_owned()),
+    });
+    Some(why.unwrap_or_else(|| "nothing in it can sign today".to_owned()))
 }
 
 /// Lets the keys of a file (armored or not, one or several) sign for a prefix.
@@ -118,17 +139,26 @@ pub(crate) async fn add(
     let (scope, limits) = (Scope::Prefix(prefix.clone()), limits.clone());
     let event = Event::new(&by.actor, AuditAction::KeysAdd, fingerprint.to_string());
     let work = async {
-        let work = tokio::task::spawn_blocking(move || store.add(&scope, &key, &limits));
+        let work = tokio::task::spawn_blocking(move || {
+            let added = store.add(&scope, &key, &limits)?;
+            // What another copy knows of it counts as well.
+            let (entries, _) = store.list(&limits)?;
+            let mut all = entries.into_iter().filter(|entry| entry.fingerprint == fingerprint);
+            let known = all.find_map(|entry| entry.certificate).unwrap_or(key);
+            Ok::<_, TrustError>((added, unusable(&known, now)))
+        });
         Ok::<_, AdminError>((work.await??, Some(event.below(Some(prefix)))))
     };
-    let keys::Added { path, new } = catalog.told(by, now, work).await?;
-    Ok(AddedKey { fingerprint, user_ids, prefix: prefix.clone(), path: Some(path), new })
+    let (keys::Added { path, new }, unusable) = catalog.told(by, now, work).await?;
+    let (prefix, path) = (prefix.clone(), Some(path));
+    Ok(AddedKey { fingerprint, user_ids, prefix, path, new, unusable })
 }
 
 /// The keys that may sign, by scope, and the files that were passed over.
-pub fn keys(place: &Place, limits: &Limits) -> Result<KeyList, AdminError> {
+pub fn keys(place: &Place, limits: &Limits, now: SystemTime) -> Result<KeyList, AdminError> {
     let (entries, warnings) = list(&DataDir::open_existing(&place.data)?, limits)?;
-    Ok(KeyList { keys: entries.into_iter().map(KeyInfo::from).collect(), warnings })
+    let keys = entries.into_iter().map(|entry| KeyInfo::new(entry, now)).collect();
+    Ok(KeyList { keys, warnings })
 }
 
 pub(crate) fn list(

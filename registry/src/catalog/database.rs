@@ -15,15 +15,20 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+};
 
 use super::CatalogError;
 
 /// How long a writer waits for another one, as an admin command beside the server.
 const BUSY: Duration = Duration::from_secs(15);
+/// How long a server is given to say why it cannot be used.
+const AGAIN: Duration = Duration::from_secs(5);
 /// One writer at a time is all SQLite has; the rest are readers.
 const SQLITE_CONNECTIONS: u32 = 8;
 /// A PostgreSQL server takes a hundred unless told otherwise, of all nodes together.
@@ -81,6 +86,23 @@ impl DatabaseUrl {
         Self(Kind::Sqlite(path.to_owned()))
     }
 
+    /// The file, where it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Sqlite(path) => Some(path),
+            Kind::Postgres(_) => None,
+        }
+    }
+
+    /// Whether it can be what was shown as this text: the same file, or a server. A server has many
+    /// names.
+    pub(crate) fn is_as(&self, shown: &str) -> bool {
+        match &self.0 {
+            Kind::Sqlite(_) => self.to_string() == shown,
+            Kind::Postgres(_) => !shown.starts_with("sqlite:"),
+        }
+    }
+
     /// The same with this password.
     fn with_password(self, password: &str) -> Self {
         match self.0 {
@@ -115,14 +137,33 @@ impl Database {
         Ok(match &url.0 {
             Kind::Sqlite(path) => Pool::Sqlite(sqlite(path).await?),
             Kind::Postgres(options) => Pool::Postgres(
-                PgPoolOptions::new()
-                    .max_connections(POSTGRES_CONNECTIONS)
-                    .acquire_timeout(BUSY)
-                    .connect_with((**options).clone())
-                    .await?,
+                postgres(options)
+                    .await
+                    .map_err(|fault| CatalogError::Connect { database: url.to_string(), fault })?,
             ),
         })
     }
+
+    /// Whether what it names beside the database is there. Nobody is asked.
+    pub(crate) fn check(&self) -> Result<(), CatalogError> {
+        let Some(path) = &self.password_file else { return Ok(()) };
+        let read = password(path).map(drop);
+        read.map_err(|source| CatalogError::Password { path: path.clone(), source })
+    }
+}
+
+/// Whether a file has images in it. It is only looked at.
+pub(super) async fn has_images(path: &Path) -> Result<bool, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'images'";
+    let mut has = sqlx::query(table).fetch_optional(&mut connection).await?.is_some();
+    if has {
+        let image = sqlx::query("SELECT 1 FROM images LIMIT 1");
+        has = image.fetch_optional(&mut connection).await?.is_some();
+    }
+    connection.close().await?;
+    Ok(has)
 }
 
 /// The text of a file, without the end of its line.
@@ -130,6 +171,18 @@ fn password(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(PASSWORD_BYTES).read_to_string(&mut text)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn postgres(options: &PgConnectOptions) -> Result<PgPool, sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(BUSY);
+    match pool.connect_with(options.clone()).await {
+        // It has tried all the time, and kept to itself what was wrong.
+        Err(sqlx::Error::PoolTimedOut) => {
+            let again = tokio::time::timeout(AGAIN, PgConnection::connect_with(options)).await;
+            Err(again.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut))
+        }
+        connected => connected,
+    }
 }
 
 async fn sqlite(path: &Path) -> Result<SqlitePool, sqlx::Error> {
@@ -141,6 +194,10 @@ async fn sqlite(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
         .foreign_keys(true);
+    // SQLite would let everybody read a new one; what it makes beside has the same mode.
+    let (mode, flags) =
+        (Mode::RUSR | Mode::WUSR, OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC);
+    rustix::fs::open(path, flags, mode).map_err(std::io::Error::from)?;
     SqlitePoolOptions::new()
         .max_connections(SQLITE_CONNECTIONS)
         // Where the disk is full, SQLite itself rolls back. sqlx does not see it, counts

@@ -28,10 +28,12 @@ mod uploads;
 mod users;
 mod yank;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use aci::Refusal;
 use aci::stage::{Hold, Lock};
+use sqlx::migrate::MigrateError;
 
 pub(crate) use blobs::{Lease, Remover};
 pub use database::{Database, DatabaseUrl, DatabaseUrlError};
@@ -62,6 +64,22 @@ pub enum CatalogError {
     /// The lock beside the database could not be taken.
     #[error("the catalogue could not be locked while its tables are brought up to date")]
     Lock(#[source] std::io::Error),
+    /// The database cannot be connected to.
+    #[error("the database {database} cannot be used: {}", words(.fault))]
+    Connect {
+        /// Its address, without the password.
+        database: String,
+        /// Why not.
+        fault: sqlx::Error,
+    },
+    /// A newer program made the tables.
+    #[error("the catalogue is of a newer version of this program")]
+    Newer {
+        /// The version of the tables.
+        found: i64,
+        /// The newest version that is known here.
+        known: i64,
+    },
     /// The database's password could not be read.
     #[error("the database's password cannot be read from {path:?}: {source}")]
     Password {
@@ -84,9 +102,26 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// What it says in full, where it has more to say than its text.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let Self::Newer { found, known } = self else { return None };
+        Some(Refusal {
+            code: "catalogue-newer".to_owned(),
+            message: self.to_string(),
+            wanted: format!("tables of version {known} at most"),
+            found: format!("tables of version {found}"),
+            rule: "an older program would not know what a newer one has written".to_owned(),
+            next: "use the newer program; or to go back, restore a backup that the older one made"
+                .to_owned(),
+        })
+    }
+
     /// Whether a newer program, or another one, made the tables.
     pub(crate) fn is_of_another_version(&self) -> bool {
         use sqlx::migrate::MigrateError::{VersionMismatch, VersionMissing, VersionTooNew};
+        if let Self::Newer { .. } = self {
+            return true;
+        }
         let Self::Migrate(error) = self else { return false };
         matches!(error, VersionMismatch(_) | VersionMissing(_) | VersionTooNew(..))
     }
@@ -125,6 +160,11 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Whether a database's file has images in it.
+    pub(crate) async fn has_images(file: &Path) -> Result<bool, CatalogError> {
+        Ok(database::has_images(file).await?)
+    }
+
     /// Brings the tables up to date, and what they hold.
     async fn bring_up_to_date(&self) -> Result<(), CatalogError> {
         self.migrate(None).await?;
@@ -140,8 +180,14 @@ impl Catalog {
         if let Some(version) = version {
             migrations.migrations.to_mut().retain(|migration| migration.version <= version);
         }
-        on!(self, pool => migrations.run(pool).await?);
-        Ok(())
+        let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let ran = on!(self, pool => migrations.run(pool).await);
+        ran.map_err(|error| match error {
+            MigrateError::VersionMissing(found) if found > known => {
+                CatalogError::Newer { found, known }
+            }
+            error => error.into(),
+        })
     }
 
     /// Whether the database answers, and lets this process write.
@@ -157,6 +203,15 @@ impl Catalog {
     /// Closes every connection; SQLite folds its write-ahead log into the database.
     pub(crate) async fn close(&self) {
         on!(self, pool => pool.close().await);
+    }
+}
+
+/// What is wrong, without what only a programmer of the database's could use.
+fn words(fault: &sqlx::Error) -> String {
+    match fault {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        fault => fault.to_string(),
     }
 }
 
@@ -191,6 +246,34 @@ mod tests {
     use super::*;
     use crate::access::{Action, CallerId, Changer, Grant};
     use crate::token::{Token, TokenId, UploadId};
+
+    #[tokio::test]
+    async fn tables_of_a_newer_program_are_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::from(DatabaseUrl::file(&folder.path().join("db")));
+        let catalog = Catalog::open(&database).await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum,
+             execution_time) VALUES (999, 'later', 1, x'00', 1)";
+        sqlx::query(newer).execute(pool).await.unwrap();
+        catalog.close().await;
+        let error = Catalog::open(&database).await.unwrap_err();
+        assert!(error.is_of_another_version());
+        let refusal = error.refusal().unwrap();
+        assert!(refusal.message.contains("newer version of this program"), "{refusal}");
+        assert!(refusal.found.contains("999"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn server_that_is_not_there_is_said_to_be() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("postgres://u:secret@127.0.0.1:{}/d", closed.port());
+        let started = std::time::Instant::now();
+        let error = Catalog::open(&url.parse::<DatabaseUrl>().unwrap().into()).await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("onnection refused"), "{said} after {:?}", started.elapsed());
+        assert!(said.contains("127.0.0.1") && !said.contains("secret"), "{said}");
+    }
 
     #[tokio::test]
     async fn database_that_another_writes_to_is_not_writable() {

@@ -2,6 +2,7 @@
 
 mod acme;
 mod amount;
+mod check;
 mod file;
 mod live;
 mod network;
@@ -22,11 +23,11 @@ use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
 use crate::keeping::Keeping;
-use crate::tls::TlsError;
 
 use crate::metrics::MetricsAccess;
 pub use acme::{Acme, Challenge, ChallengeKind, DirectoryUrl, DirectoryUrlError};
 pub use amount::{AmountError, Size, Span};
+pub use check::CheckError;
 pub use file::{ConfigError, ConfigFile};
 pub(crate) use live::Live;
 pub use network::{Network, NetworkError};
@@ -84,11 +85,6 @@ impl Config {
             Tls::Acme(Acme { challenge: Challenge::Http01 { listen }, .. }) => Some(*listen),
             _ => None,
         }
-    }
-
-    /// Whether a server could start with it: reads the certificate it names, and changes nothing.
-    pub fn check(&self) -> Result<(), TlsError> {
-        crate::tls::check(&self.tls)
     }
 }
 

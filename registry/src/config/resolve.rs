@@ -1,8 +1,9 @@
 //! From what was said to what counts.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use aci::Limits;
+use aci::{Limits, Name};
 
 use super::file::ConfigFile;
 use super::sections::{
@@ -10,13 +11,13 @@ use super::sections::{
     TimeoutsSection, TlsSection,
 };
 use super::{
-    Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, ProxyHeader, Readiness, Size,
-    Span, Timeouts, Tls,
+    Acme, Challenge, ChallengeKind, Clock, Config, DirectoryUrl, Domains, ProxyHeader, Readiness,
+    Size, Span, Timeouts, Tls,
 };
 use crate::access::Rates;
 use crate::catalog::Database;
 use crate::connection::ConnectionLimits;
-use crate::keeping::{Age, Keeping};
+use crate::keeping::{Age, Keeping, Quota, Retention};
 use crate::metrics::MetricsAccess;
 
 /// Why settings cannot be used that are each in order.
@@ -58,6 +59,18 @@ pub enum SettingError {
     /// Requests without TLS from anywhere.
     #[error("HTTP without TLS on {0}, which others than this machine can reach")]
     PlainHttp(SocketAddr),
+    /// A quota that limits nothing.
+    #[error("the quota of {0} names neither bytes nor images")]
+    EmptyQuota(Name),
+    /// A quota for names that nobody can push.
+    #[error("there is a quota for {0}, which is of no domain that is served")]
+    QuotaElsewhere(Name),
+    /// A rule for names that nobody can push.
+    #[error("there is a rule of retention for {0}, which is of no domain that is served")]
+    RetentionElsewhere(Name),
+    /// Two rules, of which one alone could speak.
+    #[error("there are two rules of retention for {0}")]
+    TwoRetentions(Name),
 }
 
 impl SettingError {
@@ -77,6 +90,11 @@ impl SettingError {
             Self::PlainHttp(_) => {
                 "HTTP without TLS on a loopback address, as 127.0.0.1, or from trusted proxies alone"
             }
+            Self::EmptyQuota(_) => "a quota with `bytes`, `images` or both",
+            Self::QuotaElsewhere(_) | Self::RetentionElsewhere(_) => {
+                "a prefix at or below a domain of `domains`"
+            }
+            Self::TwoRetentions(_) => "one rule of retention for each prefix",
         }
     }
 
@@ -107,6 +125,17 @@ impl SettingError {
             Self::PlainHttp(_) => {
                 "give --trusted-proxy NETWORK, or `trusted-proxies` in the section [server]: nobody \
                  else is then answered there"
+            }
+            Self::EmptyQuota(prefix) => {
+                return format!(
+                    "write `bytes` or `images` in the [[quota]] of {prefix}, or leave it out"
+                );
+            }
+            Self::QuotaElsewhere(prefix) | Self::RetentionElsewhere(prefix) => {
+                return format!("correct the prefix {prefix}, or serve its domain");
+            }
+            Self::TwoRetentions(prefix) => {
+                return format!("write what keeps images of {prefix} into one [[retention]]");
             }
         };
         next.to_owned()
@@ -212,6 +241,8 @@ impl ConfigFile {
             None => tls.resolve()?,
         };
         let domains = server.domains.unwrap_or_default();
+        let domains: Domains = domains.try_into().map_err(|_| SettingError::NoDomain)?;
+        rules_fit(&domains, &retention, &quota)?;
         Ok(Config {
             data: server.data.ok_or(SettingError::NoData)?,
             database: database.resolve()?,
@@ -219,7 +250,7 @@ impl ConfigFile {
             http,
             trusted_proxies,
             proxy_header: server.proxy_header.unwrap_or(ProxyHeader::XForwardedFor),
-            domains: domains.try_into().map_err(|_| SettingError::NoDomain)?,
+            domains,
             limits: limits.resolve(),
             tls,
             connections: ConnectionLimits::default(),
@@ -232,6 +263,32 @@ impl ConfigFile {
             clock,
         })
     }
+}
+
+/// Whether each rule can be kept to, by itself and beside the others.
+fn rules_fit(
+    domains: &Domains,
+    retention: &[Retention],
+    quotas: &[Quota],
+) -> Result<(), SettingError> {
+    for quota in quotas {
+        if quota.bytes.is_none() && quota.images.is_none() {
+            return Err(SettingError::EmptyQuota(quota.prefix.clone()));
+        }
+        if !domains.own(&quota.prefix) {
+            return Err(SettingError::QuotaElsewhere(quota.prefix.clone()));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for rule in retention {
+        if !domains.own(rule.prefix()) {
+            return Err(SettingError::RetentionElsewhere(rule.prefix().clone()));
+        }
+        if !seen.insert(rule.prefix().as_str()) {
+            return Err(SettingError::TwoRetentions(rule.prefix().clone()));
+        }
+    }
+    Ok(())
 }
 
 impl DatabaseSection {

@@ -9,7 +9,7 @@ use crate::pages::day;
 /// How a client finds what there is.
 pub(super) const SEE_PAGE: &str =
     "open the name's page on this host in a browser: it lists every image with its labels";
-const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one";
+const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one for pushing, `--allow read` one for fetching";
 
 /// How many images are named that a reference could mean.
 const NAMED: usize = 16;
@@ -100,7 +100,7 @@ impl ApiError {
                 "token-unknown",
                 "a token this registry has given out",
                 "a token it does not know",
-                "only who holds a token may push",
+                "a registry knows the tokens that it has made, and no others",
                 NEW_TOKEN,
             ),
             Self::TokenExpired(when) => parts(
@@ -159,7 +159,8 @@ impl ApiError {
                 "no such header, or one that cannot be read",
                 "this is not for everybody",
                 format!(
-                    "give the token with --token-file or GANTRY_TOKEN; without one, {NEW_TOKEN}"
+                    "give the token with --token-file or GANTRY_TOKEN, or for fetching in auth.d; \
+                     without one, {NEW_TOKEN}"
                 ),
             ),
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use aci::{Refusal, Refuse as _};
 use keys::TrustError;
 
 use crate::catalog::{CatalogError, DumpError};
@@ -48,9 +49,22 @@ pub enum KeepError {
     /// Another node, or another command, is at it.
     #[error("another process is doing that on this registry just now; try again when it is done")]
     Busy,
+    /// It takes nothing in, and gives nothing up.
+    #[error("the registry is read-only")]
+    ReadOnly,
 }
 
 impl KeepError {
+    /// What it says in full, where it has more to say than its text.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Data(error) => Some(error.refusal()),
+            // The same as by the server.
+            Self::ReadOnly => Some(ApiError::ReadOnly.refusal()),
+            _ => None,
+        }
+    }
+
     /// Whether the disk had no room.
     pub(crate) fn is_full_disk(&self) -> bool {
         match self {
@@ -66,6 +80,7 @@ impl From<KeepError> for ApiError {
         match error {
             KeepError::Catalog(error) => error.into(),
             KeepError::Blobs(error) => error.into(),
+            KeepError::ReadOnly => Self::ReadOnly,
             other => Self::internal(other),
         }
     }

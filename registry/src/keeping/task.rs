@@ -4,8 +4,9 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::{KeepError, Keeper};
+use super::{KeepError, Keeper, Keeping};
 use crate::access::Changer;
 use crate::audit::Actor;
 use crate::config::Live;
@@ -24,7 +25,7 @@ pub(crate) fn start(state: &Shared) -> JoinSet<()> {
     tasks
 }
 
-async fn collecting(keeper: Keeper, live: Live) {
+async fn collecting(keeper: Keeper, mut live: Live) {
     loop {
         let keeping = live.now().keeping.clone();
         let retained = async {
@@ -47,14 +48,26 @@ async fn collecting(keeper: Keeper, live: Live) {
         if let Err(error) = keeper.reserve.keep() {
             failed(&error.into(), "no room is kept in reserve for a full disk");
         }
-        tokio::time::sleep(about(keeping.collect_every)).await;
+        pause(&mut live, |keeping| keeping.collect_every).await;
     }
 }
 
-async fn scrubbing(keeper: Keeper, live: Live) {
+/// Waits about as long as the configuration says, from now on; also where that changes meanwhile.
+async fn pause(live: &mut Live, every: impl Fn(&Keeping) -> Duration) {
+    let began = Instant::now();
     loop {
+        let due = began + about(every(&live.now().keeping));
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => return,
+            () = live.changed() => {}
+        }
+    }
+}
+
+async fn scrubbing(keeper: Keeper, mut live: Live) {
+    loop {
+        pause(&mut live, |keeping| SCRUB_PAUSE.min(keeping.scrub_every)).await;
         let keeping = live.now().keeping.clone();
-        tokio::time::sleep(about(SCRUB_PAUSE.min(keeping.scrub_every))).await;
         let now = keeper.clock.now();
         let since = now.checked_sub(keeping.scrub_every).unwrap_or(SystemTime::UNIX_EPOCH);
         match keeper.scrub(since, keeping.scrub_rate).await {
@@ -84,6 +97,36 @@ fn about(every: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pause_is_as_the_configuration_says_in_the_end() {
+        let mut file = crate::config::ConfigFile::default();
+        file.server.data = Some("/data".into());
+        file.server.domains = Some(vec!["example.com".parse().unwrap()]);
+        let config = file.resolve(crate::config::Clock::system()).unwrap();
+        let (sender, mut live) = Live::new(config.clone());
+        let began = Instant::now();
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let mut new = config.clone();
+            new.keeping.collect_every = Duration::from_secs(100);
+            sender.send_replace(std::sync::Arc::new(new));
+        };
+        tokio::join!(change, pause(&mut live, |keeping| keeping.collect_every));
+        let took = began.elapsed().as_secs();
+        assert!((89..=111).contains(&took), "{took}");
+        // What is over already is not waited for.
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let mut new = config.clone();
+            new.keeping.collect_every = Duration::from_secs(10);
+            sender.send_replace(std::sync::Arc::new(new));
+        };
+        let began = Instant::now();
+        tokio::join!(change, pause(&mut live, |keeping| keeping.collect_every));
+        let took = began.elapsed().as_secs();
+        assert!((59..=61).contains(&took), "{took}");
+    }
 
     #[test]
     fn pauses_are_about_what_was_asked_and_differ() {

@@ -28,6 +28,7 @@ impl Reloader {
             database: old.database.clone(),
             listen: old.listen.clone(),
             http: old.http.clone(),
+            issuer_ca: old.issuer_ca.clone(),
             clock: old.clock.clone(),
             ..new.clone()
         };
@@ -42,6 +43,7 @@ impl Reloader {
             ("database", new.database != old.database),
             ("listen", new.listen != old.listen),
             ("http", new.http != old.http),
+            ("issuer-ca-file", new.issuer_ca != old.issuer_ca),
             ("challenge-listen", new.challenge_listen() != old.challenge_listen()),
         ] {
             if changed {

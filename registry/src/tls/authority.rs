@@ -72,6 +72,10 @@ impl Authority {
         if !certificate.exists() {
             Self::make(domains, now, &certificate, &key)?;
         }
+        // To make another of its own accord would be to shut out every client that knows this one.
+        if !key.exists() {
+            return Err(TlsError::AuthorityKey { certificate, key });
+        }
         let text = |path: &Path| {
             String::from_utf8(read(path)?)
                 .map_err(|_| TlsError::Pem { path: path.to_owned(), wanted: "text" })
@@ -226,6 +230,20 @@ mod tests {
         fs::remove_file(authority_file(folder.path())).unwrap();
         ensure(folder.path(), &domains, now).unwrap();
         assert_ne!(fs::read(&certificate).unwrap(), old);
+    }
+
+    #[test]
+    fn authority_without_its_key_is_said_to_be_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let (now, domains) = (SystemTime::now(), domains(&["example.com"]));
+        ensure(folder.path(), &domains, now).unwrap();
+        fs::remove_file(folder.path().join("ca-key.pem")).unwrap();
+        let error = ensure(folder.path(), &domains, now).unwrap_err().to_string();
+        assert!(error.contains("ca-key.pem\" is missing"), "{error}");
+        let ca = authority_file(folder.path());
+        assert!(error.contains(&format!("remove {ca:?}, start again")), "{error}");
+        fs::remove_file(ca).unwrap();
+        ensure(folder.path(), &domains, now).unwrap();
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Keeper {
             return;
         }
         self.warned = Some(now);
+        if pair.expires <= now {
+            let expired = day(pair.expires);
+            tracing::error!(%expired, "the certificate has run out: clients refuse it");
+            return;
+        }
         let days = pair.left(now).as_secs() / DAY.as_secs();
         tracing::warn!(expires = %day(pair.expires), days, "the certificate runs out");
     }

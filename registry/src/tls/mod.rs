@@ -62,6 +62,24 @@ pub enum TlsError {
     /// A certificate could not be made.
     #[error("a certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
+    /// The certificate has run out.
+    #[error("the certificate {certificate:?} ran out on {expired}")]
+    Expired {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The last day it was good for.
+        expired: String,
+    },
+    /// The authority's key is gone.
+    #[error(
+        "the registry's own authority {certificate:?} has no key: {key:?} is missing; put the key back, or remove {certificate:?}, start again, and give clients the new one"
+    )]
+    AuthorityKey {
+        /// The authority's certificate.
+        certificate: PathBuf,
+        /// Where its key should be.
+        key: PathBuf,
+    },
     /// The authority's own certificate has run out.
     #[error(
         "the registry's own authority {0:?} has expired; remove its folder, start again, and give clients the new one"
@@ -81,10 +99,17 @@ pub(crate) struct Pair {
     digest: [u8; 32],
 }
 
-/// Whether a certificate that is named can be used.
-pub(crate) fn check(tls: &Tls) -> Result<(), TlsError> {
+/// Whether a certificate that is named can be used now.
+pub(crate) fn check(tls: &Tls, now: SystemTime) -> Result<(), TlsError> {
     match tls {
-        Tls::Files { certificates, key } => Pair::read(certificates, key).map(drop),
+        Tls::Files { certificates, key } => {
+            let pair = Pair::read(certificates, key)?;
+            if pair.expires > now {
+                return Ok(());
+            }
+            let (certificate, expired) = (certificates.clone(), crate::pages::day(pair.expires));
+            Err(TlsError::Expired { certificate, expired: expired.to_string() })
+        }
         Tls::OwnAuthority | Tls::Acme(_) => Ok(()),
     }
 }

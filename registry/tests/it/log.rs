@@ -142,8 +142,7 @@ async fn faults_tell_the_id_of_their_request_and_nothing_else() {
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     let (status, refusal) = refusal(response).await;
     assert_eq!((status, refusal.code.as_str()), (500, "internal"));
-    let wanted =
-        "a fault of the registry's own; its log has the details; the request's ID there is ";
+    let wanted = "a fault of the registry's own; its log has the details; the request's ID in the registry's log is ";
     assert_eq!(refusal.found, format!("{wanted}{id}"));
     let lines = lines_of(&id, "answered status=500").await;
     assert!(lines.iter().any(|line| line.contains("symbolic links")), "{lines:?}");

@@ -1,10 +1,12 @@
 //! What a crash leaves, and what becomes of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use aci::FileDigest;
 use aci::push::{Pushed, Upload};
+use registry::{Clock, DatabaseUrl, Place, admin};
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;
 
@@ -22,6 +24,54 @@ async fn restart_serves_what_was_published() {
     assert_eq!(served.bytes().await.unwrap(), image.bytes);
     let again = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
     assert_eq!(again.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn files_of_images_are_for_the_registry_alone() {
+    let (registry, token) = started().await;
+    let image = image("example.com/team/a:1", b"a");
+    registry.publish(&token, &image, team_key()).await;
+    let files = image.files(&registry.data().join("blobs"));
+    assert_eq!(files.len(), 2);
+    for path in files.into_iter().chain([registry.data().join("blobs/..")]) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{path:?}");
+    }
+}
+
+/// Who forgets where the catalogue is, or gives another, is told so, and nothing is made.
+#[tokio::test]
+async fn catalogue_is_looked_for_where_it_is() {
+    let (registry, token) = started().await;
+    registry.publish(&token, &image("example.com/team/a:1", b"a"), team_key()).await;
+    let place = registry.place().await;
+    let other = registry.folder.path().join("other.db");
+    let elsewhere = format!("sqlite://{}", other.display()).parse::<DatabaseUrl>().unwrap();
+    let all = [None, Some(elsewhere.into())];
+    let wrong = all.into_iter().filter(|given| given.is_some() || crate::ON_POSTGRES);
+    for database in wrong {
+        let wrong = Place { data: place.data.clone(), database };
+        let (clock, backup) = (Clock::system(), registry.folder.path().join("backup"));
+        let refused = [
+            admin::tokens(&wrong).await.map(drop).map_err(|error| error.to_string()),
+            admin::set_read_only(&wrong, true, clock.clone()).await.map_err(|e| e.to_string()),
+            admin::collect(&wrong, clock.clone()).await.map(drop).map_err(|e| e.to_string()),
+            admin::check(&wrong, clock.clone()).await.map(drop).map_err(|e| e.to_string()),
+            admin::rebuild(&wrong, clock.clone()).await.map(drop).map_err(|e| e.to_string()),
+            admin::back_up(&wrong, &backup, false, clock.clone())
+                .await
+                .map(drop)
+                .map_err(|e| e.to_string()),
+        ];
+        for (at, refused) in refused.into_iter().enumerate() {
+            let error = refused.unwrap_err();
+            assert!(error.contains("the catalogue of the registry in"), "{at}: {error}");
+        }
+    }
+    assert!(!other.exists(), "nothing is made");
+    assert_eq!(place.data.join("gantry.db").exists(), !crate::ON_POSTGRES);
+    assert_eq!(place.data.join("database").exists(), crate::ON_POSTGRES);
+    assert_eq!(admin::tokens(&place).await.unwrap().len(), 1);
 }
 
 /// Puts files where those of an image would be, as a crash before the row leaves them.

@@ -9,7 +9,7 @@ use aci::ImageManifest;
 use aci::archive::Compression;
 use aci::push::CreateUpload;
 use registry::admin::{self, NewToken};
-use registry::{Action, Clock, Grant, Keeping, Place, Quota};
+use registry::{Action, Clock, Grant, Keeping, Place, Quota, Retention};
 use reqwest::{Body, Client, Response, StatusCode};
 use serde_json::Value;
 
@@ -126,6 +126,19 @@ async fn read_only_registry_serves_and_takes_nothing_in() {
     admin::set_read_only(&place, false, Clock::system()).await.unwrap();
     let sent = registry.send(&token, &upload.path, next.bytes.clone()).await;
     assert_eq!(sent.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn read_only_registry_keeps_what_a_command_would_delete() {
+    let (registry, token) = started().await;
+    registry.publish(&token, &hello(), team_key()).await;
+    let place = registry.place().await;
+    admin::set_read_only(&place, true, Clock::system()).await.unwrap();
+    let keeps_one = toml::from_str("prefix = \"example.com\"\nkeep-versions = [\"9\"]").unwrap();
+    let rules: [Retention; 1] = [keeps_one];
+    let deleted = admin::retain(&place, &rules, Clock::system()).await.unwrap_err();
+    assert_eq!(deleted.refusal().unwrap().code, "read-only");
+    assert_eq!(admin::judge(&place, &rules, Clock::system()).await.unwrap().len(), 1);
 }
 
 const DATA: &str = "GANTRY_TEST_FULL_DATA";

@@ -144,4 +144,15 @@ async fn tls_certificate_that_runs_out_is_warned_of_every_day() {
     says(1).await;
     *registry.time.lock().unwrap() = at(21);
     says(2).await;
+    // From its end on, clients refuse it: that is no warning.
+    *registry.time.lock().unwrap() = SystemTime::from(rcgen::date_time_ymd(2044, 4, 1));
+    let over = |line: &str| {
+        line.contains("ERROR") && line.contains("has run out") && line.contains("2044-03-30")
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !crate::log::text().lines().any(over) {
+        assert!(Instant::now() < deadline, "it was not said");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(warnings("2044-03-30"), 2);
 }

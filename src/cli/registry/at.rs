@@ -21,7 +21,7 @@ const NOTHING: Option<&()> = None;
 #[derive(clap::Args)]
 pub(super) struct AtArgs {
     /// The registry's data directory
-    #[arg(long, value_name = "DIR", env = "GANTRY_DATA", required_unless_present = "registry")]
+    #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
     data: Option<PathBuf>,
     #[command(flatten)]
     database: DatabaseArgs,
@@ -48,7 +48,12 @@ pub(super) struct Asked(Administered);
 impl AtArgs {
     pub(super) fn at(&self, context: &Context) -> Result<At, Failure> {
         let Some(url) = &self.registry else {
-            let usage = || anyhow::anyhow!("which registry? give --data DIR or --registry URL");
+            let usage = || {
+                anyhow::anyhow!(
+                    "which registry? give --data DIR for its data directory, or --registry URL to \
+                     ask its server"
+                )
+            };
             let data = self.data.clone().ok_or_else(|| Failure::new(Kind::Usage, usage()))?;
             return Ok(At::Data(self.database.of(data)));
         };

@@ -10,6 +10,9 @@ use aci::Refusal;
 use super::at::Asked;
 use super::{At, AtArgs, Context, Failure, Kind, moment, print_list, wait};
 
+/// Digits of a record's hash.
+const HASH_DIGITS: usize = 64;
+
 /// See who did what to a registry, and check the log of it
 ///
 /// Every publication, deletion and withdrawal is a record, and so is every change of tokens, users,
@@ -91,6 +94,13 @@ fn line(record: &AuditRecord) -> String {
     )
 }
 
+/// The hash of a record, as a check prints it.
+fn hash(text: &str) -> Result<String, &'static str> {
+    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let good = text.len() == HASH_DIGITS && digits(text);
+    good.then(|| text.to_owned()).ok_or("wanted the hash that `audit verify` printed, 64 digits")
+}
+
 /// Check that no record was changed, removed or put in
 ///
 /// Prints the hash of the last record. Who notes it elsewhere can give it to a later check, which
@@ -106,7 +116,7 @@ struct Verify {
     #[command(flatten)]
     at: AtArgs,
     /// A hash that an earlier check has printed
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = hash)]
     noted: Option<String>,
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use aci::Refusal;
+use aci::Refuse as _;
 use clap::Subcommand;
-use registry::{Clock, ConfigFile, TlsError};
+use registry::{Clock, ConfigFile};
 use serde_json::{Map, Value, json};
 
 use super::settings::{SettingArgs, unusable};
@@ -34,7 +34,8 @@ impl Args {
 
 /// Say whether a registry could run with a file
 ///
-/// The certificate it names is read as well. Nothing is changed, and no registry is asked.
+/// The certificates, roots and passwords it names are read as well, and a certificate that has run
+/// out is told. Nothing is changed, and no registry, database or authority is asked.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry config check /etc/gantry/registry.toml
@@ -50,25 +51,10 @@ impl Check {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let resolve = || Ok(ConfigFile::read(&self.file)?.resolve(Clock::system())?);
         let config = resolve().map_err(|error| unusable(&error))?;
-        config.check().map_err(|error| certificate(&error))?;
+        config.check().map_err(|error| Failure::refusal(Kind::Usage, error.refusal()))?;
         let file = self.file.display();
         Ok(context.print(&json!({ "file": self.file }), format_args!("{file} is in order"))?)
     }
-}
-
-fn certificate(error: &TlsError) -> Failure {
-    let refusal = Refusal {
-        code: "configuration-invalid".to_owned(),
-        message: "the certificate that is configured cannot be used".to_owned(),
-        wanted: "a certificate with its chain, and the private key that is its own, in PEM"
-            .to_owned(),
-        found: error.to_string(),
-        rule: "a registry shows no certificate without its key".to_owned(),
-        next:
-            "see that both files are there, that they can be read, and that they were made together"
-                .to_owned(),
-    };
-    Failure::refusal(Kind::Usage, refusal)
 }
 
 /// Print the settings that count in the end, and where each comes from
@@ -93,23 +79,53 @@ impl Show {
         let sources = [options.clone(), file.clone(), ConfigFile::defaults()];
         let sources = sources.map(|source| serde_json::to_value(source).unwrap_or_default());
         let all = serde_json::to_value(options.over(file).complete())?;
+        let origin = |said: &dyn Fn(&Value) -> bool| {
+            let at = sources.iter().position(said).unwrap_or(ORIGINS.len() - 1);
+            ORIGINS[at]
+        };
         let (mut said, mut lines) = (Map::new(), Vec::new());
         for (section, keys) in all.as_object().into_iter().flatten() {
+            if let Some(tables) = keys.as_array() {
+                let from = origin(&|source| !source[section].is_null());
+                for table in tables {
+                    lines.push(format!("[[{section}]]  # {from}"));
+                    let keys = table.as_object().into_iter().flatten();
+                    lines.extend(keys.map(|(key, value)| format!("{key} = {}", toml(value))));
+                }
+                said.insert(section.clone(), json!({ "value": tables, "from": from }));
+                continue;
+            }
             let mut shown = Map::new();
             for (key, value) in keys.as_object().into_iter().flatten() {
-                let from = sources.iter().position(|source| !source[section][key].is_null());
-                let Some(from) = from.filter(|_| !value.is_null()) else { continue };
+                if value.is_null() {
+                    continue;
+                }
+                let from = origin(&|source| !source[section][key].is_null());
                 if shown.is_empty() {
                     lines.push(format!("[{section}]"));
                 }
-                // What JSON writes here, TOML reads: texts, numbers, and lists of texts.
-                lines.push(format!("{key} = {value}  # {}", ORIGINS[from]));
-                shown.insert(key.clone(), json!({ "value": value, "from": ORIGINS[from] }));
+                lines.push(format!("{key} = {}  # {from}", toml(value)));
+                shown.insert(key.clone(), json!({ "value": value, "from": from }));
             }
             if !shown.is_empty() {
                 said.insert(section.clone(), Value::Object(shown));
             }
         }
         Ok(context.print(&Value::Object(said), lines.join("\n"))?)
+    }
+}
+
+/// A value as TOML has it: texts, numbers and lists are written as in JSON, tables are not.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Object(table) => {
+            let key = |key: &str| Value::from(key).to_string();
+            let keys = table.iter().map(|(name, value)| format!("{} = {}", key(name), toml(value)));
+            format!("{{ {} }}", keys.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(values) => {
+            format!("[{}]", values.iter().map(toml).collect::<Vec<_>>().join(", "))
+        }
+        value => value.to_string(),
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::super::client::now;
 use super::super::files::absent;
 use super::at::unfit;
-use super::{At, AtArgs, Context, Failure, print_list, wait};
+use super::{At, AtArgs, Context, Failure, failed, print_list, wait};
 
 /// Say whose signatures a registry takes for which names
 #[derive(clap::Args)]
@@ -42,7 +42,8 @@ impl Args {
 /// Let keys sign for a prefix of names
 ///
 /// The keys are also published: clients find them by discovery, and `gantry trust add`
-/// shows them. A running server takes them up at once.
+/// shows them. A running server takes them up at once. A key that is there already is brought up to
+/// date: what its owner has revoked signs no more.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry keys add --data ./data --prefix example.com/team team.pub.asc
@@ -84,9 +85,13 @@ impl Add {
             });
         }
         let line = |key: &admin::AddedKey| {
-            let known = if key.new { "may sign" } else { "could already sign" };
-            let users = key.user_ids.join(", ");
-            format!("{} {known} for {} ({users})", key.fingerprint, key.prefix)
+            let (fingerprint, users) = (key.fingerprint, key.user_ids.join(", "));
+            let known = match (&key.unusable, key.new) {
+                (Some(why), _) => format!("is trusted and cannot sign, as {why},"),
+                (None, true) => "may sign".to_owned(),
+                (None, false) => "could already sign".to_owned(),
+            };
+            format!("{fingerprint} {known} for {} ({users})", key.prefix)
         };
         let lines: Vec<String> = added.iter().map(line).collect();
         Ok(context.print(&AddedKeys { added }, lines.join("\n"))?)
@@ -119,16 +124,19 @@ struct List {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let KeyList { keys, warnings } = match self.at.at(context)? {
-            At::Data(place) => admin::keys(&place, &Limits::default())?,
+            At::Data(place) => admin::keys(&place, &Limits::default(), now())
+                .map_err(|error| failed(error.into()))?,
             At::Server(server) => server.get("keys", &[])?,
         };
         for warning in warnings {
             context.warn(warning);
         }
         let line = |key: &KeyInfo| {
-            let who = match key.may_sign {
-                true => key.user_ids.join(", "),
-                false => "may not sign here, whatever a shorter prefix says".to_owned(),
+            let users = key.user_ids.join(", ");
+            let who = match (&key.unusable, key.may_sign) {
+                (Some(why), _) => format!("cannot sign: {why}  {users}"),
+                (None, true) => users,
+                (None, false) => "may not sign here, whatever a shorter prefix says".to_owned(),
             };
             format!("{}  {}  {who}", key.scope, key.fingerprint)
         };

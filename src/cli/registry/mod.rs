@@ -20,16 +20,18 @@ mod token;
 mod usage;
 mod user;
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use aci::Name;
+use aci::{Name, Refusal, Refuse as _};
 use clap::Subcommand;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-use registry::{Action, Database, DatabaseUrl, Grant, Place};
+use registry::admin::AdminError;
+use registry::{Action, CatalogError, Database, DatabaseUrl, Grant, KeepError, Place, ServeError};
 
 use super::{Context, Failure, Kind};
 use at::{At, AtArgs};
@@ -165,6 +167,11 @@ fn print_list(
     Ok(context.print(&json!({ name: values }), lines.join("\n"))?)
 }
 
+/// So many images.
+fn images_of(number: u64) -> String {
+    format!("{number} {}", if number == 1 { "image" } else { "images" })
+}
+
 /// A time for people: `2026-11-03 12:30 UTC`.
 fn moment(time: SystemTime) -> String {
     match Timestamp::try_from(time) {
@@ -176,5 +183,29 @@ fn moment(time: SystemTime) -> String {
 /// Runs what waits for the database.
 fn wait<T, E: Into<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work).map_err(|error| Failure::new(Kind::Failed, error))
+    runtime.block_on(work).map_err(|error| failed(error.into()))
+}
+
+/// Why work on a registry's data was not done: a refusal, where there is more to say.
+fn failed(error: anyhow::Error) -> Failure {
+    let refusal = error.chain().find_map(refusal);
+    match refusal {
+        Some(refusal) => Failure::refusal(Kind::Failed, refusal),
+        None => Failure::new(Kind::Failed, error),
+    }
+}
+
+/// What an error of a registry's says in full: of those whose data directory cannot be used.
+fn refusal(error: &(dyn Error + 'static)) -> Option<Refusal> {
+    if let Some(AdminError::Data(error)) = error.downcast_ref() {
+        return Some(error.refusal());
+    }
+    if let Some(error) = error.downcast_ref::<KeepError>().and_then(KeepError::refusal) {
+        return Some(error);
+    }
+    if let Some(error) = error.downcast_ref::<CatalogError>().and_then(CatalogError::refusal) {
+        return Some(error);
+    }
+    let Some(ServeError::Data(error)) = error.downcast_ref() else { return None };
+    Some(error.refusal())
 }

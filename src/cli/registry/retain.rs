@@ -8,13 +8,14 @@ use registry::admin::{self, RetainRequest, RetainedImages};
 use registry::{Age, Clock, Retention, WrittenRetention};
 use serde_json::json;
 
-use super::{At, AtArgs, Context, Failure, Kind, wait};
+use super::{At, AtArgs, Context, Failure, Kind, images_of, wait};
 
 /// Delete the images of a prefix that nothing keeps
 ///
 /// An image stays where any of the options keeps it; at least one must be given. What is deleted
 /// leaves a tombstone: its name and labels never become another image. A server whose
-/// configuration has such rules follows them by itself, every hour.
+/// configuration has such rules follows them by itself, when it starts and every hour. Nothing is
+/// deleted while the registry is read-only.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry retain --data ./data --prefix example.com/nightly --keep-newest 10 --dry-run
@@ -77,7 +78,8 @@ impl Args {
             let (id, reference) = (&image.image_id, &image.reference);
             let _ = writeln!(text, "stays  {id}  {reference}  ({})", image.stays.join("; "));
         }
-        context.note(format_args!("{} images {verb}, {bytes} bytes", goes.len()));
+        let done = if dry_run { "would be deleted" } else { "deleted" };
+        context.note(format_args!("{} {done}, {bytes} bytes", images_of(goes.len() as u64)));
         if text.is_empty() && !context.json() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::log::Lines;
 use super::settings::SettingArgs;
-use super::{Context, Failure};
+use super::{Context, Failure, failed};
 
 /// Run a registry until SIGTERM or Ctrl-C
 ///
@@ -46,21 +46,31 @@ enum LogFormat {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let lines = log(context, self.log_format)?;
+        let (format, served) = (self.log_format, self.serve(context));
+        // Who reads the log as JSON reads why it ended so, too.
+        served.map_err(|failure| match format {
+            LogFormat::Text => failure,
+            LogFormat::Json => failure.said_as_json(),
+        })
+    }
+
+    fn serve(self, context: &Context) -> Result<(), Failure> {
+        let format = self.log_format;
+        let lines = log(context, format)?;
         let config = self.settings.resolve()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
             let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             // Before it listens, or a signal that comes early ends the program.
             let again = signal(SignalKind::hangup())?;
-            let stop = stopped(context.clone(), signals);
+            let stop = stopped(context.clone(), format, signals);
             let mut said = Ok(());
             let ready = |ready: &Ready| {
-                said = announce(context, ready);
+                said = announce(context, format, ready);
                 tell(&[NotifyState::Ready]);
                 tokio::spawn(reloads(again, self.settings, ready.reloader.clone()));
             };
-            registry::serve(config, ready, stop).await?;
+            registry::serve(config, ready, stop).await.map_err(|error| failed(error.into()))?;
             Ok::<_, Failure>(said?)
         });
         // A push that is still being read has its thread cut off; nothing of it is kept.
@@ -117,17 +127,26 @@ fn since() -> NotifyState<'static> {
     NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0))
 }
 
-fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
+/// Says what is no request's: in the form that the log has.
+fn note(context: &Context, format: LogFormat, text: std::fmt::Arguments<'_>) {
+    match format {
+        LogFormat::Text => context.note(text),
+        LogFormat::Json => tracing::info!("{text}"),
+    }
+}
+
+fn announce(context: &Context, format: LogFormat, ready: &Ready) -> std::io::Result<()> {
     let https = ready.https.iter().map(|at| format!("https://{at}"));
     let http = ready.http.iter().map(|at| format!("http://{at}"));
     let urls: Vec<String> = https.chain(http).collect();
     if let Some(authority) = &ready.authority {
-        context.note(format_args!(
+        let path = authority.display();
+        let text = format_args!(
             "TLS by this registry's own authority. Clients need its certificate:\n  \
              gantry --ca-file {path} …   or   curl --cacert {path} …\n\
-             For a public registry give --tls-cert and --tls-key.",
-            path = authority.display()
-        ));
+             For a public registry give --tls-cert and --tls-key."
+        );
+        note(context, format, text);
     }
     context.print(
         &json!({
@@ -140,10 +159,14 @@ fn announce(context: &Context, ready: &Ready) -> std::io::Result<()> {
 
 /// Done at the first signal. A second one ends the program at once, which a crash-safe
 /// server survives.
-async fn stopped(context: Context, (mut terminate, mut interrupt): (Signal, Signal)) {
+async fn stopped(
+    context: Context,
+    format: LogFormat,
+    (mut terminate, mut interrupt): (Signal, Signal),
+) {
     either(&mut terminate, &mut interrupt).await;
     tell(&[NotifyState::Stopping]);
-    context.note("stopping; running requests may end first");
+    note(&context, format, format_args!("stopping; running requests may end first"));
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;
         #[expect(clippy::disallowed_methods, reason = "asked for twice: nothing is waited for")]

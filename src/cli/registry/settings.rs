@@ -9,13 +9,14 @@ use registry::{
     Network, ServerSection, Size, Span, TimeoutsSection, TlsSection,
 };
 
+use super::super::context::file_or_none;
 use super::{DatabaseArgs, Failure, Kind};
 
 /// The settings of a registry.
 #[derive(clap::Args, Clone)]
 pub(super) struct SettingArgs {
     /// Read this configuration file, the registry's; options of the command count more
-    #[arg(long, value_name = "FILE", env = "GANTRY_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "GANTRY_CONFIG", value_parser = file_or_none())]
     config: Option<PathBuf>,
     /// The registry's data directory; it is created where it is missing
     #[arg(long, value_name = "DIR", env = "GANTRY_DATA")]
@@ -92,7 +93,8 @@ impl SettingArgs {
 
     /// What the file says: nothing, where there is none.
     pub(super) fn file(&self) -> Result<ConfigFile, ConfigError> {
-        self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)
+        let file = self.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+        file.map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)
     }
 
     /// What counts in the end.
@@ -108,5 +110,16 @@ impl SettingArgs {
 
 /// A configuration that cannot be used is bad usage.
 pub(super) fn unusable(error: &ConfigError) -> Failure {
-    Failure::refusal(Kind::Usage, error.refusal())
+    let mut refusal = error.refusal();
+    if let ConfigError::Parse { path, .. } = error
+        && discovery::Config::read(path).is_ok()
+    {
+        refusal.found = "the configuration of a client".to_owned();
+        refusal.next = format!(
+            "give --config the registry's file; {} is for the commands that fetch and push, and \
+             GANTRY_CONFIG names one or the other",
+            path.display()
+        );
+    }
+    Failure::refusal(Kind::Usage, refusal)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use aci::Name;
 use registry::admin::{self, UsageReport};
 
-use super::{At, AtArgs, Context, Failure, wait};
+use super::{At, AtArgs, Context, Failure, images_of, wait};
 
 /// Tell how many images each name has, and how many bytes they take
 ///
@@ -36,9 +36,10 @@ impl Args {
         let UsageReport { names, images, bytes, quotas } = &report;
         let mut text = String::new();
         for name in names {
-            let _ = writeln!(text, "{}  {} images  {} bytes", name.name, name.images, name.bytes);
+            let images = images_of(name.images);
+            let _ = writeln!(text, "{}  {images}  {} bytes", name.name, name.bytes);
         }
-        let _ = write!(text, "all  {images} images  {bytes} bytes");
+        let _ = write!(text, "all  {}  {bytes} bytes", images_of(*images));
         let of = |most: Option<u64>| most.map_or_else(String::new, |most| format!(" of {most}"));
         for quota in quotas {
             let (images, bytes) = (of(quota.most_images), of(quota.most_bytes));

@@ -40,7 +40,8 @@ pub(super) async fn list(
         Scope::Root => all,
         Scope::Prefix(prefix) => admin.keeps(prefix),
     });
-    let keys = kept.map(|entry| KeyInfo { path: None, ..entry.into() }).collect();
+    let now = state.clock.now();
+    let keys = kept.map(|entry| KeyInfo { path: None, ..KeyInfo::new(entry, now) }).collect();
     Ok(Json(KeyList { keys, warnings: Vec::new() }))
 }
 
