@@ -22,7 +22,8 @@ pub use audit::{AuditPage, audit_records, verify_audit};
 pub use error::{AdminError, Unfit};
 pub use keeping::{
     QuotaUse, ReadOnly, RetainedImage, RetainedImages, Usage, UsageReport, back_up, check, collect,
-    collectable, damaged, judge, read_only, rebuild, restore, retain, scrub, set_read_only, usage,
+    collectable, damaged, judge, read_only, rebuild, remove_orphans, restore, retain, scrub,
+    set_read_only, usage,
 };
 pub use keys::{AddedKey, KeyInfo, KeyList, add_keys, keys, remove_key};
 pub use policies::{policies, remove_policy, set_policy};
@@ -63,7 +64,7 @@ async fn open<T, E: Into<AdminError>>(
     place: &Place,
     work: impl AsyncFnOnce(&Catalog) -> Result<T, E>,
 ) -> Result<T, AdminError> {
-    let catalog = Catalog::open(&data.database(place.database.as_ref())).await?;
+    let catalog = data.open_catalog(place.database.as_ref()).await?;
     let done = work(&catalog).await.map_err(Into::into);
     catalog.close().await;
     done

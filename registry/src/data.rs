@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use aci::stage::{self, Existing, Hold, Lock};
 
-use crate::catalog::{Database, DatabaseUrl};
+use crate::catalog::{Catalog, CatalogError, Database, DatabaseUrl};
 use crate::keeping::Reserve;
 use crate::token::TokenId;
 
@@ -84,6 +84,42 @@ impl DataDir {
     /// The catalogue's database: the one that was given, or a file here.
     pub(crate) fn database(&self, given: Option<&Database>) -> Database {
         given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.catalogue()).into())
+    }
+
+    /// Opens the catalogue, and makes one where there are no images yet. Beside images it has to be
+    /// there: in an empty one every name would be free, and open to everybody.
+    pub(crate) async fn open_catalog(
+        &self,
+        given: Option<&Database>,
+    ) -> Result<Catalog, CatalogError> {
+        let database = self.database(given);
+        let gone = || CatalogError::Gone(self.0.clone());
+        if database.file().is_some_and(|file| !file.exists()) && self.has_images() {
+            return Err(gone());
+        }
+        let catalog = Catalog::open(&database).await?;
+        if catalog.is_blank().await? && self.has_images() {
+            catalog.close().await;
+            return Err(gone());
+        }
+        Ok(catalog)
+    }
+
+    /// Whether there are files of images. Where nobody can say, there may be.
+    fn has_images(&self) -> bool {
+        fn any_in(folder: &Path) -> io::Result<bool> {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if (kind.is_dir() && any_in(&entry.path())?)
+                    || (kind.is_file() && entry.path().extension().is_some_and(|end| end == "aci"))
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        any_in(&self.blobs()).unwrap_or_else(|error| error.kind() != io::ErrorKind::NotFound)
     }
 
     /// What the node that runs on this directory is called: drawn once.

@@ -81,7 +81,7 @@ pub use connection::ConnectionLimits;
 pub use data::{DataDir, DataError, Place};
 pub use keeping::{
     Age, AgeError, BackedUp, Checked, Collected, Damaged, Finding, FindingCode, Judged, KeepError,
-    Keeping, KeepsNothing, Quota, Reason, Restored, Retention, Scrubbed, WrittenRetention,
+    Keeping, KeepsNothing, Quota, Reason, Rebuild, Restored, Retention, Scrubbed, WrittenRetention,
 };
 pub use metrics::MetricsAccess;
 pub use serve::{Ready, Reloader, ServeError, serve};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use aci::Refusal;
 use keys::TrustError;
 
 use crate::catalog::{CatalogError, DumpError};
@@ -45,12 +46,28 @@ pub enum KeepError {
         .0.first().map_or("", String::as_str)
     )]
     BackupDamaged(Vec<String>),
+    /// A file or a folder of it.
+    #[error("{path:?} cannot be used: {source}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another node, or another command, is at it.
     #[error("another process is doing that on this registry just now; try again when it is done")]
     Busy,
 }
 
 impl KeepError {
+    /// What was wanted, what was found and what to do next, where that can be said.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Catalog(error) => error.refusal(),
+            _ => None,
+        }
+    }
+
     /// Whether the disk had no room.
     pub(crate) fn is_full_disk(&self) -> bool {
         match self {

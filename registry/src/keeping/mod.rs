@@ -32,8 +32,8 @@ pub use backup::BackedUp;
 pub use collect::Collected;
 pub(crate) use collect::{give_up, remove_leased};
 pub use error::KeepError;
-pub use fsck::{Checked, Finding, FindingCode};
-pub(crate) use fsck::{check, rebuild};
+pub use fsck::{Checked, Finding, FindingCode, Rebuild};
+pub(crate) use fsck::{check, rebuild, take_up_orphans};
 pub use quota::Quota;
 pub(crate) use quota::foresee;
 pub(crate) use reserve::Reserve;
@@ -108,7 +108,7 @@ impl Keeper {
     /// A command. Its name is its own: a node that starts ends what it held itself, and no more.
     pub(crate) async fn command(place: &Place, clock: Clock) -> Result<Self, KeepError> {
         let data = DataDir::open_existing(&place.data)?;
-        let catalog = Catalog::open(&data.database(place.database.as_ref())).await?;
+        let catalog = data.open_catalog(place.database.as_ref()).await?;
         let name = format!("command-{}", TokenId::generate()?);
         let (blobs, reserve) = (Arc::new(Folder::new(&data.blobs())), data.reserve());
         Ok(Self { catalog, blobs, clock, reserve, name })

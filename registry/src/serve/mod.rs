@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, AccessError};
 use crate::blobs::{self, Folder};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::CatalogError;
 use crate::config::{Config, Live, Tls};
 use crate::connection::Server;
 use crate::data::{DataDir, DataError};
@@ -81,7 +81,7 @@ pub async fn serve(
     if let Some(pair) = tls::load(&config, &folder)? {
         certificates.install(pair);
     }
-    let catalog = Catalog::open(&data.database(config.database.as_ref())).await?;
+    let catalog = data.open_catalog(config.database.as_ref()).await?;
     let node = data.node()?;
     let blobs = Folder::new(&data.blobs());
     let doors = listen(&config).await?;

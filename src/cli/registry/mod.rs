@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-use registry::{Action, Database, DatabaseUrl, Grant, Place};
+use registry::{Action, CatalogError, Database, DatabaseUrl, Grant, KeepError, Place};
 
 use super::{Context, Failure, Kind};
 use at::{At, AtArgs};
@@ -176,5 +176,18 @@ fn moment(time: SystemTime) -> String {
 /// Runs what waits for the database.
 fn wait<T, E: Into<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work).map_err(|error| Failure::new(Kind::Failed, error))
+    runtime.block_on(work).map_err(failure)
+}
+
+/// Why something was not done on a registry's data, with the next step where one is known.
+fn failure(error: impl Into<anyhow::Error>) -> Failure {
+    let error = error.into();
+    let known = error.chain().find_map(|cause| {
+        let kept = cause.downcast_ref::<KeepError>().and_then(KeepError::refusal);
+        kept.or_else(|| cause.downcast_ref::<CatalogError>().and_then(CatalogError::refusal))
+    });
+    match known {
+        Some(refusal) => Failure::refusal(Kind::Failed, refusal),
+        None => Failure::new(Kind::Failed, error),
+    }
 }

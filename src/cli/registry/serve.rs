@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::log::Lines;
 use super::settings::SettingArgs;
-use super::{Context, Failure};
+use super::{Context, Failure, failure};
 
 /// Run a registry until SIGTERM or Ctrl-C
 ///
@@ -60,7 +60,7 @@ impl Args {
                 tell(&[NotifyState::Ready]);
                 tokio::spawn(reloads(again, self.settings, ready.reloader.clone()));
             };
-            registry::serve(config, ready, stop).await?;
+            registry::serve(config, ready, stop).await.map_err(failure)?;
             Ok::<_, Failure>(said?)
         });
         // A push that is still being read has its thread cut off; nothing of it is kept.
