@@ -10,6 +10,7 @@
 //! DATA/node                   what this node is called beside others
 //! DATA/reserve                room for the catalogue where the disk is full
 //! DATA/lock                   held by the server that runs on this data
+//! DATA/restoring              there while a backup is being restored, and where that was cut off
 //! ```
 
 use std::fs;
@@ -21,6 +22,9 @@ use aci::stage::{self, Existing, Hold, Lock};
 use crate::catalog::{Catalog, CatalogError, Database, DatabaseUrl};
 use crate::keeping::Reserve;
 use crate::token::TokenId;
+
+/// What is there while a backup is being restored.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// Where a registry's data is.
 #[derive(Debug, Clone)]
@@ -51,12 +55,18 @@ pub enum DataError {
         "another registry is running on the data directory {0:?}; stop it first, or give this one a directory of its own"
     )]
     InUse(PathBuf),
+    /// There is a part of a registry.
+    #[error(
+        "a restore into the data directory {0:?} is under way, or was cut off; when it does not run any more, run `gantry registry restore` again"
+    )]
+    HalfRestored(PathBuf),
 }
 
 impl DataDir {
     /// Opens a data directory, and creates what is missing of it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let data = Self(path.to_owned());
+        data.must_be_whole()?;
         for folder in [data.0.clone(), data.blobs(), data.spool(), data.trusted_keys(), data.tls()]
         {
             stage::create_folders(&folder)
@@ -75,15 +85,28 @@ impl DataDir {
     pub(crate) fn lock(&self) -> Result<Lock, DataError> {
         let path = self.0.join("lock");
         match Lock::attempt(&path, Hold::Exclusive) {
-            Ok(Some(lock)) => Ok(lock),
+            // It may have been cut off since the directory was opened.
+            Ok(Some(lock)) => self.must_be_whole().map(|()| lock),
             Ok(None) => Err(DataError::InUse(self.0.clone())),
             Err(source) => Err(DataError::Io { path, source }),
+        }
+    }
+
+    fn must_be_whole(&self) -> Result<(), DataError> {
+        match self.0.join(RESTORING).exists() {
+            true => Err(DataError::HalfRestored(self.0.clone())),
+            false => Ok(()),
         }
     }
 
     /// The catalogue's database: the one that was given, or a file here.
     pub(crate) fn database(&self, given: Option<&Database>) -> Database {
         given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.catalogue()).into())
+    }
+
+    /// The database of a place where nothing is made yet.
+    pub(crate) fn database_of(place: &Place) -> Database {
+        Self(place.data.clone()).database(place.database.as_ref())
     }
 
     /// Opens the catalogue, and makes one where there are no images yet. Beside images it has to be

@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, CatalogError, Used};
 use crate::config::Clock;
 use crate::data::{DataDir, Place};
 use crate::keeping::{
-    self, BackedUp, Checked, Collected, Damaged, Judged, KeepError, Keeper, Quota, Rebuild,
+    self, BackUp, BackedUp, Checked, Collected, Damaged, Judged, KeepError, Keeper, Quota, Rebuild,
     Restored, Retention, Scrubbed,
 };
 
@@ -83,17 +83,21 @@ pub async fn scrub(place: &Place, rate: u64, clock: Clock) -> Result<Scrubbed, K
     Ok(scrubbed)
 }
 
-/// Makes a backup of a registry, or brings one up to date. With `prune`, what only earlier ones
-/// referred to goes.
+/// Makes a backup of a registry, or brings one up to date.
 pub async fn back_up(
     place: &Place,
     to: &Path,
-    prune: bool,
+    how: BackUp,
     clock: Clock,
 ) -> Result<BackedUp, KeepError> {
+    // Before anything is made in a folder that may be none of a registry's.
+    let at = DataDir::database_of(place);
+    if at.file().is_some_and(|file| !file.exists()) {
+        return Err(KeepError::NoCatalogue(place.data.clone()));
+    }
     let keeper = Keeper::command(place, clock).await?;
     let keys = DataDir::open_existing(&place.data)?.trusted_keys();
-    let done = keeper.back_up(&keys, to, prune).await?;
+    let done = keeper.back_up(&keys, to, how).await?;
     keeper.catalog.close().await;
     Ok(done)
 }

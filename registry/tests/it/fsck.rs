@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use registry::{
-    Action, AuditAction, Checked, Clock, FindingCode, Place, PolicyEntry, ReadPolicy, Rebuild,
-    ServeError, admin,
+    Action, AuditAction, BackUp, Checked, Clock, FindingCode, Place, PolicyEntry, ReadPolicy,
+    Rebuild, ServeError, admin,
 };
 use reqwest::StatusCode;
 
@@ -229,7 +229,7 @@ async fn assert_closed_until_opened(registry: &Registry, images: &[Image]) {
 }
 
 /// Empties the catalogue of a registry that is stopped.
-async fn forget(place: &Place) {
+pub(crate) async fn forget(place: &Place) {
     use sqlx::{Connection as _, Executor as _};
     match &place.database {
         None => remove_database(&place.data),
@@ -308,7 +308,7 @@ async fn damage_of_the_database_is_found() {
 /// When each image was pushed, by whom, and whether it is withdrawn.
 async fn pushes(place: &Place) -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
-    admin::back_up(place, folder.path(), false, Clock::system()).await.unwrap();
+    admin::back_up(place, folder.path(), BackUp::default(), Clock::system()).await.unwrap();
     let catalogue = std::fs::read_to_string(folder.path().join("catalogue")).unwrap();
     let rows = catalogue.lines().filter(|line| line.contains("\"pushed_by\":"));
     let row = |line: &str| {
