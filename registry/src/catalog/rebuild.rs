@@ -200,9 +200,12 @@ impl Catalog {
             let table = theirs.iter().find(|table| table.name == name);
             let copied = match table {
                 Some(table) => {
+                    let whole = is_whole(&old, &name).await;
                     let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(old.select(table)));
                     match rows.fetch_all(&old).await {
-                        Ok(rows) => insert_all(new, table, rows).await.is_ok(),
+                        // Of policies a part is worse than nothing: what is missing may hide names.
+                        Ok(_) if !whole && name == "policies" => false,
+                        Ok(rows) => insert_all(new, table, rows).await.is_ok() && whole,
                         Err(_) => false,
                     }
                 }
@@ -328,6 +331,14 @@ impl Catalog {
 /// What a row of it means is that a collector may remove it.
 const TAKE_UP: &str = "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
      VALUES ($1, $2, 0, '') ON CONFLICT (blob_key) DO NOTHING";
+
+/// Whether a table of a damaged database is whole. Where rows are missing, reading them does not always
+/// fail.
+async fn is_whole(damaged: &sqlx::SqlitePool, table: &str) -> bool {
+    let check = AssertSqlSafe(format!("PRAGMA integrity_check(\"{table}\")"));
+    let checked = sqlx::query_scalar(check).fetch_one(damaged).await;
+    checked.is_ok_and(|found: String| found == "ok")
+}
 
 /// Fills a new table.
 async fn insert_all(

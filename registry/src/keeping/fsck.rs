@@ -201,6 +201,7 @@ pub(crate) async fn rebuild(
     let there = all_keys(&folder).await?;
     let mut checked = Checked { blobs: there.len() as u64, lost, ..Checked::default() };
     let mut reading = Reading {
+        data: place.data.clone(),
         folder,
         keyring: Arc::new(keyring(&data, &Limits::default())?),
         // An old signature by a key that has expired since is as good as it was.
@@ -243,7 +244,7 @@ fn absent(
     let version = version.as_ref().map(|version| format!(":{version}")).unwrap_or_default();
     match untrusted.get(signature_blob) {
         Some(why) => {
-            let detail = format!("{name}{version}: {why}; {}", add_key(place, name));
+            let detail = format!("{name}{version}: {why}; {}", add_key(&place.data, name));
             finding(FindingCode::Untrusted, id, detail)
         }
         None => {
@@ -255,8 +256,8 @@ fn absent(
 }
 
 /// What to do where a key is trusted no more.
-fn add_key(place: &Place, name: &str) -> String {
-    let data = place.data.display();
+fn add_key(data: &Path, name: &str) -> String {
+    let data = data.display();
     format!(
         "to keep it, `gantry registry keys add --data {data} --prefix {name} KEY` first, and \
          rebuild again"
@@ -352,6 +353,7 @@ fn pairs(keys: &BTreeSet<BlobKey>, findings: &mut Vec<Finding>) -> BTreeMap<Blob
 
 /// How the files are read.
 struct Reading {
+    data: PathBuf,
     folder: Folder,
     keyring: Arc<Keyring>,
     policy: Policy,
@@ -363,8 +365,8 @@ struct Reading {
 /// Why files are no image.
 struct Unverified {
     why: String,
-    /// Whether other keys would make one of them.
-    untrusted: bool,
+    /// Of what name, as far as that is known, where other keys would make one of them.
+    untrusted: Option<String>,
 }
 
 impl Reading {
@@ -391,13 +393,16 @@ impl Reading {
                         renewed.recorded = before.or_else(told);
                         found.push(renewed);
                     }
-                    Err(Unverified { why, untrusted }) => {
-                        if untrusted && known.contains(signature.as_str()) {
+                    Err(Unverified { why, untrusted }) => match untrusted {
+                        Some(_) if known.contains(signature.as_str()) => {
                             self.untrusted.insert(signature.as_str().to_owned(), why);
-                        } else {
-                            findings.push(finding(FindingCode::Unverified, &signature, why));
                         }
-                    }
+                        Some(name) => {
+                            let detail = format!("{why}; {}", add_key(&self.data, &name));
+                            findings.push(finding(FindingCode::Unverified, &signature, detail));
+                        }
+                        None => findings.push(finding(FindingCode::Unverified, &signature, why)),
+                    },
                 }
             }
         }
@@ -441,7 +446,7 @@ fn verify(
     policy: &Policy,
     limits: &Limits,
 ) -> Result<Renewed, Unverified> {
-    let no_image = |why: String| Unverified { why, untrusted: false };
+    let no_image = |why: String| Unverified { why, untrusted: None };
     let unread = |error: io::Error| no_image(format!("it cannot be read: {error}"));
     let signed = fs::read(folder.path(signature)).map_err(unread)?;
     let file = File::open(folder.path(image)).map_err(unread)?;
@@ -449,14 +454,16 @@ fn verify(
     let verified = verified.map_err(|error| {
         // The refusal's next step is for who fetches an image, not for who serves it.
         let Refusal { message, wanted, found, .. } = error.refusal();
-        let untrusted = matches!(
-            error,
-            ReceiveError::Verify(
-                VerifyError::SignerNotTrusted { .. }
-                    | VerifyError::SignerWrongPrefix { .. }
-                    | VerifyError::TooFewSigners(_)
-            )
-        );
+        let untrusted = match error {
+            ReceiveError::Verify(VerifyError::SignerNotTrusted { name, .. }) => {
+                Some(name.map_or_else(|| "NAME".to_owned(), |name| name.to_string()))
+            }
+            ReceiveError::Verify(VerifyError::SignerWrongPrefix { name, .. }) => {
+                Some(name.to_string())
+            }
+            ReceiveError::Verify(VerifyError::TooFewSigners(few)) => Some(few.name.to_string()),
+            _ => None,
+        };
         Unverified { why: format!("{message} (wanted: {wanted}; found: {found})"), untrusted }
     })?;
     let renewed = Renewed { verified, signature: signed, recorded: None };

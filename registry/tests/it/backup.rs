@@ -237,6 +237,12 @@ async fn backup_gives_way_to_none_that_is_empty_or_of_another_registry() {
     other.publish(&token, &image("example.com/team/a:1.0.0", b"a"), team_key()).await;
     let others = other.place().await;
     assert_eq!(refused(&others).await, "other-backup");
+    // All images are deleted: it may be meant, and has to be said.
+    let (token, _) = registry.token_that("example.com", vec![Action::Delete], None).await;
+    let url = registry.url(&format!("/-/api/v1/images/{}", hello().id));
+    let gone = registry.client.delete(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    assert_eq!(refused(&registry.place().await).await, "other-backup");
     // The database was forgotten, or the disk is not mounted.
     let empty = folder.path().join("data");
     std::fs::create_dir(&empty).unwrap();

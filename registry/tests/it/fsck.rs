@@ -116,6 +116,10 @@ async fn rebuild_shows_nothing_that_does_not_verify() {
     let of = |code| rebuilt.findings.iter().filter(|finding| finding.code == code).count();
     assert_eq!(of(FindingCode::Unverified), 2, "{:?}", rebuilt.findings);
     assert_eq!(of(FindingCode::Untrusted), 1, "the image of the other key");
+    // Without a row of it, it is told what it would take, too.
+    let again = rebuild(&place).await;
+    let advice = "gantry registry keys add --data ";
+    assert!(again.findings.iter().any(|found| found.detail.contains(advice)), "{again:?}");
     assert!(rebuilt.lost.is_empty() && rebuilt.closed.is_empty(), "{rebuilt:?}");
     let registry = Registry::start_in(folder, |_| {}).await;
     for image in [&other, &bad, &alone] {
@@ -392,4 +396,37 @@ async fn files_that_nothing_knows_are_removed_when_they_are_a_day_old() {
         assert_eq!(served.bytes().await.unwrap(), image.bytes);
     }
     registry.publish(&token, &image("example.com/a:4.0.0", b"4"), team_key()).await;
+}
+
+/// Rows can be missing though all that is asked for is answered.
+#[tokio::test]
+async fn policies_of_which_a_part_is_lost_are_lost() {
+    if crate::ON_POSTGRES {
+        return;
+    }
+    let (registry, _, _) = scene().await;
+    let place = registry.place().await;
+    for (prefix, read) in
+        [("example.com/hush", ReadPolicy::Token), ("example.com/open", ReadPolicy::Public)]
+    {
+        let prefix = prefix.parse().unwrap();
+        let entry = PolicyEntry { prefix, read: Some(read), overwrite: None };
+        admin::set_policy(&place, &entry, std::time::SystemTime::now()).await.unwrap();
+    }
+    let folder = registry.stop().await;
+    let file = folder.path().join("data/gantry.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let row = b"example.com/hushtoken";
+    let page = bytes.chunks(4096).position(|page| page.windows(row.len()).any(|text| text == row));
+    // A leaf of a table with two rows, which says from now on that it has one.
+    let head = &mut bytes[page.unwrap() * 4096..][..5];
+    assert_eq!((head[0], head[4]), (0x0d, 2));
+    head[4] = 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let rebuilt = rebuild(&place).await;
+    assert_eq!(rebuilt.lost, ["policies"]);
+    let policies = admin::policies(&place).await.unwrap();
+    let said: Vec<String> =
+        policies.iter().map(|entry| format!("{} {entry}", entry.prefix)).collect();
+    assert_eq!(said, ["example.com read=token"]);
 }
