@@ -22,7 +22,8 @@ pub use audit::{AuditPage, audit_records, verify_audit};
 pub use error::{AdminError, Unfit};
 pub use keeping::{
     QuotaUse, ReadOnly, RetainedImage, RetainedImages, Usage, UsageReport, back_up, check, collect,
-    collectable, damaged, judge, read_only, rebuild, restore, retain, scrub, set_read_only, usage,
+    collectable, damaged, judge, read_only, rebuild, remove_orphans, restore, retain, scrub,
+    set_read_only, usage,
 };
 pub use keys::{AddedKey, KeyInfo, KeyList, add_keys, keys, remove_key};
 pub use policies::{policies, remove_policy, set_policy};

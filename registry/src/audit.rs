@@ -59,6 +59,8 @@ pub enum AuditAction {
     ReadOnly,
     /// Files that nothing refers to were removed.
     Gc,
+    /// The catalogue's images were made anew from their files.
+    Rebuild,
 }
 
 /// No word for anything that is done.
@@ -67,7 +69,7 @@ pub enum AuditAction {
 pub struct NoAuditAction(String);
 
 impl AuditAction {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Publish,
         Self::Heal,
         Self::Overwrite,
@@ -88,6 +90,7 @@ impl AuditAction {
         Self::KeysRemove,
         Self::ReadOnly,
         Self::Gc,
+        Self::Rebuild,
     ];
 
     /// The word for it.
@@ -113,6 +116,7 @@ impl AuditAction {
             Self::KeysRemove => "keys-remove",
             Self::ReadOnly => "read-only",
             Self::Gc => "gc",
+            Self::Rebuild => "rebuild",
         }
     }
 }

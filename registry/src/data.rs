@@ -11,6 +11,7 @@
 //! DATA/node                   what this node is called beside others
 //! DATA/reserve                room for the catalogue where the disk is full
 //! DATA/lock                   held by the server that runs on this data
+//! DATA/restoring              there while a backup is being restored, and where that was cut off
 //! ```
 
 mod error;
@@ -32,6 +33,8 @@ pub use error::DataError;
 const OURS: [&str; 5] = ["gantry.db", "database", "node", "blobs", "trustedkeys"];
 /// What may be there before the first start: what an owner copies in, or a file system has.
 const BEFORE: [&str; 5] = ["tls", "spool", "lock", "reserve", "lost+found"];
+/// What is there while a backup is being restored.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// Where a registry's data is.
 #[derive(Debug, Clone)]
@@ -58,6 +61,7 @@ impl DataDir {
     /// refused: a mistyped path must not be filled.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let data = Self(path.to_owned());
+        data.must_be_whole()?;
         if let Holds::Others = data.holds()? {
             return Err(DataError::Foreign(data.0));
         }
@@ -106,15 +110,45 @@ impl DataDir {
     pub(crate) fn lock(&self) -> Result<Lock, DataError> {
         let path = self.0.join("lock");
         match Lock::attempt(&path, Hold::Exclusive) {
-            Ok(Some(lock)) => Ok(lock),
+            // It may have been cut off since the directory was opened.
+            Ok(Some(lock)) => self.must_be_whole().map(|()| lock),
             Ok(None) => Err(DataError::InUse(self.0.clone())),
             Err(source) => Err(DataError::Io { path, source }),
+        }
+    }
+
+    fn must_be_whole(&self) -> Result<(), DataError> {
+        match self.0.join(RESTORING).exists() {
+            true => Err(DataError::HalfRestored(self.0.clone())),
+            false => Ok(()),
         }
     }
 
     /// The catalogue's database: the one that was given, or a file here.
     pub(crate) fn database(&self, given: Option<&Database>) -> Database {
         given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.catalogue()).into())
+    }
+
+    /// The database of a place where nothing is made yet.
+    pub(crate) fn database_of(place: &Place) -> Database {
+        Self(place.data.clone()).database(place.database.as_ref())
+    }
+
+    /// Whether there are files of images. Where nobody can say, there may be.
+    fn has_images(&self) -> bool {
+        fn any_in(folder: &Path) -> io::Result<bool> {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if (kind.is_dir() && any_in(&entry.path())?)
+                    || (kind.is_file() && entry.path().extension().is_some_and(|end| end == "aci"))
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        any_in(&self.blobs()).unwrap_or_else(|error| error.kind() != io::ErrorKind::NotFound)
     }
 
     /// What the node that runs on this directory is called: drawn once.

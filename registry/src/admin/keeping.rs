@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 use super::{AdminError, within};
 use crate::access::Changer;
 use crate::audit::Actor;
+use crate::blobs::Folder;
 use crate::catalog::{Catalog, CatalogError, Used};
 use crate::config::Clock;
 use crate::data::{DataDir, Place};
 use crate::keeping::{
-    self, BackedUp, Checked, Collected, Damaged, Judged, KeepError, Keeper, Quota, Restored,
-    Retention, Scrubbed,
+    self, BackUp, BackedUp, Checked, Collected, Damaged, Judged, KeepError, Keeper, Quota, Rebuild,
+    Restored, Retention, Scrubbed,
 };
 
 /// How often, and after which pauses, a command asks for work that another is doing.
@@ -86,17 +87,21 @@ pub async fn scrub(place: &Place, rate: u64, clock: Clock) -> Result<Scrubbed, K
     Ok(scrubbed)
 }
 
-/// Makes a backup of a registry, or brings one up to date. With `prune`, what only earlier ones
-/// referred to goes.
+/// Makes a backup of a registry, or brings one up to date.
 pub async fn back_up(
     place: &Place,
     to: &Path,
-    prune: bool,
+    how: BackUp,
     clock: Clock,
 ) -> Result<BackedUp, KeepError> {
+    // Before anything is made in a folder that may be none of a registry's.
+    let at = DataDir::database_of(place);
+    if at.file().is_some_and(|file| !file.exists()) {
+        return Err(KeepError::NoCatalogue(place.data.clone()));
+    }
     let keeper = Keeper::command(place, clock).await?;
     let keys = DataDir::open_existing(&place.data)?.trusted_keys();
-    let done = keeper.back_up(&keys, to, prune).await?;
+    let done = keeper.back_up(&keys, to, how).await?;
     keeper.catalog.close().await;
     Ok(done)
 }
@@ -287,13 +292,25 @@ pub async fn set_read_only(place: &Place, on: bool, clock: Clock) -> Result<(), 
 /// Compares catalogue, files and keys, without reading the files.
 pub async fn check(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
     let keeper = Keeper::command(place, clock).await?;
-    let checked = keeping::check(&keeper, &DataDir::open_existing(&place.data)?).await?;
+    let checked = keeping::check(&keeper, place).await?;
     keeper.catalog.close().await;
     Ok(checked)
 }
 
-/// Makes the catalogue anew from the files and their signatures. No server may run meanwhile.
-pub async fn rebuild(place: &Place, clock: Clock) -> Result<Checked, KeepError> {
+/// Removes the files that the catalogue does not know, where they are older than a day, and with them
+/// what [`collect`] removes.
+pub async fn remove_orphans(place: &Place, clock: Clock) -> Result<Collected, KeepError> {
+    let keeper = Keeper::command(place, clock).await?;
+    let folder = Folder::new(&DataDir::open_existing(&place.data)?.blobs());
+    keeping::take_up_orphans(&keeper, &folder).await?;
+    let collected = in_turn(async || keeper.collect(&Actor::admin()).await).await?;
+    keeper.catalog.close().await;
+    Ok(collected)
+}
+
+/// Makes the catalogue anew from the files and their signatures, or tells what would come of it. No
+/// server may run meanwhile.
+pub async fn rebuild(place: &Place, how: Rebuild, clock: Clock) -> Result<Checked, KeepError> {
     DataDir::open_existing(&place.data)?.agree(place.database.as_ref()).await?;
-    keeping::rebuild(place, &clock).await
+    keeping::rebuild(place, how, &clock).await
 }

@@ -113,6 +113,14 @@ impl DatabaseUrl {
 }
 
 impl Database {
+    /// The file it is in, where it is in one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.url.0 {
+            Kind::Sqlite(path) => Some(path),
+            Kind::Postgres(_) => None,
+        }
+    }
+
     /// Where the tables of a file are locked while they are brought up to date.
     pub(super) fn lock(&self) -> Option<PathBuf> {
         match &self.url.0 {

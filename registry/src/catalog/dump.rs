@@ -313,6 +313,43 @@ impl<R: BufRead> Lines<'_, R> {
     }
 }
 
+/// What a catalogue that was written down is known by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Glance {
+    /// How many images it has.
+    pub(crate) images: u64,
+    /// The last record of its audit log: its number and its hash. None before the first.
+    pub(crate) last: Option<AuditHead>,
+}
+
+/// The last record of an audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct AuditHead {
+    pub(crate) sequence: i64,
+    pub(crate) hash: String,
+}
+
+impl Glance {
+    /// Looks through the lines.
+    pub(crate) fn at(lines: &mut impl BufRead) -> Result<Self, DumpError> {
+        let mut lines = Lines { lines, at: 0 };
+        let (mut seen, mut table) = (Self::default(), String::new());
+        lines.head()?;
+        loop {
+            match (lines.next()?, &*table) {
+                (Line::Table(head), _) => table = head.table,
+                (Line::Row(_), "images") => seen.images += 1,
+                (Line::Row(row), "audit_head") => {
+                    let head: AuditHead = lines.read(&row)?;
+                    seen.last = Some(head).filter(|head| head.sequence > 0);
+                }
+                (Line::Row(_), _) => {}
+                (Line::End(_), _) => return Ok(seen),
+            }
+        }
+    }
+}
+
 /// Rows that go in together.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -379,16 +416,7 @@ impl Catalog {
             return Err(DumpError::Newer(head.schema));
         }
         let catalog = Self { pool: database.connect().await? };
-        on!(catalog, pool => {
-            for table in tables!(pool, pool) {
-                let any = format!("SELECT 1 FROM \"{}\" LIMIT 1", table.name);
-                let any = sqlx::query(AssertSqlSafe(any)).fetch_optional(pool).await?;
-                // This one has a row from the beginning.
-                if any.is_some() && table.name != "audit_head" {
-                    return Err(DumpError::NotEmpty);
-                }
-            }
-        });
+        catalog.must_be_empty().await?;
         // The tables as they were then; once the rows are in, they are brought up to date.
         catalog.migrate(Some(head.schema)).await?;
         on!(catalog, pool => {
@@ -423,9 +451,66 @@ impl Catalog {
             }
             transaction.commit().await?;
         });
-        catalog.count_on().await?;
-        catalog.bring_up_to_date().await?;
+        catalog.loaded().await?;
         Ok(catalog)
+    }
+
+    /// Does what is left to do when all rows are in; once more does no harm.
+    async fn loaded(&self) -> Result<(), DumpError> {
+        self.count_on().await?;
+        Ok(self.bring_up_to_date().await?)
+    }
+
+    /// Looks whether a database is empty, and could be loaded into.
+    pub(crate) async fn check_empty(database: &Database) -> Result<(), DumpError> {
+        let catalog = Self { pool: database.connect().await? };
+        let empty = catalog.must_be_empty().await;
+        catalog.close().await;
+        empty
+    }
+
+    async fn must_be_empty(&self) -> Result<(), DumpError> {
+        on!(self, pool => {
+            for table in tables!(pool, pool) {
+                let any = format!("SELECT 1 FROM \"{}\" LIMIT 1", table.name);
+                let any = sqlx::query(AssertSqlSafe(any)).fetch_optional(pool).await?;
+                // This one has a row from the beginning.
+                if any.is_some() && table.name != "audit_head" {
+                    return Err(DumpError::NotEmpty);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether a database is the one that was loaded from lines with this last record, and then cut
+    /// off; it can be used then.
+    pub(crate) async fn is_loaded(
+        database: &Database,
+        last: &AuditHead,
+    ) -> Result<bool, DumpError> {
+        let catalog = Self { pool: database.connect().await? };
+        let ours = async {
+            catalog.loaded().await?;
+            let head: (i64, String) = on!(catalog, pool => {
+                sqlx::query_as("SELECT sequence, hash FROM audit_head").fetch_one(pool).await?
+            });
+            Ok((head.0, &*head.1) == (last.sequence, &*last.hash))
+        };
+        let ours = ours.await;
+        catalog.close().await;
+        ours
+    }
+
+    /// Whether the audit log has this record.
+    pub(crate) async fn has_record(&self, record: &AuditHead) -> Result<bool, CatalogError> {
+        let found: Option<(String,)> = on!(self, pool => {
+            sqlx::query_as("SELECT hash FROM audit WHERE sequence = $1")
+                .bind(record.sequence)
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(found.is_some_and(|(hash,)| hash == record.hash))
     }
 
     /// Lets PostgreSQL count on from the rows there are. SQLite does so by itself.

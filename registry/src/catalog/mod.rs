@@ -39,13 +39,14 @@ pub(crate) use blobs::{Lease, Remover};
 pub use database::{Database, DatabaseUrl, DatabaseUrlError};
 use database::{Pool, Write as _, on};
 pub use dump::DumpError;
+pub(crate) use dump::Glance;
 pub(crate) use duties::Duty;
 pub(crate) use images::StoredImage;
 pub(crate) use names::NameSummary;
 pub(crate) use order::version_order;
 pub(crate) use parts::{Added, NewPart, PartLimits, StoredPart};
 pub(crate) use publish::{NewImage, NotPublished};
-pub(crate) use rebuild::{Renewed, Salvaged};
+pub(crate) use rebuild::{Published, Recorded, Renewal, Renewed, Salvaged};
 pub(crate) use settings::Used;
 pub(crate) use tokens::StoredToken;
 pub(crate) use uploads::{NewUpload, StoredUpload};
@@ -91,6 +92,9 @@ pub enum CatalogError {
     /// Who wanted something done is no longer who may.
     #[error("the caller's credentials ended before it was done")]
     CallerEnded,
+    /// What these files are is not known any more.
+    #[error("{0:?} holds files of images, and the catalogue of them is gone")]
+    Gone(PathBuf),
     /// A stored text is not what was written.
     #[error("the catalogue holds {value:?} where a {wanted} should be")]
     Corrupt {
@@ -102,20 +106,6 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
-    /// What it says in full, where it has more to say than its text.
-    pub fn refusal(&self) -> Option<Refusal> {
-        let Self::Newer { found, known } = self else { return None };
-        Some(Refusal {
-            code: "catalogue-newer".to_owned(),
-            message: self.to_string(),
-            wanted: format!("tables of version {known} at most"),
-            found: format!("tables of version {found}"),
-            rule: "an older program would not know what a newer one has written".to_owned(),
-            next: "use the newer program; or to go back, restore a backup that the older one made"
-                .to_owned(),
-        })
-    }
-
     /// Whether a newer program, or another one, made the tables.
     pub(crate) fn is_of_another_version(&self) -> bool {
         use sqlx::migrate::MigrateError::{VersionMismatch, VersionMissing, VersionTooNew};
@@ -124,6 +114,65 @@ impl CatalogError {
         }
         let Self::Migrate(error) = self else { return false };
         matches!(error, VersionMismatch(_) | VersionMissing(_) | VersionTooNew(..))
+    }
+
+    /// Whether the database's file is damaged, or is none of a database.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(sqlx::Error::Database(error)) = error.downcast_ref()
+                && let Some(error) = error.try_downcast_ref::<sqlx::sqlite::SqliteError>()
+            {
+                // SQLITE_CORRUPT and SQLITE_NOTADB, whatever stands above the lower byte.
+                let code = sqlx::error::DatabaseError::code(error);
+                let code = code.and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+                return matches!(code & 0xff, 11 | 26);
+            }
+            next = error.source();
+        }
+        false
+    }
+
+    /// What was wanted, what was found and what to do next, where that can be said.
+    pub fn refusal(&self) -> Option<Refusal> {
+        if let Self::Newer { found, known } = self {
+            return Some(Refusal {
+                code: "catalogue-newer".to_owned(),
+                message: self.to_string(),
+                wanted: format!("tables of version {known} at most"),
+                found: format!("tables of version {found}"),
+                rule: "an older program would not know what a newer one has written".to_owned(),
+                next: "use the newer program; or to go back, restore a backup that the older one \
+                       made"
+                    .to_owned(),
+            });
+        }
+        let (code, found) = match self {
+            Self::Gone(data) => (
+                "catalogue-gone",
+                format!("files of images in {data:?}, and no catalogue, or an empty one"),
+            ),
+            error if error.is_damaged() => {
+                ("catalogue-damaged", "a file that is damaged, or no database".to_owned())
+            }
+            _ => return None,
+        };
+        Some(Refusal {
+            code: code.to_owned(),
+            message: match std::error::Error::source(self) {
+                Some(cause) => format!("{self}: {cause}"),
+                None => self.to_string(),
+            },
+            wanted: "the catalogue of the images that are there".to_owned(),
+            found,
+            rule: "no catalogue is begun anew beside images: policies and deletions would be \
+                   forgotten"
+                .to_owned(),
+            next: "see that --data and --database are those of this registry; then restore a \
+                   backup, or make a new catalogue of the files: \
+                   `gantry registry fsck --data DATA --rebuild`"
+                .to_owned(),
+        })
     }
 
     /// Whether the disk had no room for the database.
@@ -188,6 +237,14 @@ impl Catalog {
             }
             error => error.into(),
         })
+    }
+
+    /// Whether nothing was ever done with it: it has just been made, or was emptied.
+    pub(crate) async fn is_blank(&self) -> Result<bool, CatalogError> {
+        let anything = "SELECT 1 FROM audit UNION ALL SELECT 1 FROM blobs
+             UNION ALL SELECT 1 FROM tokens LIMIT 1";
+        let found = on!(self, pool => sqlx::query(anything).fetch_optional(pool).await?.is_some());
+        Ok(!found)
     }
 
     /// Whether the database answers, and lets this process write.

@@ -304,7 +304,7 @@ pub(super) const KEEP_FOR_A_WHILE: &str = "UPDATE blobs SET leased_until = $1
      WHERE blob_key IN ($2, $3) AND leased_until < $1";
 
 /// Whether a statement that was taken withdraws its image.
-fn withdraws(statement: &str) -> bool {
+pub(super) fn withdraws(statement: &str) -> bool {
     Yank::read(statement.as_bytes()).is_ok_and(|yank| yank.yanked)
 }
 

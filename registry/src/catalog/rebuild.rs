@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::SystemTime;
 
-use aci::{FileDigest, ImageId};
+use aci::{FileDigest, ImageId, Name};
 use keys::VerifiedImage;
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use super::audit::append;
 use super::database::{Database, DatabaseUrl, Pool, Write as _, on};
 use super::dump::{Batch, Dialect as _, Table, in_order, tables};
 use super::newest::variant;
 use super::order::version_order;
-use super::publish::{RECORD, extra_labels, labels_json};
+use super::publish::{RECORD, extra_labels, labels_json, withdraws};
 use super::{Catalog, CatalogError, parsed, seconds, stored, time};
+use crate::access::ReadPolicy;
+use crate::audit::{Actor, AuditAction, Event};
 use crate::blobs::BlobKey;
 
 /// Tables that are made from the files, and what is under way.
@@ -22,6 +25,8 @@ const MADE_ANEW: [&str; 2] = ["images", "blobs"];
 /// What only the database knew of an image.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
+    pub(crate) name: String,
+    pub(crate) version: Option<String>,
     pub(crate) sequence: i64,
     pub(crate) pushed: SystemTime,
     pub(crate) pushed_by: String,
@@ -35,6 +40,14 @@ pub(crate) struct Renewed {
     pub(crate) verified: VerifiedImage,
     pub(crate) signature: Vec<u8>,
     pub(crate) recorded: Option<Recorded>,
+}
+
+/// An image as the audit log tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) sequence: i64,
+    pub(crate) at: SystemTime,
+    pub(crate) by: String,
 }
 
 impl Renewed {
@@ -58,35 +71,106 @@ pub(crate) struct Salvaged {
     pub(crate) recorded: HashMap<ImageId, Recorded>,
 }
 
-type RecordedRow = (String, i64, i64, String, i64, String, String);
-type YankRow = (String, String, String, i64);
+/// The images of a new catalogue.
+pub(crate) struct Renewal<'a> {
+    /// In the order of their pushes.
+    pub(crate) images: &'a [Renewed],
+    /// Where whoever may read is served from now on, and nobody else: what was said there is lost.
+    pub(crate) closed: &'a [Name],
+    /// What the audit log says of it.
+    pub(crate) detail: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct RecordedRow {
+    image_id: String,
+    name: String,
+    version: Option<String>,
+    sequence: i64,
+    pushed_at: i64,
+    pushed_by: String,
+    yanked: i64,
+    image_blob: String,
+    signature_blob: String,
+}
 
 impl Catalog {
-    /// Whether the database is what its own rules say.
-    pub(crate) async fn is_sound(&self) -> bool {
-        let Pool::Sqlite(pool) = &self.pool else { return true };
+    /// What in the database is not as its own rules say; PostgreSQL has tools of its own for that.
+    pub(crate) async fn fault(&self) -> Option<String> {
+        let Pool::Sqlite(pool) = &self.pool else { return None };
         let checked = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(pool).await;
-        checked.is_ok_and(|found: String| found == "ok")
+        match checked {
+            Ok(found) if found == "ok" => None,
+            Ok(found) => Some(found),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// What only the database knows of its images.
     pub(crate) async fn recorded(&self) -> Result<HashMap<ImageId, Recorded>, CatalogError> {
         let rows: Vec<RecordedRow> = on!(self, pool => {
             sqlx::query_as(
-                "SELECT image_id, sequence, pushed_at, pushed_by, yanked, image_blob, signature_blob
-                 FROM images",
+                "SELECT image_id, name, version, sequence, pushed_at, pushed_by, yanked, image_blob,
+                     signature_blob FROM images",
             )
             .fetch_all(pool)
             .await?
         });
         let of = |row: RecordedRow| {
-            let (id, sequence, pushed, pushed_by, yanked, image_blob, signature_blob) = row;
-            let pushed = time(pushed);
-            let recorded =
-                Recorded { sequence, pushed, pushed_by, yanked, image_blob, signature_blob };
-            Ok((parsed("image ID", id)?, recorded))
+            let recorded = Recorded {
+                name: row.name,
+                version: row.version,
+                sequence: row.sequence,
+                pushed: time(row.pushed_at),
+                pushed_by: row.pushed_by,
+                yanked: row.yanked,
+                image_blob: row.image_blob,
+                signature_blob: row.signature_blob,
+            };
+            Ok((parsed("image ID", row.image_id)?, recorded))
         };
         rows.into_iter().map(of).collect()
+    }
+
+    /// What the audit log knows of images that were published, and may have no row any more: when
+    /// that was last, and by whom.
+    pub(crate) async fn published(&self) -> Result<HashMap<ImageId, Published>, CatalogError> {
+        let rows: Vec<(String, i64, i64, String)> = on!(self, pool => {
+            sqlx::query_as(
+                "SELECT image_id, sequence, at, actor FROM audit
+                 WHERE action = $1 AND image_id IS NOT NULL ORDER BY sequence",
+            )
+            .bind(AuditAction::Publish.as_str())
+            .fetch_all(pool)
+            .await?
+        });
+        let of = |(id, sequence, at, by)| {
+            Ok((parsed("image ID", id)?, Published { sequence, at: time(at), by }))
+        };
+        rows.into_iter().map(of).collect()
+    }
+
+    /// The tables of what is nowhere but in the database.
+    pub(crate) async fn only_here(&self) -> Result<Vec<String>, CatalogError> {
+        let tables: Vec<Table> = on!(self, pool => tables!(pool, pool));
+        let names = tables.into_iter().map(|table| table.name);
+        Ok(names.filter(|name| name != "blobs").collect())
+    }
+
+    /// Knows of blobs that it did not know: nothing refers to them or leases them.
+    pub(crate) async fn take_up(&self, blobs: &[(BlobKey, u64)]) -> Result<(), CatalogError> {
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            for (key, bytes) in blobs {
+                sqlx::query(TAKE_UP)
+                    .bind(key.as_str())
+                    .bind(stored(*bytes))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// Every blob there is a row of.
@@ -104,8 +188,9 @@ impl Catalog {
         let Pool::Sqlite(new) = &self.pool else { return Ok(Salvaged::default()) };
         let ours: Vec<Table> = tables!(new, new);
         let names = || ours.iter().map(|table| table.name.clone());
+        let everything = self.only_here().await?;
+        let all = || Salvaged { lost: everything.clone(), recorded: HashMap::new() };
         let names = || names().filter(|name| !MADE_ANEW.contains(&&**name));
-        let all = || Salvaged { lost: names().collect(), recorded: HashMap::new() };
         let damaged = Database::from(DatabaseUrl::file(damaged));
         let Ok(Pool::Sqlite(old)) = damaged.connect().await else { return Ok(all()) };
         let theirs = async { Ok::<Vec<Table>, CatalogError>(tables!(old, &old)) };
@@ -115,9 +200,12 @@ impl Catalog {
             let table = theirs.iter().find(|table| table.name == name);
             let copied = match table {
                 Some(table) => {
+                    let whole = is_whole(&old, &name).await;
                     let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(old.select(table)));
                     match rows.fetch_all(&old).await {
-                        Ok(rows) => insert_all(new, table, rows).await.is_ok(),
+                        // Of policies a part is worse than nothing: what is missing may hide names.
+                        Ok(_) if !whole && name == "policies" => false,
+                        Ok(rows) => insert_all(new, table, rows).await.is_ok() && whole,
                         Err(_) => false,
                     }
                 }
@@ -126,6 +214,16 @@ impl Catalog {
             if !copied {
                 lost.push(name);
             }
+        }
+        if lost.iter().any(|name| name == "audit_head") {
+            // The log goes on from the last record that is there.
+            sqlx::query(
+                "UPDATE audit_head SET
+                     sequence = COALESCE((SELECT MAX(sequence) FROM audit), 0),
+                     hash = COALESCE((SELECT hash FROM audit ORDER BY sequence DESC LIMIT 1), '')",
+            )
+            .execute(new)
+            .await?;
         }
         let old = Self { pool: Pool::Sqlite(old) };
         let recorded = old.recorded().await;
@@ -136,21 +234,17 @@ impl Catalog {
         Ok(Salvaged { lost, recorded: recorded.unwrap_or_default() })
     }
 
-    /// Puts these images in the place of all that there are, in this order. What was said of them by
-    /// their authors stays.
+    /// Puts these images in the place of all that there are. What authors said of images stays,
+    /// whether or not these are among them, and what was withdrawn comes back so.
     pub(crate) async fn renew(
         &self,
-        images: &[Renewed],
+        renewal: Renewal<'_>,
         now: SystemTime,
     ) -> Result<(), CatalogError> {
+        let (images, admin) = (renewal.images, Actor::admin());
         on!(self, pool => {
             let mut transaction = pool.write().await?;
-            let yanks: Vec<YankRow> =
-                sqlx::query_as("SELECT image_id, statement, signature, issued_at FROM yanks")
-                    .fetch_all(&mut *transaction)
-                    .await?;
             for sql in [
-                "DELETE FROM yanks",
                 "DELETE FROM images",
                 // Whatever was counted wrong is counted anew.
                 "DELETE FROM names",
@@ -163,10 +257,7 @@ impl Catalog {
                 let (manifest, signature) = (inspected.manifest(), image.verified.signature());
                 let blobs = image.blobs();
                 for (key, bytes) in &blobs {
-                    sqlx::query(
-                        "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
-                         VALUES ($1, $2, 0, '') ON CONFLICT (blob_key) DO NOTHING",
-                    )
+                    sqlx::query(TAKE_UP)
                     .bind(key.as_str())
                     .bind(stored(*bytes))
                     .execute(&mut *transaction)
@@ -199,28 +290,54 @@ impl Catalog {
                     .bind(0_i64)
                     .execute(&mut *transaction)
                     .await?;
+                let said: Option<(String,)> =
+                    sqlx::query_as("SELECT statement FROM yanks WHERE image_id = $1")
+                        .bind(inspected.image_id().as_str())
+                        .fetch_optional(&mut *transaction)
+                        .await?;
+                let yanked = match said {
+                    Some((statement,)) => i64::from(withdraws(&statement)),
+                    None => recorded.map_or(0, |recorded| recorded.yanked),
+                };
                 sqlx::query("UPDATE images SET yanked = $1 WHERE image_id = $2")
-                    .bind(recorded.map_or(0, |recorded| recorded.yanked))
+                    .bind(yanked)
                     .bind(inspected.image_id().as_str())
                     .execute(&mut *transaction)
                     .await?;
             }
-            for (id, statement, signature, issued_at) in yanks {
+            for prefix in renewal.closed {
                 sqlx::query(
-                    "INSERT INTO yanks (image_id, statement, signature, issued_at)
-                     VALUES ($1, $2, $3, $4)",
+                    "INSERT INTO policies (prefix, read, overwrite, changed_at)
+                     VALUES ($1, $2, NULL, $3)
+                     ON CONFLICT (prefix) DO UPDATE SET read = excluded.read,
+                         changed_at = excluded.changed_at",
                 )
-                .bind(id)
-                .bind(statement)
-                .bind(signature)
-                .bind(issued_at)
+                .bind(prefix.as_str())
+                .bind(ReadPolicy::Token.as_str())
+                .bind(seconds(now))
                 .execute(&mut *transaction)
                 .await?;
+                let detail = "read=token, for what was said here is lost".to_owned();
+                let event = Event::new(&admin, AuditAction::PolicySet, detail);
+                append!(transaction, &event.below(Some(prefix)), now);
             }
+            append!(transaction, &Event::new(&admin, AuditAction::Rebuild, renewal.detail), now);
             transaction.commit().await?;
         });
         Ok(())
     }
+}
+
+/// What a row of it means is that a collector may remove it.
+const TAKE_UP: &str = "INSERT INTO blobs (blob_key, bytes, leased_until, leased_by)
+     VALUES ($1, $2, 0, '') ON CONFLICT (blob_key) DO NOTHING";
+
+/// Whether a table of a damaged database is whole. Where rows are missing, reading them does not always
+/// fail.
+async fn is_whole(damaged: &sqlx::SqlitePool, table: &str) -> bool {
+    let check = AssertSqlSafe(format!("PRAGMA integrity_check(\"{table}\")"));
+    let checked = sqlx::query_scalar(check).fetch_one(damaged).await;
+    checked.is_ok_and(|found: String| found == "ok")
 }
 
 /// Fills a new table.

@@ -21,6 +21,9 @@ pub enum DataError {
         "another registry is running on the data directory {0:?}; stop it first, or give this one a directory of its own"
     )]
     InUse(PathBuf),
+    /// There is a part of a registry.
+    #[error("a restore into the data directory {0:?} is under way, or was cut off")]
+    HalfRestored(PathBuf),
     /// It is not there, and is not made by who only looks.
     #[error("there is no registry in {0:?}")]
     Absent(PathBuf),
@@ -66,6 +69,14 @@ impl Refuse for DataError {
                 format!("a server that runs on {}", path.display()),
                 "one server runs on a data directory",
                 "stop it first, or give this one a directory of its own".to_owned(),
+            ),
+            Self::HalfRestored(path) => (
+                "data-half-restored",
+                "a data directory that holds a whole registry".to_owned(),
+                format!("{}, which a restore has not finished", path.display()),
+                "a backup is restored whole or not at all",
+                "when that restore does not run any more, run `gantry registry restore` again"
+                    .to_owned(),
             ),
             Self::Absent(path) => (
                 "registry-absent",

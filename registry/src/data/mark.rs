@@ -26,13 +26,23 @@ pub(super) fn file(data: &Path) -> PathBuf {
 
 impl DataDir {
     /// Opens the catalogue: in the database that was given, or a file here. Where it is elsewhere, the
-    /// directory says so from then on.
+    /// directory says so from then on. One is made where there are no images yet: beside images it has
+    /// to be there, as in an empty one every name would be free, and open to everybody.
     pub(crate) async fn open_catalog<E>(&self, given: Option<&Database>) -> Result<Catalog, E>
     where
         E: From<DataError> + From<CatalogError>,
     {
         self.agree(given).await?;
-        let catalog = Catalog::open(&self.database(given)).await?;
+        let database = self.database(given);
+        let gone = || E::from(CatalogError::Gone(self.0.clone()));
+        if database.file().is_some_and(|file| !file.exists()) && self.has_images() {
+            return Err(gone());
+        }
+        let catalog = Catalog::open(&database).await?;
+        if catalog.is_blank().await? && self.has_images() {
+            catalog.close().await;
+            return Err(gone());
+        }
         self.mark(given)?;
         Ok(catalog)
     }

@@ -9,10 +9,12 @@
 //!
 //! The catalogue gets its name when all that it refers to is there, so what stands in DIR is always
 //! one whole backup, whatever dies when. A file that is there is not copied again. Nothing of the
-//! registry is removed meanwhile (see `catalog/duties.rs`).
+//! registry is removed meanwhile (see `catalog/duties.rs`). It goes on from the backup that is there:
+//! the last record of its audit log is in the registry's, unless somebody says that this is no matter.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,8 +22,10 @@ use aci::stage::{self, Existing, Hold, Lock, StagedFile};
 use serde::Serialize;
 
 use super::copy::{self, Copied};
-use super::{KeepError, Keeper};
+use super::error::at;
+use super::{KeepError, Keeper, NotReplaced};
 use crate::blobs::{BlobKey, BlobStore as _, Folder};
+use crate::catalog::Glance;
 
 /// The file with the catalogue.
 pub(super) const CATALOGUE: &str = "catalogue";
@@ -39,26 +43,40 @@ pub struct BackedUp {
     pub bytes: u64,
     /// Those that were copied this time.
     pub copied: u64,
+    /// Those of earlier backups that were damaged there, and copied again.
+    pub repaired: u64,
     /// Those of earlier backups that were removed.
     pub pruned: u64,
     /// Those that the registry has lost: they are not in the backup.
     pub lost: Vec<String>,
 }
 
+/// How a backup is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackUp {
+    /// What only earlier ones referred to goes.
+    pub prune: bool,
+    /// The files that are there are read, too, and copied again where they are damaged.
+    pub verify: bool,
+    /// It takes the place of a backup that has more, or is another registry's.
+    pub replace: bool,
+}
+
 impl Keeper {
-    /// Makes a backup, or brings it up to date. With `prune`, what only earlier ones referred to goes.
+    /// Makes a backup, or brings it up to date.
     pub(crate) async fn back_up(
         &self,
         keys: &Path,
         to: &Path,
-        prune: bool,
+        how: BackUp,
     ) -> Result<BackedUp, KeepError> {
-        stage::create_folders(to)?;
-        let lock = Lock::attempt(&to.join("lock"), Hold::Exclusive)?;
+        stage::create_folders(to).map_err(at(to))?;
+        let lock = to.join("lock");
+        let lock = Lock::attempt(&lock, Hold::Exclusive).map_err(at(&lock))?;
         let _lock = lock.ok_or(KeepError::Busy)?;
         self.catalog.hold_blobs(&self.name, self.clock.now()).await?;
         let done = tokio::select! {
-            done = self.copy_all(keys, to, prune) => done,
+            done = self.copy_all(keys, to, how) => done,
             failed = self.renew_hold() => Err(failed),
         };
         self.catalog.let_blobs_go(&self.name).await?;
@@ -75,35 +93,64 @@ impl Keeper {
         }
     }
 
-    async fn copy_all(&self, keys: &Path, to: &Path, prune: bool) -> Result<BackedUp, KeepError> {
+    async fn copy_all(&self, keys: &Path, to: &Path, how: BackUp) -> Result<BackedUp, KeepError> {
         let folder = to.join("blobs");
-        stage::create_folders(&folder)?;
-        stage::clean(to)?;
-        stage::clean(&folder)?;
+        stage::create_folders(&folder).map_err(at(&folder))?;
+        stage::clean(to).map_err(at(to))?;
+        stage::clean(&folder).map_err(at(&folder))?;
         let store = Folder::new(&folder);
-        let mut catalogue = BufWriter::new(StagedFile::new_in(to, 0o600)?);
+        let staged = StagedFile::new_in(to, 0o600).map_err(at(to))?;
+        let mut catalogue = BufWriter::new(staged);
         let blobs = self.catalog.dump(&mut catalogue).await?;
+        let target = to.join(CATALOGUE);
+        if !how.replace
+            && let Some(why) = self.not_over(&target, blobs.is_empty()).await?
+        {
+            return Err(KeepError::OtherBackup { to: to.to_owned(), why });
+        }
         let mut done = BackedUp::default();
         for (key, bytes) in &blobs {
             done.blobs += 1;
             done.bytes += bytes;
-            if store.bytes(key).await? == Some(*bytes) {
+            let path = store.path(key);
+            let there = store.bytes(key).await.map_err(at(&path))?;
+            let whole =
+                there == Some(*bytes) && (!how.verify || copy::is_whole(&store, key, *bytes).await);
+            if whole {
                 continue;
             }
-            match copy::blob(&*self.blobs, &store, key, *bytes, &folder).await? {
+            match copy::blob(&*self.blobs, &store, key, *bytes, &folder).await.map_err(at(&path))? {
                 Copied::Done => done.copied += 1,
                 Copied::Lost => done.lost.push(key.to_string()),
             }
+            done.repaired += u64::from(there.is_some());
         }
         copy::tree(keys, &to.join("trustedkeys"))?;
-        catalogue.flush()?;
-        let catalogue = catalogue.into_inner().map_err(|error| error.into_error())?;
-        catalogue.commit(&to.join(CATALOGUE), Existing::Replace)?;
-        if prune {
+        catalogue.flush().map_err(at(&target))?;
+        let catalogue = catalogue.into_inner().map_err(|error| at(&target)(error.into_error()))?;
+        catalogue.commit(&target, Existing::Replace).map_err(at(&target))?;
+        if how.prune {
             let wanted: BTreeSet<BlobKey> = blobs.into_iter().map(|(key, _)| key).collect();
             done.pruned = remove_others(&store, &wanted).await?;
         }
         Ok(done)
+    }
+
+    /// Why the catalogue that is there is not to be replaced by this one, which may be empty.
+    async fn not_over(&self, there: &Path, empty: bool) -> Result<Option<NotReplaced>, KeepError> {
+        let file = match File::open(there) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at(there)(error)),
+        };
+        // One that cannot be read is no backup.
+        let Ok(there) = Glance::at(&mut BufReader::new(file)) else { return Ok(None) };
+        if let Some(last) = &there.last
+            && !self.catalog.has_record(last).await?
+        {
+            return Ok(Some(NotReplaced::OtherLog));
+        }
+        Ok((empty && there.images > 0).then_some(NotReplaced::NoImages))
     }
 }
 

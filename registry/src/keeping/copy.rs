@@ -8,6 +8,8 @@ use aci::stage::{self, Existing, StagedFile};
 use aci::{FileDigest, Sha512};
 use tokio::io::AsyncReadExt as _;
 
+use super::KeepError;
+use super::error::at;
 use crate::blobs::{BlobKey, BlobStore, MODE, READ_BYTES};
 
 /// What became of a blob.
@@ -47,35 +49,55 @@ pub(super) async fn blob(
     Ok(Copied::Done)
 }
 
+/// Whether a blob is there, of so many bytes, and what its key says.
+pub(super) async fn is_whole(store: &dyn BlobStore, key: &BlobKey, bytes: u64) -> bool {
+    let Ok(mut reader) = store.open(key, 0).await else { return false };
+    let (mut hash, mut read, mut chunk) = (Sha512::new(), 0, vec![0; READ_BYTES]);
+    loop {
+        match reader.read(&mut chunk).await {
+            Ok(0) => break,
+            Ok(length) => {
+                hash.update(&chunk[..length]);
+                read += length as u64;
+            }
+            Err(_) => return false,
+        }
+    }
+    read == bytes && key.is_of(&FileDigest::of(hash.finish())) != Some(false)
+}
+
 /// Makes one folder's files those of another, and of its folders likewise. What is no file and no
 /// folder is left out.
-pub(super) fn tree(from: &Path, to: &Path) -> io::Result<()> {
-    stage::create_folders(to)?;
+pub(super) fn tree(from: &Path, to: &Path) -> Result<(), KeepError> {
+    stage::create_folders(to).map_err(at(to))?;
     let mut names = Vec::new();
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+    for entry in fs::read_dir(from).map_err(at(from))? {
+        let entry = entry.map_err(at(from))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(at(&source))?;
         if kind.is_dir() {
-            tree(&entry.path(), &target)?;
+            tree(&source, &target)?;
         } else if kind.is_file() {
-            let bytes = fs::read(entry.path())?;
+            let bytes = fs::read(&source).map_err(at(&source))?;
             if fs::read(&target).ok().as_ref() != Some(&bytes) {
-                stage::write(&target, &bytes, MODE, Existing::Replace)?;
+                stage::write(&target, &bytes, MODE, Existing::Replace).map_err(at(&target))?;
             }
         } else {
             continue;
         }
         names.push(entry.file_name());
     }
-    for entry in fs::read_dir(to)? {
-        let entry = entry?;
+    for entry in fs::read_dir(to).map_err(at(to))? {
+        let entry = entry.map_err(at(to))?;
         if names.contains(&entry.file_name()) {
             continue;
         }
-        match entry.file_type()?.is_dir() {
-            true => stage::remove_folder(&entry.path())?,
-            false => stage::remove(&entry.path())?,
-        }
+        let path = entry.path();
+        let removed = match entry.file_type().map_err(at(&path))?.is_dir() {
+            true => stage::remove_folder(&path),
+            false => stage::remove(&path),
+        };
+        removed.map_err(at(&path))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Why a registry could not be kept.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aci::{Refusal, Refuse as _};
 use keys::TrustError;
@@ -36,6 +36,17 @@ pub enum KeepError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is nothing to make a backup of.
+    #[error("there is no catalogue in {0:?}, and so nothing to make a backup of")]
+    NoCatalogue(PathBuf),
+    /// A backup is better than what would take its place.
+    #[error("the backup in {to:?} stays as it is: {why}")]
+    OtherBackup {
+        /// The folder.
+        to: PathBuf,
+        /// What would take its place.
+        why: NotReplaced,
+    },
     /// Where something was to be made, something is.
     #[error("{0:?} is not empty; a registry is restored into an empty folder, or none")]
     NotEmpty(PathBuf),
@@ -46,6 +57,14 @@ pub enum KeepError {
         .0.first().map_or("", String::as_str)
     )]
     BackupDamaged(Vec<String>),
+    /// A file or a folder of it.
+    #[error("{path:?} cannot be used: {source}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another node, or another command, is at it.
     #[error("another process is doing that on this registry just now; try again when it is done")]
     Busy,
@@ -55,12 +74,37 @@ pub enum KeepError {
 }
 
 impl KeepError {
-    /// What it says in full, where it has more to say than its text.
+    /// What was wanted, what was found and what to do next, where that can be said.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Data(error) => Some(error.refusal()),
             // The same as by the server.
             Self::ReadOnly => Some(ApiError::ReadOnly.refusal()),
+            Self::Catalog(error) => error.refusal(),
+            Self::NoCatalogue(data) => Some(Refusal {
+                code: "no-catalogue".to_owned(),
+                message: self.to_string(),
+                wanted: "the data directory of a registry, or the database of its catalogue"
+                    .to_owned(),
+                found: format!("{data:?}, without a catalogue"),
+                rule: "a backup is of a registry that is there".to_owned(),
+                next:
+                    "see that --data is the registry's and mounted, and give --database where its \
+                       catalogue is in one; where the catalogue is lost, restore a backup or run \
+                       `gantry registry fsck --data DATA --rebuild` first"
+                        .to_owned(),
+            }),
+            Self::OtherBackup { to, why } => Some(Refusal {
+                code: "other-backup".to_owned(),
+                message: self.to_string(),
+                wanted: "a later state of the registry whose backup is there".to_owned(),
+                found: why.to_string(),
+                rule: "no backup gives way to less, or to that of another registry".to_owned(),
+                next: format!(
+                    "see that --data and --database are those of that registry; make this backup in \
+                     another folder than {to:?}; or give --replace where it is to take its place"
+                ),
+            }),
             _ => None,
         }
     }
@@ -84,4 +128,24 @@ impl From<KeepError> for ApiError {
             other => Self::internal(other),
         }
     }
+}
+
+/// Why a backup is not replaced by a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReplaced {
+    /// The new one would be empty.
+    #[error("it has images, and the registry has none")]
+    NoImages,
+    /// The audit log does not go on from where it was.
+    #[error(
+        "it is of another registry, or of a later state of this one: the last record of its audit log \
+         is not in the registry's"
+    )]
+    OtherLog,
+}
+
+/// What a system call says of a path.
+pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> KeepError + use<> {
+    let path = path.to_owned();
+    move |source| KeepError::Path { path: path.clone(), source }
 }

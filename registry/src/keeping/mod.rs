@@ -28,12 +28,12 @@ use crate::state::State;
 use crate::token::TokenId;
 
 pub use age::{Age, AgeError};
-pub use backup::BackedUp;
+pub use backup::{BackUp, BackedUp};
 pub use collect::Collected;
 pub(crate) use collect::{give_up, remove_leased};
-pub use error::KeepError;
-pub use fsck::{Checked, Finding, FindingCode};
-pub(crate) use fsck::{check, rebuild};
+pub use error::{KeepError, NotReplaced};
+pub use fsck::{Checked, Finding, FindingCode, Rebuild};
+pub(crate) use fsck::{check, rebuild, take_up_orphans};
 pub use quota::Quota;
 pub(crate) use quota::foresee;
 pub(crate) use reserve::Reserve;

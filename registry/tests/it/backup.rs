@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use registry::{Action, Clock, Keeping, Place, admin};
+use registry::{Action, BackUp, Clock, DataError, Keeping, Place, ServeError, admin};
 use reqwest::StatusCode;
 
 use crate::fixture::*;
+use crate::fsck::forget;
+
+const PRUNE: BackUp = BackUp { prune: true, verify: false, replace: false };
 
 /// Images by their IDs, each with its signature.
 type Pushed = BTreeMap<String, (Image, Vec<u8>)>;
@@ -60,7 +63,7 @@ async fn backup_amid_pushes_and_deletions_is_whole() {
     let to = folder.path().join("backup");
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let done = admin::back_up(&place, &to, true, clock()).await.unwrap();
+        let done = admin::back_up(&place, &to, PRUNE, clock()).await.unwrap();
         assert!(done.lost.is_empty(), "{:?}", done.lost);
     }
     stop.cancel();
@@ -105,15 +108,15 @@ async fn restored_registry_goes_on_as_the_other_did_in_either_database() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     let place = registry.place().await;
-    let done = admin::back_up(&place, &first, false, clock()).await.unwrap();
+    let done = admin::back_up(&place, &first, BackUp::default(), clock()).await.unwrap();
     assert_eq!((done.blobs, done.copied), (6, 6));
-    let again = admin::back_up(&place, &first, false, clock()).await.unwrap();
+    let again = admin::back_up(&place, &first, BackUp::default(), clock()).await.unwrap();
     assert_eq!((again.blobs, again.copied), (6, 0), "what is there is not copied again");
 
     // Into a file, whatever it came from, and from there into what it came from.
     let between = Place { data: folder.path().join("data"), database: None };
     admin::restore(&first, &between, false, clock()).await.unwrap();
-    admin::back_up(&between, &second, false, clock()).await.unwrap();
+    admin::back_up(&between, &second, BackUp::default(), clock()).await.unwrap();
     let last = tempfile::tempdir().unwrap();
     let place = crate::fixture::place(last.path()).await;
     admin::restore(&second, &place, false, clock()).await.unwrap();
@@ -156,7 +159,7 @@ async fn backup_that_is_not_whole_is_not_restored() {
     let restore = async |allow| admin::restore(&to, &into(), allow, clock()).await;
     let absent = restore(false).await.unwrap_err().to_string();
     assert!(absent.contains("there is no backup in"), "{absent}");
-    admin::back_up(&place, &to, false, clock()).await.unwrap();
+    admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
 
     let file = files_below(&to.join("blobs")).remove(0);
     let bytes = std::fs::read(&file).unwrap();
@@ -199,6 +202,156 @@ async fn backup_tells_what_the_registry_has_lost_and_has_the_rest() {
     let place = registry.place().await;
     std::fs::remove_file(&hello().files(&registry.data().join("blobs"))[0]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let done = admin::back_up(&place, folder.path(), false, clock()).await.unwrap();
+    let done = admin::back_up(&place, folder.path(), BackUp::default(), clock()).await.unwrap();
     assert_eq!((done.blobs, done.copied, done.lost.len()), (2, 1, 1));
+}
+
+/// A registry with one image, and its backup.
+async fn backed_up(to: &Path) -> Registry {
+    let (registry, token) = started().await;
+    registry.publish(&token, &hello(), team_key()).await;
+    let place = registry.place().await;
+    admin::back_up(&place, to, BackUp::default(), clock()).await.unwrap();
+    registry
+}
+
+#[tokio::test]
+async fn backup_gives_way_to_none_that_is_empty_or_of_another_registry() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    let registry = backed_up(&to).await;
+    let there = || {
+        let mut files = files_below(&to);
+        files.sort();
+        let catalogue = std::fs::read(to.join("catalogue")).unwrap();
+        (files, catalogue)
+    };
+    let before = there();
+    let refused = async |place: &Place| {
+        let refused = admin::back_up(place, &to, PRUNE, clock()).await.unwrap_err();
+        assert!(before == there(), "{refused}");
+        refused.refusal().unwrap().code
+    };
+    // Another registry, with an image.
+    let (other, token) = started().await;
+    other.publish(&token, &image("example.com/team/a:1.0.0", b"a"), team_key()).await;
+    let others = other.place().await;
+    assert_eq!(refused(&others).await, "other-backup");
+    // All images are deleted: it may be meant, and has to be said.
+    let (token, _) = registry.token_that("example.com", vec![Action::Delete], None).await;
+    let url = registry.url(&format!("/-/api/v1/images/{}", hello().id));
+    let gone = registry.client.delete(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    assert_eq!(refused(&registry.place().await).await, "other-backup");
+    // The database was forgotten, or the disk is not mounted.
+    let empty = folder.path().join("data");
+    std::fs::create_dir(&empty).unwrap();
+    assert_eq!(refused(&Place { data: empty.clone(), database: None }).await, "no-catalogue");
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "nothing was made there");
+    // The catalogue is gone; then there is a new one.
+    let place = registry.place().await;
+    let stopped = registry.stop().await;
+    forget(&place).await;
+    let gone = if crate::ON_POSTGRES { "catalogue-gone" } else { "no-catalogue" };
+    assert_eq!(refused(&place).await, gone);
+    std::fs::remove_dir_all(place.data.join("blobs")).unwrap();
+    admin::set_read_only(&place, true, clock()).await.unwrap();
+    assert_eq!(refused(&place).await, "other-backup");
+    drop(stopped);
+
+    let how = BackUp { replace: true, ..PRUNE };
+    let done = admin::back_up(&others, &to, how, clock()).await.unwrap();
+    assert_eq!((done.blobs, done.copied, done.pruned), (2, 2, 2));
+    // Which goes on from there.
+    admin::back_up(&others, &to, PRUNE, clock()).await.unwrap();
+}
+
+#[tokio::test]
+async fn damage_in_a_backup_is_found_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    let registry = backed_up(&to).await;
+    let place = registry.place().await;
+    let file = files_below(&to.join("blobs")).remove(0);
+    let bytes = std::fs::read(&file).unwrap();
+    let mut changed = bytes.clone();
+    changed[3] ^= 1;
+    std::fs::write(&file, &changed).unwrap();
+    let done = admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
+    assert_eq!((done.copied, done.repaired), (0, 0), "what is there is not read");
+    let how = BackUp { verify: true, ..BackUp::default() };
+    let done = admin::back_up(&place, &to, how, clock()).await.unwrap();
+    assert_eq!((done.blobs, done.copied, done.repaired), (2, 1, 1));
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn restored_folder_is_the_one_that_was_there() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    drop(backed_up(&to).await);
+    let restored = tempfile::tempdir().unwrap();
+    let place = crate::fixture::place(restored.path()).await;
+    // A file system that is mounted there, which cannot be renamed.
+    std::fs::create_dir_all(place.data.join("lost+found")).unwrap();
+    std::fs::set_permissions(&place.data, std::fs::Permissions::from_mode(0o750)).unwrap();
+    let before = place.data.metadata().unwrap();
+    // Nothing is left of what fails, wherever it does.
+    let keys = to.join("trustedkeys");
+    std::fs::rename(&keys, folder.path().join("aside")).unwrap();
+    let failed = admin::restore(&to, &place, false, clock()).await.unwrap_err().to_string();
+    assert!(failed.contains("backup/trustedkeys"), "{failed}");
+    let left: Vec<_> =
+        std::fs::read_dir(&place.data).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == "lost+found" || name == "lock"), "{left:?}");
+    std::fs::rename(folder.path().join("aside"), &keys).unwrap();
+
+    admin::restore(&to, &place, false, clock()).await.unwrap();
+    let after = place.data.metadata().unwrap();
+    assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
+    assert!(place.data.join("lost+found").is_dir());
+    let full = admin::restore(&to, &place, false, clock()).await.unwrap_err().to_string();
+    assert!(full.contains("is not empty"), "{full}");
+    let beside: Vec<_> = std::fs::read_dir(restored.path()).unwrap().collect();
+    assert_eq!(beside.len(), 1, "nothing is made beside it");
+    let restored = Registry::start_in(restored, |_| {}).await;
+    let served = restored.get(&format!("/-/images/{}.aci", hello().reference)).await;
+    assert_eq!(served.bytes().await.unwrap(), hello().bytes);
+
+    let nowhere = Place { data: to.join("catalogue/data"), database: None };
+    let failed = admin::restore(&to, &nowhere, false, clock()).await.unwrap_err().to_string();
+    assert!(failed.contains("backup/catalogue/data"), "{failed}");
+}
+
+#[tokio::test]
+async fn restore_that_was_cut_off_is_done_again_and_nothing_runs_on_it_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    drop(backed_up(&to).await);
+    let restored = tempfile::tempdir().unwrap();
+    let place = crate::fixture::place(restored.path()).await;
+    let address = place.database.as_ref().map(|database| database.url.to_string());
+    let cut_off = || {
+        std::fs::write(place.data.join("restoring"), address.as_deref().unwrap_or("")).unwrap();
+    };
+    // While files are copied; and when all is there, the database too.
+    let stray = place.data.join("blobs/sha512/ab");
+    std::fs::create_dir_all(&stray).unwrap();
+    std::fs::write(stray.join("half"), b"half").unwrap();
+    for _ in 0..2 {
+        cut_off();
+        let time = Arc::new(Mutex::new(std::time::SystemTime::now()));
+        let served = registry::serve(config(place.clone(), &time), |_| {}, std::future::pending());
+        let served = tokio::time::timeout(Duration::from_secs(60), served).await.unwrap();
+        let refused = served.unwrap_err();
+        assert!(matches!(refused, ServeError::Data(DataError::HalfRestored(_))), "{refused}");
+        admin::policies(&place).await.unwrap_err();
+        let done = admin::restore(&to, &place, false, clock()).await.unwrap();
+        assert_eq!((done.blobs, done.lost.len()), (2, 0));
+        assert!(!stray.join("half").exists());
+    }
+    let restored = Registry::start_in(restored, |_| {}).await;
+    let served = restored.get(&format!("/-/images/{}.aci", hello().reference)).await;
+    assert_eq!(served.bytes().await.unwrap(), hello().bytes);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aci::FileDigest;
 use aci::push::{Pushed, Upload};
-use registry::{Clock, DatabaseUrl, Place, admin};
+use registry::{BackUp, Clock, DatabaseUrl, Place, Rebuild, admin};
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;
 
@@ -57,8 +57,11 @@ async fn catalogue_is_looked_for_where_it_is() {
             admin::set_read_only(&wrong, true, clock.clone()).await.map_err(|e| e.to_string()),
             admin::collect(&wrong, clock.clone()).await.map(drop).map_err(|e| e.to_string()),
             admin::check(&wrong, clock.clone()).await.map(drop).map_err(|e| e.to_string()),
-            admin::rebuild(&wrong, clock.clone()).await.map(drop).map_err(|e| e.to_string()),
-            admin::back_up(&wrong, &backup, false, clock.clone())
+            admin::rebuild(&wrong, Rebuild::Now, clock.clone())
+                .await
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            admin::back_up(&wrong, &backup, BackUp::default(), clock.clone())
                 .await
                 .map(drop)
                 .map_err(|e| e.to_string()),

@@ -47,7 +47,13 @@ impl Scene {
     }
 }
 
-fn said(image: &Image, yanked: bool, reason: &str, at: u64, key: &Generated) -> SignedYank {
+pub(crate) fn said(
+    image: &Image,
+    yanked: bool,
+    reason: &str,
+    at: u64,
+    key: &Generated,
+) -> SignedYank {
     let (name, _) = image.reference.split_once([':', ',']).unwrap();
     let issued = (SystemTime::UNIX_EPOCH + Duration::from_secs(at)).try_into().unwrap();
     let yank =

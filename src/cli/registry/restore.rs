@@ -8,8 +8,10 @@ use super::{Context, Failure, PlaceArgs, wait};
 
 /// Make a registry of a backup, in an empty place
 ///
-/// Each file is compared with its digest. All of it is restored, or nothing. The backup may be of a
-/// registry with the other kind of database.
+/// Each file is compared with its digest. All of it is restored, or nothing: where it was cut off,
+/// nothing runs on the data directory until it was done again. An empty directory that is there stays
+/// whose it is; run this as the user of the server. The backup may be of a registry with the other
+/// kind of database.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry restore --from /mnt/backup --data ./data
