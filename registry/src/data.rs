@@ -129,9 +129,9 @@ impl DataDir {
         given.cloned().unwrap_or_else(|| DatabaseUrl::file(&self.catalogue()).into())
     }
 
-    /// The database of a place where nothing is made yet.
-    pub(crate) fn database_of(place: &Place) -> Database {
-        Self(place.data.clone()).database(place.database.as_ref())
+    /// The directory of a place, of which nothing is made.
+    pub(crate) fn unopened(place: &Place) -> Self {
+        Self(place.data.clone())
     }
 
     /// Whether there are files of images. Where nobody can say, there may be.

@@ -95,8 +95,9 @@ pub async fn back_up(
     clock: Clock,
 ) -> Result<BackedUp, KeepError> {
     // Before anything is made in a folder that may be none of a registry's.
-    let at = DataDir::database_of(place);
-    if at.file().is_some_and(|file| !file.exists()) {
+    let (data, given) = (DataDir::unopened(place), place.database.as_ref());
+    data.agree(given).await?;
+    if data.database(given).file().is_some_and(|file| !file.exists()) {
         return Err(KeepError::NoCatalogue(place.data.clone()));
     }
     let keeper = Keeper::command(place, clock).await?;

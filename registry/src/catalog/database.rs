@@ -86,14 +86,6 @@ impl DatabaseUrl {
         Self(Kind::Sqlite(path.to_owned()))
     }
 
-    /// The file, where it is one.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match &self.0 {
-            Kind::Sqlite(path) => Some(path),
-            Kind::Postgres(_) => None,
-        }
-    }
-
     /// Whether it can be what was shown as this text: the same file, or a server. A server has many
     /// names.
     pub(crate) fn is_as(&self, shown: &str) -> bool {

@@ -105,7 +105,7 @@ impl DataDir {
             let folder = stage::folder_of(path).canonicalize().ok()?;
             Some(folder.join(path.file_name()?))
         };
-        database.url.path().is_some_and(|path| whole(path) == whole(&self.catalogue()))
+        database.file().is_some_and(|path| whole(path) == whole(&self.catalogue()))
     }
 }
 
