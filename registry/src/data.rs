@@ -68,7 +68,6 @@ impl DataDir {
         // What is below it is for nobody else: private images, and the hashes of passwords. A folder
         // that is there already keeps its mode.
         let fault = |source| DataError::Io { path: path.to_owned(), source };
-        stage::create_folders(stage::folder_of(path)).map_err(fault)?;
         stage::create_private_folder(path).map_err(fault)?;
         for folder in [data.blobs(), data.spool(), data.trusted_keys(), data.tls()] {
             stage::create_folders(&folder)

@@ -70,7 +70,8 @@ impl Keeper {
         to: &Path,
         how: BackUp,
     ) -> Result<BackedUp, KeepError> {
-        stage::create_folders(to).map_err(at(to))?;
+        // Private images are in it, and hashes of passwords.
+        stage::create_private_folder(to).map_err(at(to))?;
         let lock = to.join("lock");
         let lock = Lock::attempt(&lock, Hold::Exclusive).map_err(at(&lock))?;
         let _lock = lock.ok_or(KeepError::Busy)?;
@@ -120,10 +121,12 @@ impl Keeper {
                 continue;
             }
             match copy::blob(&*self.blobs, &store, key, *bytes, &folder).await.map_err(at(&path))? {
-                Copied::Done => done.copied += 1,
+                Copied::Done => {
+                    done.copied += 1;
+                    done.repaired += u64::from(there.is_some());
+                }
                 Copied::Lost => done.lost.push(key.to_string()),
             }
-            done.repaired += u64::from(there.is_some());
         }
         copy::tree(keys, &to.join("trustedkeys"))?;
         catalogue.flush().map_err(at(&target))?;

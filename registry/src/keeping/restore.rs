@@ -103,7 +103,8 @@ impl Target {
     fn take(place: &Place) -> Result<Self, KeepError> {
         let data = place.data.clone();
         let made = !data.exists();
-        stage::create_folders(&data).map_err(at(&data))?;
+        // For its owner alone, where it is new.
+        stage::create_private_folder(&data).map_err(at(&data))?;
         let marker = data.join(RESTORING);
         if !marker.exists() {
             must_be_empty(&data)?;

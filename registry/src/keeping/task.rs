@@ -13,6 +13,9 @@ use crate::config::Live;
 use crate::state::Shared;
 use crate::token::TokenId;
 
+/// How soon after the start files are removed once more: what a server that was killed here had asked of
+/// the database may have ended a moment after the first time, and its rows were not waited for.
+const AGAIN: Duration = Duration::from_secs(10);
 /// How often it is asked whether a file is to be read again.
 const SCRUB_PAUSE: Duration = Duration::from_secs(600);
 
@@ -26,6 +29,7 @@ pub(crate) fn start(state: &Shared) -> JoinSet<()> {
 }
 
 async fn collecting(keeper: Keeper, mut live: Live) {
+    let mut first = true;
     loop {
         let keeping = live.now().keeping.clone();
         let retained = async {
@@ -48,7 +52,9 @@ async fn collecting(keeper: Keeper, mut live: Live) {
         if let Err(error) = keeper.reserve.keep() {
             failed(&error.into(), "no room is kept in reserve for a full disk");
         }
-        pause(&mut live, |keeping| keeping.collect_every).await;
+        let most = if first { AGAIN } else { Duration::MAX };
+        pause(&mut live, |keeping| keeping.collect_every.min(most)).await;
+        first = false;
     }
 }
 
