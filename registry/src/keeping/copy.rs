@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::KeepError;
 use super::error::at;
-use crate::blobs::{BlobKey, BlobStore, MODE, READ_BYTES};
+use crate::blobs::{BlobKey, BlobReader, BlobStore, MODE, READ_BYTES};
 
 /// What became of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +29,16 @@ pub(super) async fn blob(
     bytes: u64,
     spool: &Path,
 ) -> io::Result<Copied> {
-    let Ok(mut reader) = from.open(key, 0).await else { return Ok(Copied::Lost) };
+    let Ok(mut comparing) = Comparing::open(from, key).await else { return Ok(Copied::Lost) };
     let mut staged = StagedFile::new_in(spool, MODE)?;
-    let (mut hash, mut copied, mut chunk) = (Sha512::new(), 0, vec![0; READ_BYTES]);
     loop {
-        let Ok(length) = reader.read(&mut chunk).await else { return Ok(Copied::Lost) };
-        if length == 0 {
-            break;
+        match comparing.next().await {
+            Ok(Some(piece)) => staged.write_all(piece)?,
+            Ok(None) => break,
+            Err(_) => return Ok(Copied::Lost),
         }
-        hash.update(&chunk[..length]);
-        staged.write_all(&chunk[..length])?;
-        copied += length as u64;
     }
-    let digest = FileDigest::of(hash.finish());
-    if copied != bytes || key.is_of(&digest) == Some(false) {
+    if !comparing.is(key, bytes) {
         return Ok(Copied::Lost);
     }
     to.put(key, staged).await?;
@@ -51,19 +47,43 @@ pub(super) async fn blob(
 
 /// Whether a blob is there, of so many bytes, and what its key says.
 pub(super) async fn is_whole(store: &dyn BlobStore, key: &BlobKey, bytes: u64) -> bool {
-    let Ok(mut reader) = store.open(key, 0).await else { return false };
-    let (mut hash, mut read, mut chunk) = (Sha512::new(), 0, vec![0; READ_BYTES]);
-    loop {
-        match reader.read(&mut chunk).await {
-            Ok(0) => break,
-            Ok(length) => {
-                hash.update(&chunk[..length]);
-                read += length as u64;
-            }
-            Err(_) => return false,
-        }
+    let read = async {
+        let mut comparing = Comparing::open(store, key).await?;
+        while comparing.next().await?.is_some() {}
+        Ok::<_, io::Error>(comparing.is(key, bytes))
+    };
+    read.await.unwrap_or(false)
+}
+
+/// A blob that is read, and in the end compared with its key.
+pub(super) struct Comparing {
+    reader: BlobReader,
+    hash: Sha512,
+    read: u64,
+    chunk: Vec<u8>,
+}
+
+impl Comparing {
+    pub(super) async fn open(store: &dyn BlobStore, key: &BlobKey) -> io::Result<Self> {
+        let reader = store.open(key, 0).await?;
+        Ok(Self { reader, hash: Sha512::new(), read: 0, chunk: vec![0; READ_BYTES] })
     }
-    read == bytes && key.is_of(&FileDigest::of(hash.finish())) != Some(false)
+
+    /// The next piece; none at the end.
+    pub(super) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        let length = self.reader.read(&mut self.chunk).await?;
+        let piece = &self.chunk[..length];
+        self.hash.update(piece);
+        self.read += length as u64;
+        Ok((length > 0).then_some(piece))
+    }
+
+    /// Whether what was read has so many bytes, and is what the key says. A key that says nothing of
+    /// the bytes leaves their number.
+    pub(super) fn is(self, key: &BlobKey, bytes: u64) -> bool {
+        let digest = FileDigest::of(self.hash.finish());
+        self.read == bytes && key.is_of(&digest).unwrap_or(true)
+    }
 }
 
 /// Makes one folder's files those of another, and of its folders likewise. What is no file and no

@@ -6,20 +6,18 @@
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use aci::{FileDigest, ImageId, Name, Sha512};
+use aci::{ImageId, Name};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::copy::Comparing;
 use super::{KeepError, Keeper};
 use crate::blobs::BlobKey;
 use crate::catalog::Duty;
 
 /// Blobs that are asked for together.
 const BATCH: u32 = 64;
-/// Bytes that are read at a time.
-const READ_BYTES: usize = 256 << 10;
 /// How often the duty is renewed while one blob is read.
 const RENEWED: Duration = Duration::from_secs(15);
 
@@ -147,20 +145,15 @@ impl Keeper {
         bytes: u64,
         pace: &mut Pace,
     ) -> Result<Verdict, KeepError> {
-        let mut reader = match self.blobs.open(key, 0).await {
-            Ok(reader) => reader,
+        let mut comparing = match Comparing::open(&*self.blobs, key).await {
+            Ok(comparing) => comparing,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Verdict::Missing),
             Err(error) => return unreadable(key, &error),
         };
-        let (mut hash, mut read, mut chunk) = (Sha512::new(), 0, vec![0; READ_BYTES]);
         loop {
-            match reader.read(&mut chunk).await {
-                Ok(0) => break,
-                Ok(length) => {
-                    hash.update(&chunk[..length]);
-                    read += length as u64;
-                    pace.keep(length).await;
-                }
+            match comparing.next().await {
+                Ok(None) => break,
+                Ok(Some(piece)) => pace.keep(piece.len()).await,
                 Err(error) => return unreadable(key, &error),
             }
             if pace.renewed.elapsed() > RENEWED {
@@ -168,10 +161,7 @@ impl Keeper {
                 pace.renewed = Instant::now();
             }
         }
-        let digest = FileDigest::of(hash.finish());
-        // A key that says nothing of the bytes leaves their number.
-        let same = read == bytes && key.is_of(&digest).unwrap_or(true);
-        Ok(if same { Verdict::Good } else { Verdict::Corrupt })
+        Ok(if comparing.is(key, bytes) { Verdict::Good } else { Verdict::Corrupt })
     }
 
     /// What is known to be lost or damaged.
