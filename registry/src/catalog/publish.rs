@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use aci::yank::Yank;
 use aci::{FileDigest, ImageId, Label, Labels, Name, Reference};
 use keys::VerifiedImage;
 
@@ -14,6 +13,7 @@ use super::order::version_order;
 use super::settings::{Used, exceeded};
 use super::standing::Holds as _;
 use super::uploads::BROUGHT;
+use super::yank::withdrawn;
 use super::{Catalog, CatalogError, Lease, parsed, seconds, stored};
 use crate::access::Caller;
 use crate::audit::{AuditAction, Event};
@@ -222,12 +222,7 @@ impl Catalog {
                 created.push(recorded);
                 if recorded {
                     // What its author said of it stays, wherever it was meanwhile.
-                    let said: Option<(String,)> =
-                        sqlx::query_as("SELECT statement FROM yanks WHERE image_id = $1")
-                            .bind(pushed.as_str())
-                            .fetch_optional(&mut *transaction)
-                            .await?;
-                    if said.is_some_and(|(statement,)| withdraws(&statement)) {
+                    if withdrawn!(transaction, &pushed) == Some(true) {
                         sqlx::query("UPDATE images SET yanked = 1 WHERE image_id = $1")
                             .bind(pushed.as_str())
                             .execute(&mut *transaction)
@@ -302,11 +297,6 @@ const REPLACE: &str = "DELETE FROM images WHERE name = $1 AND labels_canonical =
 /// The files of an image that goes stay for who has just looked it up: until when, which two.
 pub(super) const KEEP_FOR_A_WHILE: &str = "UPDATE blobs SET leased_until = $1
      WHERE blob_key IN ($2, $3) AND leased_until < $1";
-
-/// Whether a statement that was taken withdraws its image.
-pub(super) fn withdraws(statement: &str) -> bool {
-    Yank::read(statement.as_bytes()).is_ok_and(|yank| yank.yanked)
-}
 
 pub(super) fn labels_json(labels: &Labels) -> Result<String, CatalogError> {
     let labels: Vec<Label> = labels.clone().into();

@@ -13,7 +13,8 @@ use super::database::{Database, DatabaseUrl, Pool, Write as _, on};
 use super::dump::{Batch, Dialect as _, Table, in_order, tables};
 use super::newest::variant;
 use super::order::version_order;
-use super::publish::{RECORD, extra_labels, labels_json, withdraws};
+use super::publish::{RECORD, extra_labels, labels_json};
+use super::yank::withdrawn;
 use super::{Catalog, CatalogError, parsed, seconds, stored, time};
 use crate::access::ReadPolicy;
 use crate::audit::{Actor, AuditAction, Event};
@@ -290,13 +291,8 @@ impl Catalog {
                     .bind(0_i64)
                     .execute(&mut *transaction)
                     .await?;
-                let said: Option<(String,)> =
-                    sqlx::query_as("SELECT statement FROM yanks WHERE image_id = $1")
-                        .bind(inspected.image_id().as_str())
-                        .fetch_optional(&mut *transaction)
-                        .await?;
-                let yanked = match said {
-                    Some((statement,)) => i64::from(withdraws(&statement)),
+                let yanked = match withdrawn!(transaction, inspected.image_id()) {
+                    Some(withdrawn) => i64::from(withdrawn),
                     None => recorded.map_or(0, |recorded| recorded.yanked),
                 };
                 sqlx::query("UPDATE images SET yanked = $1 WHERE image_id = $2")

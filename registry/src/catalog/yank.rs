@@ -34,6 +34,23 @@ pub(crate) enum Yanked {
     Absent,
 }
 
+/// Whether the author of an image has withdrawn it; none where nothing was said of it.
+macro_rules! withdrawn {
+    ($transaction:expr, $id:expr) => {{
+        let id: &aci::ImageId = $id;
+        let said: Option<(String,)> =
+            sqlx::query_as("SELECT statement FROM yanks WHERE image_id = $1")
+                .bind(id.as_str())
+                .fetch_optional(&mut *$transaction)
+                .await?;
+        let withdraws = |statement: &str| {
+            aci::yank::Yank::read(statement.as_bytes()).is_ok_and(|yank| yank.yanked)
+        };
+        said.map(|(statement,)| withdraws(&statement))
+    }};
+}
+pub(super) use withdrawn;
+
 impl Catalog {
     /// Takes a statement about an image, where it is the latest.
     pub(crate) async fn yank(
