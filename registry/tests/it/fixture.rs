@@ -14,7 +14,7 @@ use registry::{
     Action, Clock, Config, ConnectionLimits, Grant, Keeping, MetricsAccess, OverwritePolicy, Place,
     PolicyEntry, ProxyHeader, Rates, Readiness, Timeouts, Tls,
 };
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
@@ -274,6 +274,28 @@ impl Registry {
     }
 }
 
+/// Sends the first half of an image, does something, and sends the rest.
+pub(crate) async fn send_and_meanwhile(
+    request: RequestBuilder,
+    image: &Image,
+    meanwhile: impl Future<Output = ()>,
+) -> Response {
+    let (more, chunks) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
+    let body = futures_util::stream::unfold(chunks, async |mut chunks| {
+        let chunk = chunks.recv().await?;
+        Some((Ok::<_, std::io::Error>(chunk), chunks))
+    });
+    let sent = tokio::spawn(request.body(reqwest::Body::wrap_stream(body)).send());
+    let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
+    more.send(first.to_vec()).await.unwrap();
+    // Whoever asks is found out before the body is read: when the second piece is taken, it was.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    meanwhile.await;
+    more.send(rest.to_vec()).await.unwrap();
+    drop(more);
+    sent.await.unwrap().unwrap()
+}
+
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -342,8 +364,8 @@ pub(crate) async fn started() -> (Registry, String) {
     (registry, token)
 }
 
-/// Lets images at and below a prefix take the place of others. The server must not have been asked
-/// anything yet: it knows what a policy says for a second.
+/// Lets images at and below a prefix take the place of others: at once where the server was not asked
+/// anything yet, and else within a second.
 pub(crate) async fn allow_overwriting(registry: &Registry, prefix: &str) {
     let allowed = PolicyEntry {
         prefix: prefix.parse().unwrap(),

@@ -471,21 +471,12 @@ async fn job_whose_rule_is_removed_publishes_nothing() {
     assert_eq!(refused(sent).await, (401, "job-issuer".to_owned()));
     // And where it is removed while the image arrives.
     world.rule("again", &[("repository", "team/*")]).await;
-    let (more, chunks) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
-    let body = futures_util::stream::unfold(chunks, async |mut chunks| {
-        let chunk = chunks.recv().await?;
-        Some((Ok::<_, std::io::Error>(chunk), chunks))
-    });
     let request = world.registry.client.put(world.registry.url(&upload.path)).bearer_auth(&token);
-    let sent = tokio::spawn(request.body(reqwest::Body::wrap_stream(body)).send());
-    let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
-    more.send(first.to_vec()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(
-        admin::remove_rule(&place, &"again".parse().unwrap(), SystemTime::now()).await.unwrap()
-    );
-    more.send(rest.to_vec()).await.unwrap();
-    drop(more);
-    assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
+    let removed = async {
+        let again = "again".parse().unwrap();
+        assert!(admin::remove_rule(&place, &again, SystemTime::now()).await.unwrap());
+    };
+    let sent = send_and_meanwhile(request, &image, removed).await;
+    assert_eq!(sent.status(), StatusCode::UNAUTHORIZED);
     world.registry.assert_absent(&image).await;
 }

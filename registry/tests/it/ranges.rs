@@ -576,40 +576,13 @@ async fn stream_is_the_whole_file_that_was_announced() {
     registry.assert_absent(&image).await;
 }
 
-/// Sends the first half of an image, does something, and sends the rest.
-async fn send_and_meanwhile(
-    registry: &Registry,
-    token: &str,
-    image: &Image,
-    meanwhile: impl AsyncFnOnce(&Sending<'_>),
-) -> Response {
-    let sending = Sending::open(registry, token, image).await;
-    let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
-    let (first, rest) = (first.to_vec(), rest.to_vec());
-    let (done, was_done) = tokio::sync::oneshot::channel::<()>();
-    let (asked, was_asked) = tokio::sync::oneshot::channel::<()>();
-    let first = futures_util::stream::once(async move { Ok::<_, std::io::Error>(first) });
-    let rest = futures_util::stream::once(async move {
-        asked.send(()).unwrap();
-        was_done.await.unwrap();
-        Ok(rest)
-    });
-    let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, rest));
-    let request = registry.client.put(registry.url(&sending.path)).bearer_auth(token).body(body);
-    let sent = tokio::spawn(request.send());
-    was_asked.await.unwrap();
-    // The first half has arrived when the signature, too, has been looked at.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    meanwhile(&sending).await;
-    done.send(()).unwrap();
-    sent.await.unwrap().unwrap()
-}
-
 #[tokio::test]
 async fn upload_that_was_ended_publishes_nothing() {
     let (registry, token) = started().await;
     let image = large("example.com/team/a:1", 1, 300_000);
-    let sent = send_and_meanwhile(&registry, &token, &image, async |sending| {
+    let sending = Sending::open(&registry, &token, &image).await;
+    let request = registry.client.put(registry.url(&sending.path)).bearer_auth(&token);
+    let sent = send_and_meanwhile(request, &image, async {
         assert_eq!(sending.abort().await.status(), StatusCode::NO_CONTENT);
     });
     assert_eq!(refused(sent.await).await, (404, "upload-unknown".to_owned()));
@@ -621,7 +594,9 @@ async fn key_that_goes_while_an_image_is_sent_does_not_count() {
     let (registry, token) = started().await;
     let image = large("example.com/team/a:1", 1, 300_000);
     let place = registry.place().await;
-    let sent = send_and_meanwhile(&registry, &token, &image, async |_| {
+    let sending = Sending::open(&registry, &token, &image).await;
+    let request = registry.client.put(registry.url(&sending.path)).bearer_auth(&token);
+    let sent = send_and_meanwhile(request, &image, async {
         let (prefix, now) = ("example.com/team".parse().unwrap(), SystemTime::now());
         let (key, limits) = (&team_key().fingerprint, Limits::default());
         assert!(admin::remove_key(&place, &prefix, key, &limits, now).await.unwrap());

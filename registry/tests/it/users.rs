@@ -1,6 +1,6 @@
 //! Users: who shows a name and a password.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aci::push::Upload;
 use registry::{Action, Grant, admin};
@@ -108,25 +108,14 @@ async fn user_who_is_removed_meanwhile_publishes_nothing() {
     let image = hello();
     let created = create(&registry, "alice", PASSWORD, &sign(team_key(), &image.bytes)).await;
     let upload: Upload = created.json().await.unwrap();
-    let (more, chunks) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
-    let body = futures_util::stream::unfold(chunks, async |mut chunks| {
-        let chunk = chunks.recv().await?;
-        Some((Ok::<_, std::io::Error>(chunk), chunks))
-    });
     let request = registry.client.put(registry.url(&upload.path));
     let request = request.basic_auth("alice", Some(PASSWORD));
-    let sent = tokio::spawn(request.body(reqwest::Body::wrap_stream(body)).send());
-    let (first, rest) = image.bytes.split_at(image.bytes.len() / 2);
-    more.send(first.to_vec()).await.unwrap();
-    // Whoever asks is found out before the body is read: when the second piece is taken, it was.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let place = registry.place().await;
-    assert!(
-        admin::remove_user(&place, &"alice".parse().unwrap(), SystemTime::now()).await.unwrap()
-    );
-    more.send(rest.to_vec()).await.unwrap();
-    drop(more);
-    let response = sent.await.unwrap().unwrap();
+    let removed = async {
+        let alice = "alice".parse().unwrap();
+        assert!(admin::remove_user(&place, &alice, SystemTime::now()).await.unwrap());
+    };
+    let response = send_and_meanwhile(request, &image, removed).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     registry.assert_absent(&image).await;
 }

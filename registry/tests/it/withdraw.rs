@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aci::yank::{SignedYank, Yank, YankTaken};
 use keys::Generated;
 use registry::admin;
-use registry::{Action, AuditAction, AuditVerdict, OverwritePolicy, PolicyEntry, TokenId};
+use registry::{Action, AuditAction, AuditVerdict, TokenId};
 use reqwest::{Response, StatusCode};
 
 use crate::fixture::*;
@@ -244,12 +244,7 @@ async fn prefix_may_let_an_image_take_the_place_of_another() {
     let refusal = scene.registry.push(&scene.push, &second, &signature).await;
     assert_eq!(refused(refusal).await, (409, "version-exists".to_owned()));
     let place = scene.registry.place().await;
-    let allowed = PolicyEntry {
-        prefix: "example.com/team/nightly".parse().unwrap(),
-        read: None,
-        overwrite: Some(OverwritePolicy::Allowed),
-    };
-    admin::set_policy(&place, &allowed, SystemTime::now()).await.unwrap();
+    allow_overwriting(&scene.registry, "example.com/team/nightly").await;
     // What a policy says is known within a second.
     let start = std::time::Instant::now();
     while scene.registry.push(&scene.push, &second, &signature).await.status() != 201 {
