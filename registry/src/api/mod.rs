@@ -40,7 +40,7 @@ pub(crate) fn router(state: &Shared) -> OpenApiRouter<Shared> {
         .routes(routes!(acpush::complete))
         .layer(from_fn_with_state(Shared::clone(state), unless_read_only))
         .merge(admin::router())
-        .layer(from_fn(reclaim::drain_after_refusal));
+        .layer(from_fn(reclaim::finish_refused));
     let statuses = [TooSlow::STATUS, Unavailable::STATUS, NoRoom::STATUS];
     also_answers(router.get_openapi_mut(), &statuses);
     router

@@ -1,9 +1,9 @@
-//! A refusal the client gets to see.
+//! What is left of a request's body when it is refused.
 //!
-//! A server that answers and closes while the client is still sending makes the
-//! client's machine drop the answer: what the user sees is "connection reset", not
-//! why. So what is left of the body is read, up to a point, before the answer goes
-//! out.
+//! A client that is answered while it sends goes on, or hears of it and stops. Either way the connection
+//! is of no more use, unless so little is left that it is read first: clients of the appc push protocol
+//! say why nothing came of it on the same connection. What of the rest still comes is read after the
+//! answer: see `connection/wire.rs`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,45 +11,47 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{HeaderValue, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::oneshot;
 
-const DRAIN_BYTES: u64 = 64 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// So little.
+const LITTLE: usize = 4 << 20;
+const SOON: Duration = Duration::from_secs(1);
 
-/// Reads the rest of a refused request's body.
-pub(super) async fn drain_after_refusal(request: Request, next: Next) -> Response {
+/// Reads what little is left of a refused request's body, or says that the connection ends.
+pub(super) async fn finish_refused(request: Request, next: Next) -> Response {
     // Such a client sends nothing before it is told to, and it is told by our reading.
     let waits = request.headers().contains_key(header::EXPECT);
+    let http1 = request.version() <= Version::HTTP_11;
     let (parts, body) = request.into_parts();
     let (back, rest) = oneshot::channel();
     let body = Reclaimed { body: Some(body.into_data_stream()), back: Some(back), read: false };
-    let response = next.run(Request::from_parts(parts, Body::from_stream(body))).await;
-    if !response.status().is_success() {
-        let drained = async {
-            if let Ok((rest, read)) = rest.await
-                && (read || !waits)
-            {
-                drain(rest).await;
-            }
-        };
-        // Whether it was enough or not, the answer goes out now.
-        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    let mut response = next.run(Request::from_parts(parts, Body::from_stream(body))).await;
+    if !response.status().is_success()
+        && let Ok((rest, read)) = rest.await
+    {
+        let finished = (read || !waits)
+            && tokio::time::timeout(SOON, is_little(rest)).await.is_ok_and(|little| little);
+        if http1 && !finished {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
     }
     response
 }
 
-async fn drain(mut rest: BodyDataStream) {
+/// Reads to the end, if that is near.
+async fn is_little(mut rest: BodyDataStream) -> bool {
     let mut bytes = 0;
     while let Some(Ok(chunk)) = rest.next().await {
-        bytes += chunk.len() as u64;
-        if bytes > DRAIN_BYTES {
-            return;
+        bytes += chunk.len();
+        if bytes > LITTLE {
+            return false;
         }
     }
+    true
 }
 
 /// A body that comes back when whoever read it drops it before its end.

@@ -19,14 +19,18 @@
 //! Only time in which we wait for the client counts: an image that takes long to be
 //! verified, or a push that waits for a place, cuts nobody off. A request that arrives too
 //! slowly is answered with 408. What goes on inside of a response cannot be answered any
-//! more, so the connection ends. All of it is looked after in one loop ([`Lines::keep`]),
+//! more, so the connection ends. All of it is looked after in one loop ([`Server::keep`]),
 //! for HTTP/1 and HTTP/2 alike.
+//!
+//! An answer goes out when it is there, though the client may still be sending what is refused:
+//! it is heard at once by clients that listen, and by the others because what they send after it
+//! is read for a while (`wire.rs`).
 
-mod ahead;
 mod limits;
 mod line;
 mod pace;
 mod places;
+mod wire;
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -57,9 +61,9 @@ use crate::client_address::Arrival;
 use crate::config::Timeouts;
 use crate::metrics::Metrics;
 use crate::tls::CHALLENGE_PROTOCOL;
-use ahead::ReadAhead;
 use line::Judged;
 use pace::{Arriving, Leaving, Pace};
+use wire::Wire;
 
 /// Bytes of a connection of HTTP/1 that wait to be understood, or to be sent before the
 /// next piece of a file is read.
@@ -125,7 +129,7 @@ impl Server {
         acceptor: TlsAcceptor,
         line: Arc<Line>,
     ) -> Ended {
-        let stream = ReadAhead::new(stream);
+        let stream = Wire::new(stream);
         let handshake = timeout(self.timeouts.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             shaken = handshake => match shaken {
@@ -155,7 +159,7 @@ impl Server {
         arrival: Arrival,
         line: Arc<Line>,
     ) -> Ended {
-        self.serve(stream, false, arrival, line).await
+        self.serve(Wire::new(stream), false, arrival, line).await
     }
 
     /// Serves what a connection says, by this protocol.

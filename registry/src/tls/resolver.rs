@@ -38,7 +38,9 @@ impl Certificates {
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), PROTOCOL.to_vec()];
+        // The first that the client has, too. Images pass twice as fast by HTTP/1.1, where no frames
+        // and windows are between TLS and the file; HTTP/2 is for those who speak nothing else.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec(), PROTOCOL.to_vec()];
         Ok(Arc::new(config))
     }
 }

@@ -1,6 +1,8 @@
 //! The appc push protocol, by a client that sends what acpush sends, byte for byte, and judges
 //! answers as it does.
 
+use std::mem;
+
 use aci::archive::EntryKind;
 use registry::admin;
 use serde_json::{Value, json};
@@ -14,10 +16,13 @@ use crate::fixture::*;
 const CHUNK: usize = 32 << 10;
 
 /// acpush, with what it says of who it is.
-pub(crate) struct Acpush {
+pub(crate) struct Acpush<'r> {
+    registry: &'r Registry,
     /// The lines of the header `Authorization`.
     authorization: Vec<String>,
+    /// It is used again, as Go does, unless the server says that it ends.
     connection: BufReader<TlsStream<TcpStream>>,
+    ends: bool,
     /// The statuses of its requests.
     pub(crate) statuses: Vec<u16>,
 }
@@ -50,13 +55,17 @@ impl Ended {
     }
 }
 
-impl Acpush {
-    async fn new(registry: &Registry, authorization: &[String]) -> Self {
-        let connection = BufReader::new(registry.connect(b"http/1.1").await);
-        Self { authorization: authorization.to_vec(), connection, statuses: Vec::new() }
+impl<'r> Acpush<'r> {
+    async fn new(registry: &'r Registry, authorization: &[String]) -> Self {
+        let (authorization, connection) = (authorization.to_vec(), Self::connect(registry).await);
+        Self { registry, authorization, connection, ends: false, statuses: Vec::new() }
     }
 
-    pub(crate) async fn bearer(registry: &Registry, token: &str) -> Self {
+    async fn connect(registry: &Registry) -> BufReader<TlsStream<TcpStream>> {
+        BufReader::new(registry.connect(&[b"http/1.1"]).await)
+    }
+
+    pub(crate) async fn bearer(registry: &'r Registry, token: &str) -> Self {
         Self::new(registry, &[format!("Bearer {token}")]).await
     }
 
@@ -77,6 +86,9 @@ impl Acpush {
     async fn request(&mut self, method: &str, url: &str, framed: Framed<'_>) -> (u16, Vec<u8>) {
         let path = url.strip_prefix("https://example.com").unwrap_or(url);
         let head = self.head(method, path, &framed);
+        if mem::take(&mut self.ends) {
+            self.connection = Self::connect(self.registry).await;
+        }
         self.connection.write_all(head.as_bytes()).await.unwrap();
         match framed {
             Framed::Length(body) => self.connection.write_all(body).await.unwrap(),
@@ -104,6 +116,8 @@ impl Acpush {
                 status = rest[..3].parse().unwrap();
             } else if let Some(bytes) = line.strip_prefix("content-length: ") {
                 length = bytes.parse().unwrap();
+            } else if line == "connection: close" {
+                self.ends = true;
             } else if line.is_empty() {
                 break;
             }
@@ -316,7 +330,9 @@ async fn acpush_tells_of_an_archive_that_is_hostile_or_none() {
     );
     let garbage = Image { bytes: vec![b'x'; 200_000], ..hello() };
     let empty = Image { bytes: Vec::new(), ..hello() };
-    for image in [hostile, garbage, empty] {
+    // It is refused long before its end.
+    let large = Image { bytes: vec![b'x'; 150 << 20], ..hello() };
+    for image in [hostile, garbage, empty, large] {
         let signature = sign(team_key(), &image.bytes);
         reason(&image, &signature, &[200, 200, 200, 422, 200], &[]).await;
     }

@@ -87,9 +87,7 @@ pub(crate) fn client(address: SocketAddr, authority: &Path, http1: bool) -> Clie
     for domain in ["example.com", "example.org", "evil.example"] {
         client = client.resolve(domain, address);
     }
-    if http1 {
-        client = client.http1_only();
-    }
+    client = if http1 { client.http1_only() } else { client.http2_prior_knowledge() };
     client.build().unwrap()
 }
 
@@ -142,13 +140,13 @@ impl Registry {
     }
 
     /// A bare connection, for clients that do things their own way.
-    pub(crate) async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
+    pub(crate) async fn connect(&self, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
         provider();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.data().join("tls/ca.pem")).unwrap()).unwrap();
         let mut config =
             rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TcpStream::connect(self.address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()

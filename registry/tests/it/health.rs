@@ -36,7 +36,7 @@ async fn ready_no_longer_while_it_stops() {
         config.readiness.notice = Duration::from_secs(3);
     })
     .await;
-    let mut open = registry.connect(b"http/1.1").await;
+    let mut open = registry.connect(&[b"http/1.1"]).await;
     let (address, authority) = (registry.address, registry.data().join("tls/ca.pem"));
     let url = registry.url("/-/readyz");
     let client = client(address, &authority, true);

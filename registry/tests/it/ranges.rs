@@ -424,7 +424,7 @@ async fn upload_expires_a_day_after_its_last_part() {
 
 /// Sends the beginning of a body by hand, and drops the connection.
 async fn break_off(registry: &Registry, head: &str, total: usize, bytes: &[u8]) {
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     let head = format!("{head}Host: example.com\r\nContent-Length: {total}\r\n\r\n");
     stream.write_all(&[head.as_bytes(), bytes].concat()).await.unwrap();
     // All of it has arrived when the server has closed its end.

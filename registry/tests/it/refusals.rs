@@ -376,10 +376,10 @@ async fn refused_where_it_unpacks_to_too_much() {
 async fn refused_large_pushes_get_to_see_why() {
     let (registry, token) = started().await;
     // Far more than the socket buffers hold. A plain client sends all of it before it
-    // looks for an answer: without draining, its system has thrown the answer away.
-    let body = vec![0; 40 << 20];
+    // looks for an answer: if nobody read it, its system would have thrown the answer away.
+    let body = vec![0; 150 << 20];
     for (token, status) in [("gantry_x", 401), (token.as_str(), 404)] {
-        let mut stream = registry.connect(b"http/1.1").await;
+        let mut stream = registry.connect(&[b"http/1.1"]).await;
         let head = format!(
             "PUT /-/api/v1/uploads/{} HTTP/1.1\r\nHost: example.com\r\n\
              Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
@@ -397,7 +397,7 @@ async fn refused_large_pushes_get_to_see_why() {
 #[tokio::test]
 async fn refused_clients_that_ask_first_need_not_send() {
     let (registry, _) = started().await;
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     let head = "PUT /-/api/v1/uploads/x HTTP/1.1\r\nHost: example.com\r\n\
                 Expect: 100-continue\r\nContent-Length: 1000000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();

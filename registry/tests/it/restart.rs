@@ -178,7 +178,7 @@ async fn push_whose_client_leaves_at_its_end_is_whole_or_absent() {
         let image = image(&format!("example.com/a:{at}.0.0"), &[1; 4096]);
         let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
         let upload: Upload = created.json().await.unwrap();
-        let mut stream = registry.connect(b"http/1.1").await;
+        let mut stream = registry.connect(&[b"http/1.1"]).await;
         let head = format!(
             "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
              Content-Length: {}\r\n\r\n",

@@ -30,7 +30,7 @@ async fn begin_push(
     token: &str,
     path: &str,
 ) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     let head = format!(
         "PUT {path} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: 100000\r\n\r\n"
@@ -131,11 +131,11 @@ async fn slow_readers_are_let_go() {
     let image = image("example.com/a:1", &noise(24 << 20));
     registry.publish(&token, &image, team_key()).await;
     let path = format!("/-/blobs/{}.aci", image.id);
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     // A stream of HTTP/2 that gives no leave to send more, while its connection lives on.
-    let mut second = registry.connect(b"h2").await;
+    let mut second = registry.connect(&[b"h2"]).await;
     let fields =
         [(":method", "GET"), (":scheme", "https"), (":authority", "example.com"), (":path", "")];
     let mut block = headers(1, &fields[..3]);
@@ -183,7 +183,7 @@ async fn silent_connections_are_closed_whatever_they_ping() {
         (":path", "/-/healthz"),
     ];
     for first in [preface(), [preface(), headers(1, &fields)].concat()] {
-        let mut stream = registry.connect(b"h2").await;
+        let mut stream = registry.connect(&[b"h2"]).await;
         stream.write_all(&first).await.unwrap();
         let (mut from, mut to) = tokio::io::split(stream);
         let ping = async {
@@ -207,7 +207,7 @@ async fn silent_connections_are_closed_whatever_they_ping() {
         assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
     }
     // HTTP/1: after an answer, nothing.
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     stream.write_all(b"GET /-/healthz HTTP/1.1\r\nHost: example.com\r\n\r\n").await.unwrap();
     assert_eq!(read_answer(&mut stream, true).await.status, 200);
     let mut rest = Vec::new();
@@ -235,12 +235,12 @@ async fn oversized_requests_are_told_so() {
         assert!(status != 414 || answer.text().contains("url-too-long"), "{}", answer.text());
     }
     // A header without an end is not kept until its time is over.
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     let begun = get("/", &format!("X: {}", "a".repeat(100 << 10)));
     stream.write_all(begun.trim_end().as_bytes()).await.unwrap();
     assert_eq!(read_answer(&mut stream, false).await.status, 431);
     // Many headers without an end.
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     let _ = stream.write_all(get("/", &"X: y\r\n".repeat(1 << 16)).as_bytes()).await;
     let mut rest = Vec::new();
     let _ = in_time(stream.read_to_end(&mut rest)).await;
@@ -259,7 +259,7 @@ async fn http2_has_limits() {
     let text = "a".repeat(120);
     let many: Vec<_> = fields.iter().copied().chain([("x", text.as_str()); 120]).collect();
     // 431, which is `:status` with these digits.
-    let mut stream = registry.connect(b"h2").await;
+    let mut stream = registry.connect(&[b"h2"]).await;
     stream.write_all(&[preface(), headers(1, &many)].concat()).await.unwrap();
     let (mut streams, mut answered) = (None, false);
     let read = async {
@@ -284,7 +284,7 @@ async fn http2_has_limits() {
     let endless: Vec<u8> =
         (0..2000).flat_map(|_| frame(9, 0, 1, &headers(1, &many)[9..])).collect();
     for words in [resets, [begun, endless].concat()] {
-        let stream = registry.connect(b"h2").await;
+        let stream = registry.connect(&[b"h2"]).await;
         let (mut from, mut to) = tokio::io::split(stream);
         // The server may end it while we are still at it.
         let write = tokio::spawn(async move {
@@ -303,7 +303,7 @@ async fn http2_has_limits() {
 async fn oldest_silent_connection_makes_room_for_a_new_one() {
     let registry = Registry::start_with(|config| config.connections.connections = 4).await;
     let mut oldest = TcpStream::connect(registry.address).await.unwrap();
-    let mut half = registry.connect(b"http/1.1").await;
+    let mut half = registry.connect(&[b"http/1.1"]).await;
     half.write_all(b"GET / HTTP/1.1\r\nHost: exam").await.unwrap();
     let mut others = Vec::new();
     for _ in 0..4 {
@@ -359,7 +359,7 @@ async fn thousands_of_half_open_connections_keep_no_get_waiting() {
         }
         half_open.push(stream);
         if at % 50 == 0 {
-            let mut stream = registry.connect(b"http/1.1").await;
+            let mut stream = registry.connect(&[b"http/1.1"]).await;
             let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: exam").await;
             half_asked.push(stream);
         }

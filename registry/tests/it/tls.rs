@@ -22,6 +22,8 @@ async fn tls_speaks_http2_and_http1() {
         // A name that is none of ours is not vouched for.
         assert!(client.get(registry.url_of("evil.example", "/")).send().await.is_err());
     }
+    let chosen = registry.connect(&[b"h2", b"http/1.1"]).await;
+    assert_eq!(chosen.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]), "the faster for images");
 }
 
 #[tokio::test]
@@ -96,7 +98,7 @@ async fn silent_clients_are_let_go() {
         (b"h2", b""),
         (b"h2", b"PRI * HTTP/2.0\r\n"),
     ] {
-        let mut stream = registry.connect(protocol).await;
+        let mut stream = registry.connect(&[protocol]).await;
         stream.write_all(words).await.unwrap();
         let after = ended(stream).await;
         assert!(after >= Duration::from_millis(500), "{protocol:?} {words:?} {after:?}");

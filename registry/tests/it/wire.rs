@@ -28,7 +28,7 @@ impl Answer {
 /// Sends a request on a connection of its own, and reads until the server closes it or the
 /// body has its length.
 pub(crate) async fn exchange(registry: &Registry, request: &str) -> Answer {
-    let mut stream = registry.connect(b"http/1.1").await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
     stream.write_all(request.as_bytes()).await.unwrap();
     read_answer(&mut stream, !request.starts_with("HEAD ")).await
 }
@@ -97,7 +97,7 @@ pub(crate) async fn next_frame(
 
 /// Asks by HTTP/2 with just these fields, and gives the body of the answer.
 pub(crate) async fn exchange2(registry: &Registry, fields: &[(&str, &str)]) -> String {
-    let mut stream = registry.connect(b"h2").await;
+    let mut stream = registry.connect(&[b"h2"]).await;
     stream.write_all(&[preface(), headers(1, fields)].concat()).await.unwrap();
     let mut body = Vec::new();
     let work = async {
