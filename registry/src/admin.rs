@@ -28,9 +28,10 @@ pub use keeping::{
 pub use keys::{AddedKey, KeyInfo, KeyList, add_keys, keys, remove_key};
 pub use policies::{policies, remove_policy, set_policy};
 pub use requests::{
-    AddedKeys, AuditQuery, DamagedList, GcRequest, KeysRequest, Lifetime, PasswordRequest,
-    PolicyList, PrefixQuery, ReadOnlyRequest, RetainRequest, RotateRequest, RuleList, RuleRequest,
-    TokenList, TokenMade, TokenRequest, UserList, UserRequest, VerifyQuery,
+    AddedKeys, AuditQuery, DamagedList, GcRequest, KeysRequest, Lifetime, NoRecordHash,
+    PasswordRequest, PolicyList, PrefixQuery, ReadOnlyRequest, RecordHash, RetainRequest,
+    RotateRequest, RuleList, RuleRequest, TokenList, TokenMade, TokenRequest, UserList,
+    UserRequest, VerifyQuery,
 };
 pub use rules::{RuleInfo, add_rule, remove_rule, rules};
 pub use tokens::{NewToken, Rotation, TokenInfo, create_token, revoke_token, rotate_token, tokens};

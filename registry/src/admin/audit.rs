@@ -4,7 +4,7 @@ use aci::Name;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AdminError, within};
+use super::{AdminError, RecordHash, within};
 use crate::audit::{AuditRecord, AuditVerdict};
 use crate::catalog::{Catalog, CatalogError};
 use crate::data::Place;
@@ -67,6 +67,9 @@ pub(crate) async fn page(
 }
 
 /// Checks the audit log, and that it holds the record with the hash that somebody has noted.
-pub async fn verify_audit(place: &Place, noted: Option<&str>) -> Result<AuditVerdict, AdminError> {
-    within(place, async |catalog| catalog.verify_audit(noted).await).await
+pub async fn verify_audit(
+    place: &Place,
+    noted: Option<&RecordHash>,
+) -> Result<AuditVerdict, AdminError> {
+    within(place, async |catalog| catalog.verify_audit(noted.map(RecordHash::as_str)).await).await
 }

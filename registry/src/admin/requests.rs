@@ -1,6 +1,7 @@
 //! What is asked of the API, and the answers that are lists.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aci::{Identifier, Name};
@@ -238,7 +239,42 @@ pub struct AuditQuery {
 #[serde(deny_unknown_fields)]
 pub struct VerifyQuery {
     /// A hash that an earlier check gave.
-    pub noted: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    pub noted: Option<RecordHash>,
+}
+
+/// The hash of a record of the audit log: 64 digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RecordHash(String);
+
+/// Not the form of a record's hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("wanted the hash that `audit verify` gave, 64 digits")]
+pub struct NoRecordHash;
+
+impl RecordHash {
+    /// Its digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RecordHash {
+    type Error = NoRecordHash;
+
+    fn try_from(text: String) -> Result<Self, NoRecordHash> {
+        let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() == 64 && text.bytes().all(digit) { Ok(Self(text)) } else { Err(NoRecordHash) }
+    }
+}
+
+impl FromStr for RecordHash {
+    type Err = NoRecordHash;
+
+    fn from_str(text: &str) -> Result<Self, NoRecordHash> {
+        text.to_owned().try_into()
+    }
 }
 
 /// Whether the registry is to take nothing in.

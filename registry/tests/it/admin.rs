@@ -206,7 +206,13 @@ async fn admin_adds_users_rules_keys_and_policies() {
     }
     assert_eq!(records[2].detail.as_deref(), Some("bob: read under example.com/team"));
     let verdict: AuditVerdict = scene.done(&scene.all, "GET", "audit/verify", None).await;
-    assert!(matches!(verdict, AuditVerdict::Whole { records: 12, .. }), "{verdict:?}");
+    let AuditVerdict::Whole { records: 12, head } = verdict else { panic!("{verdict:?}") };
+    let again = format!("audit/verify?noted={head}");
+    let AuditVerdict::Whole { .. } = scene.done(&scene.all, "GET", &again, None).await else {
+        panic!("{again}");
+    };
+    let malformed = scene.ask(&scene.all, "GET", "audit/verify?noted=zzz", None).await;
+    assert_eq!(refused(malformed).await, (400, "request-malformed".to_owned()));
 }
 
 /// Every way to more than one holds, and to what is others'.

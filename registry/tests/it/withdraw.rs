@@ -393,7 +393,8 @@ async fn audit_log_tells_who_did_what_from_where() {
     assert_eq!(records[3].detail.as_deref(), Some("example.com/team/hello:1.0.0"));
     assert_eq!(records[4].detail.as_deref(), Some("a hole"));
     assert!(admin::revoke_token(&place, &scene.ids[0], SystemTime::now()).await.unwrap());
-    let verdict = admin::verify_audit(&place, Some(&records[6].hash)).await.unwrap();
+    let verdict =
+        admin::verify_audit(&place, Some(&records[6].hash.parse().unwrap())).await.unwrap();
     let AuditVerdict::Whole { records: 8, head } = verdict else { panic!("{verdict:?}") };
     let last = admin::audit_records(&place, 1).await.unwrap();
     assert_eq!((last[0].action, &last[0].hash), (AuditAction::TokenRevoke, &head));

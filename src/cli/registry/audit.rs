@@ -1,7 +1,7 @@
 //! `gantry registry audit`: what was done, and whether the log of it is whole.
 
 use clap::Subcommand;
-use registry::admin::{self, AuditPage};
+use registry::admin::{self, AuditPage, RecordHash};
 use registry::{AuditRecord, AuditVerdict};
 use serde_json::json;
 
@@ -9,9 +9,6 @@ use aci::Refusal;
 
 use super::at::Asked;
 use super::{At, AtArgs, Context, Failure, Kind, moment, print_list, wait};
-
-/// Digits of a record's hash.
-const HASH_DIGITS: usize = 64;
 
 /// See who did what to a registry, and check the log of it
 ///
@@ -94,13 +91,6 @@ fn line(record: &AuditRecord) -> String {
     )
 }
 
-/// The hash of a record, as a check prints it.
-fn hash(text: &str) -> Result<String, &'static str> {
-    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let good = text.len() == HASH_DIGITS && digits(text);
-    good.then(|| text.to_owned()).ok_or("wanted the hash that `audit verify` printed, 64 digits")
-}
-
 /// Check that no record was changed, removed or put in
 ///
 /// Prints the hash of the last record. Who notes it elsewhere can give it to a later check, which
@@ -116,17 +106,17 @@ struct Verify {
     #[command(flatten)]
     at: AtArgs,
     /// A hash that an earlier check has printed
-    #[arg(long, value_name = "HASH", value_parser = hash)]
-    noted: Option<String>,
+    #[arg(long, value_name = "HASH")]
+    noted: Option<RecordHash>,
 }
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let verdict = match self.at.at(context)? {
-            At::Data(place) => wait(admin::verify_audit(&place, self.noted.as_deref()))?,
+            At::Data(place) => wait(admin::verify_audit(&place, self.noted.as_ref()))?,
             At::Server(server) => {
-                let noted: Vec<_> = self.noted.into_iter().map(|hash| ("noted", hash)).collect();
-                server.get("audit/verify", &noted)?
+                let noted = self.noted.iter().map(|hash| ("noted", hash.as_str().to_owned()));
+                server.get("audit/verify", &noted.collect::<Vec<_>>())?
             }
         };
         match verdict {

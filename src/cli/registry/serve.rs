@@ -8,9 +8,10 @@ use registry::{Ready, Reloader};
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 
-use super::log::Lines;
+use super::log::{self, Form, Lines};
 use super::settings::SettingArgs;
 use super::{Context, Failure, failed};
 
@@ -56,7 +57,7 @@ impl Args {
 
     fn serve(self, context: &Context) -> Result<(), Failure> {
         let format = self.log_format;
-        let lines = log(context, format)?;
+        let lines = begin_log(context, format)?;
         let config = self.settings.resolve()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -102,17 +103,16 @@ async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
 }
 
 /// One line for each request, or with `--quiet` errors alone.
-fn log(context: &Context, format: LogFormat) -> std::io::Result<Lines> {
-    let usual = if context.global().quiet { "error" } else { "info" };
-    let filter = EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let lines = Lines::start()?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
-    // Somebody else's logging, where there is any, is as good.
-    let _ = match format {
-        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => subscriber.json().with_span_list(false).try_init(),
+fn begin_log(context: &Context, format: LogFormat) -> std::io::Result<Lines> {
+    let usual = if context.global().quiet { Level::ERROR } else { Level::INFO };
+    #[expect(clippy::disallowed_methods, reason = "the command reads the environment")]
+    let said = std::env::var("GANTRY_LOG").ok().and_then(|filter| filter.parse().ok());
+    let filter = said.unwrap_or_else(|| Targets::new().with_default(usual));
+    let form = match format {
+        LogFormat::Text => Form::Text { colours: std::io::stderr().is_terminal() },
+        LogFormat::Json => Form::Json,
     };
-    Ok(lines)
+    log::begin(filter, form)
 }
 
 /// Tells a service manager, where there is one.

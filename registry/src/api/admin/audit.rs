@@ -6,7 +6,7 @@ use axum::extract::State;
 
 use super::asked::Queried;
 use crate::access::Admin;
-use crate::admin::{AuditPage, AuditQuery, VerifyQuery, audit_page};
+use crate::admin::{AuditPage, AuditQuery, RecordHash, VerifyQuery, audit_page};
 use crate::audit::AuditVerdict;
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -49,5 +49,5 @@ pub(super) async fn verify(
     Queried(VerifyQuery { noted }): Queried<VerifyQuery>,
 ) -> Result<Json<AuditVerdict>, ApiError> {
     admin.of_all()?;
-    Ok(Json(state.catalog.verify_audit(noted.as_deref()).await?))
+    Ok(Json(state.catalog.verify_audit(noted.as_ref().map(RecordHash::as_str)).await?))
 }

@@ -7,8 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// How long a line waits for others.
 const GATHERS: Duration = Duration::from_millis(5);
 /// Bytes that may wait. Whoever has more writes them.
@@ -16,7 +14,7 @@ const MOST: usize = 256 << 10;
 
 /// Where lines are put.
 #[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Shared>);
+pub(in super::super) struct Lines(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -44,8 +42,18 @@ impl Lines {
     }
 
     /// Writes what waits.
-    pub(super) fn finish(&self) {
+    pub(in super::super) fn finish(&self) {
         self.0.write_to(&mut io::stderr());
+    }
+}
+
+#[cfg(test)]
+impl Lines {
+    /// What waits.
+    pub(super) fn take(&self) -> String {
+        let mut out = Vec::new();
+        self.0.write_to(&mut out);
+        String::from_utf8(out).unwrap()
     }
 }
 
@@ -63,9 +71,9 @@ fn locked(buffer: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Write for Lines {
-    /// Puts a whole line: what two threads write mixes by calls.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl Lines {
+    /// Puts a whole line.
+    pub(super) fn put(&self, line: &[u8]) {
         let mut waiting = locked(&self.0.waiting);
         let (first, full) = (waiting.is_empty(), waiting.len() >= MOST);
         waiting.extend_from_slice(line);
@@ -76,19 +84,6 @@ impl Write for Lines {
         if full {
             self.finish();
         }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 
@@ -102,11 +97,9 @@ mod tests {
         let mut out = Vec::new();
         thread::scope(|scope| {
             for writer in 0..4 {
-                let mut lines = lines.clone();
-                // A line a call, as a subscriber writes: `writeln!` makes a call of each of its parts.
+                let lines = lines.clone();
                 scope.spawn(move || {
-                    let text = |at| format!("{writer} {at}\n");
-                    (0..500).for_each(|at| lines.write_all(text(at).as_bytes()).unwrap());
+                    (0..500).for_each(|at| lines.put(format!("{writer} {at}\n").as_bytes()));
                 });
             }
             for _ in 0..20 {
