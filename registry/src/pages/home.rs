@@ -15,7 +15,7 @@ use crate::host::Audience;
 use crate::state::Shared;
 
 /// Names on one page.
-const NAMES: u32 = 500;
+const NAMES: u32 = 100;
 
 /// Where the list begins.
 pub(super) struct After(Option<Name>);

@@ -23,7 +23,7 @@ use crate::state::{Shared, State as Registry};
 /// Images on one page.
 const IMAGES: u32 = 200;
 /// Names below it on one page.
-const CHILDREN: u32 = 500;
+const CHILDREN: u32 = 100;
 /// Sets of labels that templates are made for.
 const LABEL_SETS: u32 = 64;
 
