@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::Sandbox;
 use crate::support::server::Server;
+use crate::support::{GANTRY, Sandbox};
 use serde_json::Value;
 
 /// The last line of the log that says this, once there is one.
@@ -89,4 +89,24 @@ fn stop_is_noticed_before_it_comes() {
     assert!(start.elapsed() >= Duration::from_secs(3));
     // The client of this test keeps its connection and is deaf from here on.
     assert!(start.elapsed() < Duration::from_secs(25), "it was not waited for");
+}
+
+#[test]
+fn log_says_that_it_cannot_understand_what_it_is_to_say() {
+    let sandbox = Sandbox::new();
+    sandbox.write("other/letter.txt", "");
+    let serve = |filter: &str| {
+        let mut command = sandbox.command(GANTRY);
+        command.args(["registry", "serve", "--data", "other", "--domain", "example.com"]);
+        let ended = command.env("GANTRY_LOG", filter).output().unwrap();
+        assert!(!ended.status.success());
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let said = serve("registry=loud");
+    for words in ["ERROR", "GANTRY_LOG is not understood", "info,registry=debug"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    for filter in ["", "debug", "info,registry=debug"] {
+        assert!(!serve(filter).contains("GANTRY_LOG"), "{filter}");
+    }
 }

@@ -45,9 +45,9 @@ pub(super) async fn finish_refused(request: Request, next: Next) -> Response {
 /// Reads to the end, if that is near.
 async fn is_little(mut rest: BodyDataStream) -> bool {
     let mut bytes = 0;
-    while let Some(Ok(chunk)) = rest.next().await {
-        bytes += chunk.len();
-        if bytes > LITTLE {
+    while let Some(chunk) = rest.next().await {
+        bytes += chunk.map_or(LITTLE, |chunk| chunk.len());
+        if bytes >= LITTLE {
             return false;
         }
     }

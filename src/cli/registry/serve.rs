@@ -1,6 +1,7 @@
 //! `gantry registry serve`.
 
 use std::io::IsTerminal;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aci::Refuse;
@@ -47,7 +48,10 @@ enum LogFormat {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let (format, served) = (self.log_format, self.serve(context));
+        let format = self.log_format;
+        let lines = begin_log(context, format)?;
+        let served = self.serve(context);
+        lines.finish();
         // Who reads the log as JSON reads why it ended so, too.
         served.map_err(|failure| match format {
             LogFormat::Text => failure,
@@ -57,7 +61,6 @@ impl Args {
 
     fn serve(self, context: &Context) -> Result<(), Failure> {
         let format = self.log_format;
-        let lines = begin_log(context, format)?;
         let config = self.settings.resolve()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -76,7 +79,6 @@ impl Args {
         });
         // A push that is still being read has its thread cut off; nothing of it is kept.
         runtime.shutdown_timeout(Duration::from_millis(100));
-        lines.finish();
         served
     }
 }
@@ -104,15 +106,25 @@ async fn reloads(mut again: Signal, settings: SettingArgs, reloader: Reloader) {
 
 /// One line for each request, or with `--quiet` errors alone.
 fn begin_log(context: &Context, format: LogFormat) -> std::io::Result<Lines> {
-    let usual = if context.global().quiet { Level::ERROR } else { Level::INFO };
+    let level = if context.global().quiet { Level::ERROR } else { Level::INFO };
+    let usual = || Targets::new().with_default(level);
     #[expect(clippy::disallowed_methods, reason = "the command reads the environment")]
-    let said = std::env::var("GANTRY_LOG").ok().and_then(|filter| filter.parse().ok());
-    let filter = said.unwrap_or_else(|| Targets::new().with_default(usual));
+    let said = std::env::var("GANTRY_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = said.as_deref().map_or_else(|| Ok(usual()), Targets::from_str);
     let form = match format {
         LogFormat::Text => Form::Text { colours: std::io::stderr().is_terminal() },
         LogFormat::Json => Form::Json,
     };
-    log::begin(filter, form)
+    match filter {
+        Ok(filter) => log::begin(filter, form),
+        Err(error) => {
+            let lines = log::begin(usual(), form)?;
+            let wanted =
+                "a level such as `debug`, or levels of parts such as `info,registry=debug`";
+            tracing::error!(wanted, "GANTRY_LOG is not understood: {error}");
+            Ok(lines)
+        }
+    }
 }
 
 /// Tells a service manager, where there is one.
