@@ -1,7 +1,7 @@
-//! The registry's log: who it is for, what is in a line, and how lines reach stderr.
+//! The registry's log.
 //!
 //! ```text
-//! event ──▶ recorder (spans.rs: what a request is)  ──▶ text.rs or json.rs ──▶ lines.rs ──▶ stderr
+//! what happens ──▶ recorder.rs: a line of it ──▶ lines.rs: many together ──▶ stderr
 //! ```
 //!
 //! There is a span and a line for every request, so both cost little here: with the registry of
