@@ -9,7 +9,7 @@ plain and with TLS: bench/serve.py GANTRY RESULTS
 - pages found and images looked up among 1,000 images and among 100,000.
 """
 
-import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -137,13 +137,23 @@ def noise(size):
 
 
 def log_lines(size):
-    """Lines as a server logs them: they pack to a fifth."""
+    """Lines as a server logs them."""
     some = random.Random(size)
     lines = []
     for at in range(20_000):
         lines.append(f"2026-11-26T10:{at // 60 % 60:02}:{at % 60:02}Z INFO request {some.getrandbits(64):016x} GET /{some.getrandbits(24):06x} 200 {some.randrange(99999)}\n")
     text = "".join(lines).encode()
     return b"".join(text[shift:] + text[:shift] for shift in range(0, 64 * (size // len(text) + 1), 64))[:size]
+
+
+def libraries(size):
+    """What this machine has of them, one after the other."""
+    content = b""
+    for path in sorted(glob.glob("/usr/lib/*-linux-gnu/*.so*")):
+        if len(content) < size and not os.path.islink(path):
+            with open(path, "rb") as file:
+                content += file.read()
+    return content[:size]
 
 
 def pack(name, content):
@@ -275,11 +285,12 @@ def as_docker_image(file):
 
 
 def push():
-    # What there is of noise in a file is as large in it; of a log, a fifth.
+    # What there is of noise in a file is as large in it; of a log and of libraries, a third.
     pack("noise", noise(200 * MB))
     pack("log", log_lines(600 * MB))
+    pack("libraries", libraries(570 * MB))
     shutil.copytree("data", "empty")
-    files = ("noise.aci", "log.aci")
+    files = ("noise.aci", "log.aci", "libraries.aci")
     for file in files:
         as_docker_image(file)
     figures = {}
