@@ -148,7 +148,7 @@ def log_lines(size):
 
 def libraries(size):
     """What this machine has of them, one after the other."""
-    content = b""
+    content = bytearray()
     for path in sorted(glob.glob("/usr/lib/*-linux-gnu/*.so*")):
         if len(content) < size and not os.path.islink(path):
             with open(path, "rb") as file:

@@ -41,6 +41,20 @@ impl Lines {
         Ok(lines)
     }
 
+    /// Puts a whole line.
+    pub(super) fn put(&self, line: &[u8]) {
+        let mut waiting = locked(&self.0.waiting);
+        let (first, full) = (waiting.is_empty(), waiting.len() >= MOST);
+        waiting.extend_from_slice(line);
+        drop(waiting);
+        if first {
+            self.0.some.notify_one();
+        }
+        if full {
+            self.finish();
+        }
+    }
+
     /// Writes what waits.
     pub(in super::super) fn finish(&self) {
         self.0.write_to(&mut io::stderr());
@@ -69,22 +83,6 @@ impl Shared {
 
 fn locked(buffer: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Lines {
-    /// Puts a whole line.
-    pub(super) fn put(&self, line: &[u8]) {
-        let mut waiting = locked(&self.0.waiting);
-        let (first, full) = (waiting.is_empty(), waiting.len() >= MOST);
-        waiting.extend_from_slice(line);
-        drop(waiting);
-        if first {
-            self.0.some.notify_one();
-        }
-        if full {
-            self.finish();
-        }
-    }
 }
 
 #[cfg(test)]

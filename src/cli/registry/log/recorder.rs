@@ -178,14 +178,11 @@ impl Subscriber for Recorder {
     fn record(&self, id: &Id, values: &Record<'_>) {
         // Not under the lock: what is written may log something itself.
         let mut fields = String::new();
-        values.record(&mut self.fields(&mut fields, true));
+        values.record(&mut self.fields(&mut fields, false));
         self.spans.with(id, |span| {
-            let between = match self.form {
-                _ if span.fields.is_empty() => "",
-                Form::Text { .. } => " ",
-                Form::Json => ",",
-            };
-            span.fields.extend([between, &fields]);
+            // What stands before a field that follows on another is one byte.
+            let from = usize::from(span.fields.is_empty());
+            span.fields.push_str(fields.get(from..).unwrap_or_default());
         });
     }
 
