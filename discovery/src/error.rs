@@ -175,7 +175,7 @@ pub fn printable_line(text: &str) -> String {
 }
 
 /// An error and its causes on one line, without saying any text twice.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -187,4 +187,25 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Said {
+        text: &'static str,
+        source: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn a_chain_says_no_cause_twice() {
+        let said = |text, source: Option<Said>| Said { text, source: source.map(Box::new) };
+        let burns = said("it burns", None);
+        let image = said("cannot write the image: it burns", Some(burns));
+        let work = said("no image", Some(image));
+        assert_eq!(chain(&work), "no image: cannot write the image: it burns");
+    }
 }

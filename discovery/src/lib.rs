@@ -47,7 +47,7 @@ pub use aci::{ImageId, Limits, Name, Reference, Refusal, Refuse};
 pub use client::{Client, ClientOptions};
 pub use closure::ClosureError;
 pub use config::Config;
-pub use error::{Error, Kind, printable, printable_line};
+pub use error::{Error, Kind, chain, printable, printable_line};
 pub use fetch::{Fetched, Source, Trust};
 pub use keys::TrustStore;
 pub use store::Store;

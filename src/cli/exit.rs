@@ -139,7 +139,7 @@ pub(super) fn report(context: &Context, result: Result<(), Failure>) -> ExitCode
 fn said(failure: Failure, json: bool) -> Result<Kind, Failure> {
     let (kind, text, refusal, tree) = match failure {
         Failure::Error(kind, error) => {
-            let text = chain(&error);
+            let text = discovery::chain(&*error);
             let refusal = plain(kind, &text);
             (kind, text, refusal, None)
         }
@@ -181,20 +181,6 @@ fn plain(kind: Kind, message: &str) -> Refusal {
     }
 }
 
-/// The error and its causes. Some errors name their cause themselves: it is said once.
-fn chain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
-}
-
 impl From<discovery::Kind> for Kind {
     fn from(kind: discovery::Kind) -> Self {
         match kind {
@@ -219,19 +205,5 @@ impl Kind {
             Self::Server => "refused-by-server",
             Self::Network => "network",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::Context as _;
-
-    use super::*;
-
-    #[test]
-    fn chain_says_no_cause_twice() {
-        let twice = builder::PackError::Write(std::io::Error::other("it burns"));
-        let error = Err::<(), _>(twice).context("no image").unwrap_err();
-        assert_eq!(chain(&error), "no image: cannot write the image: it burns");
     }
 }

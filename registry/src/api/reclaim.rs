@@ -23,9 +23,12 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Reads what little is left of a refused request's body, or says that the connection ends.
 pub(super) async fn finish_refused(request: Request, next: Next) -> Response {
+    if request.version() > Version::HTTP_11 {
+        // There a request ends without its connection.
+        return next.run(request).await;
+    }
     // Such a client sends nothing before it is told to, and it is told by our reading.
     let waits = request.headers().contains_key(header::EXPECT);
-    let http1 = request.version() <= Version::HTTP_11;
     let (parts, body) = request.into_parts();
     let (back, rest) = oneshot::channel();
     let body = Reclaimed { body: Some(body.into_data_stream()), back: Some(back), read: false };
@@ -35,7 +38,7 @@ pub(super) async fn finish_refused(request: Request, next: Next) -> Response {
     {
         let finished = (read || !waits)
             && tokio::time::timeout(SOON, is_little(rest)).await.is_ok_and(|little| little);
-        if http1 && !finished {
+        if !finished {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }

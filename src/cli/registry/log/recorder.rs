@@ -317,13 +317,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        self.strange(field.name(), format_args!("{text}"));
+        self.strange(field.name(), format_args!("{}", discovery::chain(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
