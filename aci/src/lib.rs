@@ -153,7 +153,7 @@ pub use quantity::{Quantity, QuantityError, QuantityFormat, QuantityParts};
 pub use reference::{Reference, ReferenceError};
 pub use refusal::{Refusal, Refuse};
 pub use sha512::Sha512;
-pub use template::{Extension, Template};
+pub use template::{Extension, Template, TemplateError};
 pub use types::{
     AcKind, AcKindError, AcName, AcNameError, AcVersion, AcVersionError, GoPlatform, Timestamp,
     TimestampError, Uuid, UuidError, WebUrl, WebUrlError, host_platform,

@@ -1,6 +1,7 @@
 //! Discovery URL templates (spec: discovery.md, "Discovery Templates").
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::reference::Reference;
 
@@ -28,21 +29,85 @@ impl Extension {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Template(String);
 
+/// Why a template gives no URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A placeholder has no label.
+    #[error("{template} needs a label that was not given: {label}")]
+    Label {
+        /// The template.
+        template: Template,
+        /// What stands in the braces.
+        label: String,
+    },
+    /// With these labels it would be another URL than it says.
+    #[error(
+        "{0} would lead elsewhere: a label's value makes a segment of its path \".\" or \"..\""
+    )]
+    DotSegment(Template),
+}
+
+/// Where a value goes: what it may not hold differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Path,
+    /// The scheme, the host or the query.
+    Elsewhere,
+}
+
+/// How a slash of a value is written in a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slash {
+    AsItIs,
+    Encoded,
+}
+
+/// A template that was filled.
+struct Filled {
+    url: String,
+    /// Where values stand in it.
+    values: Vec<Range<usize>>,
+}
+
 impl Template {
     /// A template of this text; any text is one.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The URL for `reference`, or `None` where a placeholder has no label.
+    /// The URL for `reference`.
     ///
     /// A missing or empty `version` becomes `latest`. The text is gone through
     /// once, so a label's value that holds braces is never substituted again,
     /// and a label called `ext` does not displace `{ext}` (in rkt both happen).
     /// In values, what would end a URL path (`?`, `#`, blanks, `%`, quotes and
     /// what is not ASCII) is percent-encoded; the rest stands as it is.
-    pub fn render(&self, reference: &Reference, extension: Extension) -> Option<String> {
-        let mut url = String::new();
+    ///
+    /// A value is no more than text of the place it stands in. In a host and in a query it
+    /// is percent-encoded but for letters, digits and `-._~`. In a path, where a slash of
+    /// it would make a segment `.` or `..`, which readers of URLs resolve, its slashes are
+    /// encoded; where that does not help, there is no URL.
+    pub fn render(
+        &self,
+        reference: &Reference,
+        extension: Extension,
+    ) -> Result<String, TemplateError> {
+        for slash in [Slash::AsItIs, Slash::Encoded] {
+            let filled = self.fill(reference, extension, slash)?;
+            if !filled.has_dot_segment_of_value() {
+                return Ok(filled.url);
+            }
+        }
+        Err(TemplateError::DotSegment(self.clone()))
+    }
+
+    fn fill(
+        &self,
+        reference: &Reference,
+        extension: Extension,
+        slash: Slash,
+    ) -> Result<Filled, TemplateError> {
+        let (mut url, mut values) = (String::new(), Vec::new());
         let mut rest = self.0.as_str();
         while let Some((before, after)) = rest.split_once('{') {
             url.push_str(before);
@@ -55,16 +120,20 @@ impl Template {
             match placeholder {
                 "name" => url.push_str(reference.name().as_str()),
                 "ext" => url.push_str(extension.as_str()),
-                "version" => {
-                    let version = reference.labels().value("version").unwrap_or_default();
-                    encode(if version.is_empty() { "latest" } else { version }, &mut url);
+                label => {
+                    let value = value(reference, label).ok_or_else(|| TemplateError::Label {
+                        template: self.clone(),
+                        label: label.to_owned(),
+                    })?;
+                    let begin = url.len();
+                    encode(value, place(&url), slash, &mut url);
+                    values.push(begin..url.len());
                 }
-                label => encode(reference.labels().value(label)?, &mut url),
             }
             rest = after;
         }
         url.push_str(rest);
-        Some(url)
+        Ok(Filled { url, values })
     }
 }
 
@@ -74,9 +143,55 @@ impl fmt::Display for Template {
     }
 }
 
-fn encode(value: &str, url: &mut String) {
+impl Filled {
+    /// Whether a value, or a slash of it, has a part in a segment that readers of URLs
+    /// resolve: the URL would be another one than the template says.
+    fn has_dot_segment_of_value(&self) -> bool {
+        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        let mut begin = 0;
+        path.split(['/', '\\']).any(|segment| {
+            let end = begin + segment.len();
+            let touched = self.values.iter().any(|at| at.start <= end && at.end >= begin);
+            begin = end + 1;
+            touched && is_dot_segment(segment)
+        })
+    }
+}
+
+/// What stands for a label. Where no version was asked for, it is `latest`.
+fn value<'a>(reference: &'a Reference, label: &str) -> Option<&'a str> {
+    let value = reference.labels().value(label);
+    match label {
+        "version" => value.filter(|version| !version.is_empty()).or(Some("latest")),
+        _ => value,
+    }
+}
+
+/// What the URL standard calls a single-dot or double-dot path segment.
+fn is_dot_segment(segment: &str) -> bool {
+    let dots = segment.to_ascii_lowercase().replace("%2e", ".");
+    matches!(dots.as_str(), "." | "..")
+}
+
+/// Where in a URL its end is.
+fn place(url: &str) -> Place {
+    let after_host = match url.split_once(':') {
+        Some((scheme, rest)) if !scheme.contains('/') => rest.trim_start_matches(['/', '\\']),
+        _ => url,
+    };
+    let in_path = after_host.contains(['/', '\\']) && !url.contains(['?', '#']);
+    if in_path { Place::Path } else { Place::Elsewhere }
+}
+
+fn encode(value: &str, place: Place, slash: Slash, url: &mut String) {
     for byte in value.bytes() {
-        let plain = byte.is_ascii_graphic() && !b"%?#\"<>\\^`{|}".contains(&byte);
+        let plain = match byte {
+            b'/' => place == Place::Path && slash == Slash::AsItIs,
+            _ if place == Place::Path => {
+                byte.is_ascii_graphic() && !b"%?#\"<>\\^`{|}".contains(&byte)
+            }
+            _ => byte.is_ascii_alphanumeric() || b"-._~".contains(&byte),
+        };
         if plain {
             url.push(char::from(byte));
         } else {
@@ -90,7 +205,18 @@ mod tests {
     use super::*;
 
     fn render(template: &str, reference: &str) -> Option<String> {
-        Template::new(template).render(&reference.parse().unwrap(), Extension::Image)
+        Template::new(template).render(&reference.parse().unwrap(), Extension::Image).ok()
+    }
+
+    fn with_labels(template: &str, labels: &[(&str, &str)]) -> Result<String, TemplateError> {
+        let label = |(name, value): &(&str, &str)| crate::Label {
+            name: name.parse().unwrap(),
+            value: (*value).to_owned(),
+        };
+        let labels: Vec<_> = labels.iter().map(label).collect();
+        let reference =
+            Reference::new("example.com/a".parse().unwrap(), labels.try_into().unwrap());
+        Template::new(template).render(&reference, Extension::Image)
     }
 
     #[test]
@@ -114,7 +240,7 @@ mod tests {
             Template::new(template)
                 .render(&"a:2".parse().unwrap(), Extension::Signature)
                 .as_deref(),
-            Some("https://s/a/2.aci.asc")
+            Ok("https://s/a/2.aci.asc")
         );
     }
 
@@ -124,5 +250,84 @@ mod tests {
             render("https://s/{a}.{ext}", "n,a={b},b=x,ext=evil").as_deref(),
             Some("https://s/%7Bb%7D.aci")
         );
+    }
+    #[test]
+    fn template_says_which_label_it_lacks() {
+        let error = with_labels("https://s/{channel}.{ext}", &[]).unwrap_err();
+        assert!(matches!(&error, TemplateError::Label { label, .. } if label == "channel"));
+        assert!(error.to_string().ends_with("needs a label that was not given: channel"));
+    }
+
+    /// The path as a reader of URLs has it, where it has as many segments as were written.
+    fn path_of(text: &str) -> String {
+        let url = url::Url::parse(text).unwrap();
+        assert_eq!(url.host_str(), Some("s"), "{text}");
+        let written = text.split_once("://s").unwrap().1;
+        assert_eq!(url.path().matches('/').count(), written.matches('/').count(), "{text}");
+        url.path().to_owned()
+    }
+
+    #[test]
+    fn template_values_with_dot_segments_lead_nowhere_else() {
+        let path = |template: &str, version: &str| {
+            path_of(&with_labels(template, &[("version", version)]).unwrap())
+        };
+        let usual = "https://s/-/images/{name}:{version},os=linux.{ext}";
+        let begin = "/-/images/example.com/a:";
+        assert_eq!(path(usual, "1/2"), format!("{begin}1/2,os=linux.aci"));
+        assert_eq!(path(usual, "1/../2"), format!("{begin}1%2F..%2F2,os=linux.aci"));
+        assert_eq!(path(usual, "1/./2"), format!("{begin}1%2F.%2F2,os=linux.aci"));
+        for harmless in ["..", "../", "1/..", "1/.x", "1/..."] {
+            assert_eq!(path(usual, harmless), format!("{begin}{harmless},os=linux.aci"));
+        }
+        // What a value joins in the template counts, at either end.
+        assert_eq!(path("https://s/a/.{version}.{ext}", "/1"), "/a/.%2F1.aci");
+        assert_eq!(path("https://s/a/{version}./{ext}", "1/."), "/a/1%2F../aci");
+        assert_eq!(path("https://s/{version}", "1/.."), "/1%2F..");
+        assert_eq!(path("https://s/{version}?{ext}", "1/.."), "/1%2F..");
+        // A template may climb by itself.
+        assert_eq!(
+            with_labels("https://s/b/../{version}.{ext}", &[("version", "1/2")]).as_deref(),
+            Ok("https://s/b/../1/2.aci")
+        );
+        for (text, written) in [
+            ("1/%2e%2E/2", "1/%252e%252E/2"),
+            ("1\\..\\2", "1%5C..%5C2"),
+            ("1?x#y", "1%3Fx%23y"),
+            ("1/.\t./2\n", "1/.%09./2%0A"),
+        ] {
+            assert_eq!(path("https://s/{version}.{ext}", text), format!("/{written}.aci"));
+        }
+    }
+
+    #[test]
+    fn template_that_a_value_makes_climb_is_no_url() {
+        for (template, labels) in [
+            ("https://s/{name}/{version}/x.{ext}", &[("version", "..")][..]),
+            ("https://s/{name}/{version}/x.{ext}", &[("version", ".")]),
+            ("https://s/{name}/.{version}/x.{ext}", &[("version", ".")]),
+            ("https://s/{name}/%2{version}/x.{ext}", &[("version", "e")]),
+            ("https://s/{name}/{a}{b}/x.{ext}", &[("a", "."), ("b", ".")]),
+            ("https://s/{name}/.{a}./x.{ext}", &[("a", "")]),
+            ("https:\\\\s\\x\\{a}\\x.{ext}", &[("a", "..")]),
+        ] {
+            let rendered = with_labels(template, labels);
+            assert_eq!(rendered, Err(TemplateError::DotSegment(Template::new(template))));
+        }
+    }
+
+    #[test]
+    fn template_values_stay_in_their_place() {
+        for (template, value, wanted) in [
+            ("https://{v}.s/x.{ext}", "evil.example/", "https://evil.example%2F.s/x.aci"),
+            ("https://{v}@s/x.{ext}", "a:b", "https://a%3Ab@s/x.aci"),
+            ("https:///{v}/x.{ext}", "a@b", "https:///a%40b/x.aci"),
+            ("{v}://s/x.{ext}", "https://a", "https%3A%2F%2Fa://s/x.aci"),
+            ("https://s/x?v={v}&{ext}", "1&v=2+a/b", "https://s/x?v=1%26v%3D2%2Ba%2Fb&aci"),
+            ("https://s?v={v}&{ext}", "a/../b", "https://s?v=a%2F..%2Fb&aci"),
+            ("/x/{v}.{ext}", "1+2/3:4", "/x/1+2/3:4.aci"),
+        ] {
+            assert_eq!(with_labels(template, &[("v", value)]).as_deref(), Ok(wanted));
+        }
     }
 }

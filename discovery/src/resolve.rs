@@ -315,9 +315,7 @@ fn endpoint(
     insecure: Insecure,
 ) -> Result<Endpoint, String> {
     let url = |extension| {
-        let text = template
-            .render(reference, extension)
-            .ok_or_else(|| format!("{template} needs a label that was not given"))?;
+        let text = template.render(reference, extension).map_err(|error| error.to_string())?;
         usable_url(&text, insecure.http_for(Purpose::Files))
     };
     let (image, signature) = (url(Extension::Image)?, url(Extension::Signature)?);

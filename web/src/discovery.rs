@@ -152,7 +152,7 @@ mod tests {
         let reference = "example.com/a:1.0.0,os=linux,arch=amd64".parse().unwrap();
         assert_eq!(
             aci::Template::new(template).render(&reference, aci::Extension::Signature).as_deref(),
-            Some("https://example.com/-/images/example.com/a:1.0.0,os=linux,arch=amd64.aci.asc")
+            Ok("https://example.com/-/images/example.com/a:1.0.0,os=linux,arch=amd64.aci.asc")
         );
     }
 }
