@@ -70,6 +70,14 @@ pub struct ImageEntry {
     pub withdrawn: Option<String>,
 }
 
+/// What stands above an image.
+enum Heading {
+    /// Its version, as its author wrote it.
+    Version(String),
+    /// Words of ours, in the place of a version that cannot be shown.
+    Words(&'static str),
+}
+
 /// What a person sees instead of a page. It has no meta tags.
 #[derive(Debug, Clone)]
 pub struct ErrorPage {
@@ -110,6 +118,24 @@ impl NamePage {
         crumbs
     }
 
+    /// Whether its name alone, without a version, leads to an image.
+    fn has_newest(&self) -> bool {
+        self.left_out > 0 || self.images.iter().any(|image| image.withdrawn.is_none())
+    }
+
+    /// What this very image is fetched by, fit for a shell: its name and labels, or its own URL
+    /// where these could mean another.
+    fn source(&self, image: &ImageEntry) -> String {
+        let also = |other: &ImageEntry| {
+            other.image_id != image.image_id && image.labels.first_mismatch(&other.labels).is_none()
+        };
+        let reference = fetch_reference(&self.name, &image.labels);
+        let source = reference.filter(|_| !self.images.iter().any(also)).unwrap_or_else(|| {
+            format!("https://{}/-/blobs/{}.aci", self.name.host(), image.image_id)
+        });
+        shell_word(&source)
+    }
+
     /// The keys that signed the images of this page, each once.
     fn signers(&self) -> Vec<&str> {
         let mut all: Vec<_> = self.images.iter().map(|image| image.signer.as_str()).collect();
@@ -120,18 +146,19 @@ impl NamePage {
 }
 
 impl ImageEntry {
-    fn version(&self) -> Option<String> {
-        self.labels.value("version").map(visible)
+    /// What stands above it: its version, or how it lacks one.
+    fn heading(&self) -> Heading {
+        match self.labels.value("version") {
+            None => Heading::Words("no version"),
+            Some("") => Heading::Words("an empty version"),
+            Some(version) if version.trim().is_empty() => Heading::Words("a version of blanks"),
+            Some(version) => Heading::Version(visible(version)),
+        }
     }
 
     fn other_labels(&self) -> Vec<(String, String)> {
         let rest = self.labels.without("version");
         rest.iter().map(|l| (l.name.to_string(), visible(&l.value))).collect()
-    }
-
-    /// The word to fetch it by, fit for a shell.
-    fn reference(&self, name: &Name) -> Option<String> {
-        fetch_reference(name, &self.labels).map(|text| shell_word(&text))
     }
 
     fn size(&self) -> String {

@@ -33,10 +33,14 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// The reference that asks for exactly this image, where there is one: a label
-/// value with a comma or a colon cannot stand in a reference, and one that
-/// cannot be seen should not stand in a command.
+/// The reference that these labels are, where a person can be told to ask for it: a label
+/// value with a comma or a colon cannot stand in a reference, and one that cannot be seen
+/// should not stand in a command. Without a version, or with `latest`, a reference means the
+/// newest image, whichever that will be.
 pub fn fetch_reference(name: &Name, labels: &Labels) -> Option<String> {
+    if matches!(labels.value("version"), None | Some("" | "latest")) {
+        return None;
+    }
     let reference = Reference::new(name.clone(), labels.clone());
     let text = reference.to_string();
     let again: Reference = text.parse().ok()?;
@@ -87,6 +91,10 @@ mod tests {
         );
         for value in ["1,os=linux", "a:b", "a\u{202e}b"] {
             assert_eq!(fetch_reference(&name, &labels(&[("version", value)])), None, "{value:?}");
+        }
+        // These would mean the newest image.
+        for newest in [&[][..], &[("os", "linux")], &[("version", "")], &[("version", "latest")]] {
+            assert_eq!(fetch_reference(&name, &labels(newest)), None, "{newest:?}");
         }
     }
 }

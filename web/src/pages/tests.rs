@@ -100,6 +100,63 @@ fn name_page_tells_how_to_trust_and_fetch() {
     }
 }
 
+/// The commands of a page, but for the one that fetches by the name alone.
+fn commands(html: &str) -> Vec<String> {
+    let all = html.split("<pre>gantry fetch ").skip(1);
+    let all = all.map(|rest| rest.split("</pre>").next().unwrap().to_owned());
+    all.filter(|command| command != "example.com/team/hello").collect()
+}
+
+#[test]
+fn name_page_fetches_the_image_that_it_stands_beside() {
+    let with = |id: u8, pairs: &[(&str, &str)]| ImageEntry {
+        image_id: ImageId::of([id; 64]),
+        ..image(pairs)
+    };
+    let by_id = |id: u8| format!("https://example.com/-/blobs/{}.aci", ImageId::of([id; 64]));
+    let platform = [("version", "1"), ("os", "linux"), ("arch", "amd64")];
+    let images = vec![
+        with(1, &[("version", "2")]),
+        with(2, &[]),
+        with(3, &[("os", "linux")]),
+        with(4, &[("version", "")]),
+        with(5, &[("version", " ")]),
+        with(6, &[("version", "latest")]),
+        with(7, &platform),
+        // It is part of what the one before has.
+        with(8, &[("version", "1")]),
+    ];
+    let html = name_page(images, Vec::new()).render().unwrap();
+    let name = "example.com/team/hello";
+    let wanted = [
+        format!("{name}:2"),
+        by_id(2),
+        by_id(3),
+        by_id(4),
+        format!("&#39;{name}: &#39;"),
+        by_id(6),
+        format!("{name}:1,os=linux,arch=amd64"),
+        by_id(8),
+    ];
+    assert_eq!(commands(&html), wanted);
+    for heading in ["no version", "an empty version", "a version of blanks"] {
+        assert!(html.contains(&format!("<h3><em>{heading}</em></h3>")), "{html}");
+    }
+    assert!(html.contains("<h3>latest</h3>"), "{html}");
+}
+
+#[test]
+fn name_page_says_no_command_that_finds_nothing() {
+    let alone = "<pre>gantry fetch example.com/team/hello</pre>";
+    let withdrawn =
+        ImageEntry { withdrawn: Some("broken".to_owned()), ..image(&[("version", "1")]) };
+    let html = name_page(vec![withdrawn.clone()], Vec::new()).render().unwrap();
+    assert!(!html.contains(alone), "{html}");
+    assert_eq!(commands(&html), ["example.com/team/hello:1"]);
+    let html = name_page(vec![withdrawn, image(&[])], Vec::new()).render().unwrap();
+    assert!(html.contains(alone), "{html}");
+}
+
 #[test]
 fn name_page_escapes_hostile_labels() {
     let hostile = r#"<script>alert(1)</script>"'&"#;
