@@ -167,7 +167,8 @@ impl Explain<'_> {
             _ => &[],
         };
         let steps = levels.iter().map(|level| Step::no(format!("{}: {}", level.url, level.why)));
-        Step::new(Outcome::No, error.to_string(), steps.collect())
+        let steps = steps.chain([lines::next(error)]).collect();
+        Step::new(Outcome::No, error.to_string(), steps)
     }
 
     /// What is demanded of images of this name, and of whom keys are trusted for it.
@@ -212,7 +213,10 @@ impl Explain<'_> {
                     )));
                 }
             }
-            Err(error) => draft.fail(error.kind(), Step::no(error.to_string())),
+            Err(error) => {
+                let step = Step::new(Outcome::No, error.to_string(), vec![lines::next(&error)]);
+                draft.fail(error.kind(), step);
+            }
         }
     }
 

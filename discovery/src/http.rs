@@ -29,6 +29,7 @@ mod insecure;
 mod proxy;
 mod rate;
 mod retry;
+mod said;
 
 pub use error::HttpError;
 pub use insecure::Insecure;
@@ -171,8 +172,11 @@ impl Http {
     ) -> Result<Answer, HttpError> {
         let mut failures = 0;
         loop {
-            let asked = self.ask(purpose, route, url, headers).await;
-            let error = match asked.and_then(Answer::unless_busy) {
+            let asked = match self.ask(purpose, route, url, headers).await {
+                Ok(answer) => answer.unless_busy().await,
+                Err(error) => Err(error),
+            };
+            let error = match asked {
                 Err(error) if failures < self.retries().count && error.may_get_better() => error,
                 other => return other,
             };
@@ -210,7 +214,7 @@ impl Http {
                 match answer.status() {
                     202 => Ok(Document::Deferred),
                     200 => answer.bytes(limit).await.map(Document::Here),
-                    _ => Err(answer.refused()),
+                    _ => Err(answer.refused().await),
                 }
             };
             let result = match tokio::time::timeout(self.setup.timeouts.document, read).await {
@@ -331,15 +335,19 @@ impl Answer {
         self.response.headers()
     }
 
-    /// The answer as an error: its status is none that helps.
-    pub(crate) fn refused(&self) -> HttpError {
-        HttpError::status(&self.url, self.status(), retry::asked_pause(self.headers()))
+    /// The answer as an error: its status is none that helps. Why, is what its body says.
+    pub(crate) async fn refused(self) -> HttpError {
+        let error = self.as_error();
+        error.because(said::said(self).await)
     }
 
     /// The answer, unless it only says that another time would be better.
-    pub(crate) fn unless_busy(self) -> Result<Self, HttpError> {
-        let refused = self.refused();
-        if refused.may_get_better() { Err(refused) } else { Ok(self) }
+    pub(crate) async fn unless_busy(self) -> Result<Self, HttpError> {
+        if self.as_error().may_get_better() { Err(self.refused().await) } else { Ok(self) }
+    }
+
+    fn as_error(&self) -> HttpError {
+        HttpError::status(&self.url, self.status(), retry::asked_pause(self.headers()))
     }
 
     /// Where it came from, after redirects.

@@ -65,8 +65,11 @@ pub enum LevelFault {
 impl fmt::Display for LevelFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(HttpError::Status { status, .. }) => write!(f, "status {status}"),
-            Self::Http(error) => error.fmt(f),
+            Self::Http(error) => match error.answer() {
+                Some((status, Some(said))) => write!(f, "status {status}: {}", said.message),
+                Some((status, None)) => write!(f, "status {status}"),
+                None => error.fmt(f),
+            },
             Self::NoTag(name) => write!(f, "no {name} tag covers the name"),
             Self::Unusable(reasons) => f.write_str(&printable(&reasons.join("; "))),
         }
@@ -139,6 +142,26 @@ impl ResolveError {
     }
 }
 
+impl ResolveError {
+    fn next(&self, failed: &[FailedLevel]) -> String {
+        let refused = failed.iter().find_map(|level| match &level.why {
+            LevelFault::Http(error) if error.is_of_credentials() => Some(error),
+            _ => None,
+        });
+        match (refused, self.kind()) {
+            (Some(error), _) => error.refusal().next,
+            (None, Kind::Network) => {
+                "check the connection, the host's certificate (--ca-file) and the [[override]] \
+                 entries, and try again"
+                    .to_owned()
+            }
+            _ => "check the name and the host; an [[override]] of the configuration leads to \
+                  another port or a mirror"
+                .to_owned(),
+        }
+    }
+}
+
 impl Refuse for ResolveError {
     fn refusal(&self) -> Refusal {
         match self {
@@ -154,11 +177,7 @@ impl Refuse for ResolveError {
                     .collect::<Vec<_>>()
                     .join("; "),
                 "the name, then each parent up to the host, is asked over https (discovery.md)",
-                if self.kind() == Kind::Network {
-                    "check the connection, the host's certificate (--ca-file) and the [[override]] entries, and try again"
-                } else {
-                    "check the name and the host; an [[override]] of the configuration leads to another port or a mirror"
-                },
+                self.next(failed),
             ),
             Self::Setup(error) => error.refusal(),
             Self::Host { name } => refusal(

@@ -93,7 +93,12 @@ fn rule(error: &impl Refuse) -> Step {
 
 /// What a refusal rests on, and what helps.
 pub(crate) fn rule_and_next(error: &impl Refuse) -> [Step; 2] {
-    [rule(error), Step::note(format!("next: {}", error.refusal().next))]
+    [rule(error), next(error)]
+}
+
+/// What helps against a refusal.
+pub(crate) fn next(error: &impl Refuse) -> Step {
+    Step::note(format!("next: {}", error.refusal().next))
 }
 
 /// One signature that was compared with the image.

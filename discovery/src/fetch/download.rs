@@ -171,7 +171,7 @@ impl Fetch<'_> {
                     let url = answer.url().clone().into();
                     return Err(FetchError::Deferred { url, what: "image" });
                 }
-                _ => return Err(answer.refused().into()),
+                _ => return Err(answer.refused().await.into()),
             }
         }
     }
@@ -360,8 +360,11 @@ impl Fetch<'_> {
             let mut headers = HeaderMap::new();
             download.facts.validators.ask_for_rest(download.at, &mut headers);
             let (http, url) = (&self.client.http, &place.endpoint.image);
-            let answer = http.ask(Purpose::Files, place.route, url, &headers).await;
-            match answer.and_then(Answer::unless_busy) {
+            let answer = match http.ask(Purpose::Files, place.route, url, &headers).await {
+                Ok(answer) => answer.unless_busy().await,
+                Err(error) => Err(error),
+            };
+            match answer {
                 Ok(answer) if continues(&answer, download.at, &download.facts) => {
                     download.answer = answer;
                     return Ok(());
@@ -369,7 +372,7 @@ impl Fetch<'_> {
                 Ok(answer) if matches!(answer.status(), 200 | 206 | 416) => {
                     return Err(Stop::StartOver(download.broke_off(error)));
                 }
-                Ok(answer) => return Err(answer.refused().into()),
+                Ok(answer) => return Err(answer.refused().await.into()),
                 Err(next) if next.may_get_better() || !next.was_answered() => error = next,
                 Err(next) => return Err(next.into()),
             }

@@ -66,7 +66,7 @@ pub enum FetchError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// None of the places a page names has the image.
-    #[error("{reference} could not be fetched from any of {} places", .passed_over.len())]
+    #[error("{reference} could not be fetched from any of {} places{}", .passed_over.len(), reason(.passed_over))]
     NoEndpoint {
         /// What was asked for.
         reference: Reference,
@@ -304,19 +304,7 @@ impl Refuse for FetchError {
             ),
             Self::Image { reason, .. } => reason.refusal(),
             Self::Signer { reason, suggestions, .. } => signer_refusal(reason, suggestions),
-            Self::NoEndpoint { reference, passed_over } => match passed_over.as_slice() {
-                [only] => only.refusal(),
-                several => refusal(
-                    "no-endpoint",
-                    self,
-                    format!(
-                        "the signature and the image of {reference} at one of the places its page names"
-                    ),
-                    several.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-                    "the places a page names are tried in order until one has the image",
-                    "check the version and labels, and try again later",
-                ),
-            },
+            Self::NoEndpoint { reference, passed_over } => self.of_places(reference, passed_over),
             Self::Truncated { wanted, found, why, .. } => refusal(
                 "download-truncated",
                 self,
@@ -343,7 +331,17 @@ impl Refuse for FetchError {
                 ),
                 "every label asked for must stand in the manifest with the same value (discovery.md, \
                  \"Validation\"); os and arch that are not asked for are this machine's",
-                format!("ask for what there is, or tell the owner of {}", reference.name().host()),
+                match (label.as_str(), wanted.as_str()) {
+                    ("version", "latest") => {
+                        "leave the version out: without one the newest is asked for; latest is \
+                         a version like any other"
+                            .to_owned()
+                    }
+                    _ => {
+                        let host = reference.name().host();
+                        format!("ask for what there is, or tell the owner of {host}")
+                    }
+                },
             ),
             Self::File { path, source } => refusal(
                 "file-unreadable",
@@ -366,6 +364,38 @@ impl Refuse for FetchError {
 }
 
 impl FetchError {
+    fn of_places(&self, reference: &Reference, passed_over: &[HttpError]) -> Refusal {
+        let mut refusal = match passed_over {
+            [only] => only.refusal(),
+            several => refusal(
+                "no-endpoint",
+                self,
+                format!(
+                    "the signature and the image of {reference} at one of the places its page names"
+                ),
+                several.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                "the places a page names are tried in order until one has the image",
+                match telling(several) {
+                    Some(error) if is_plain_absence(error) => {
+                        "check the version and labels, and try again later".to_owned()
+                    }
+                    Some(error) => error.refusal().next,
+                    None => "try again later".to_owned(),
+                },
+            ),
+        };
+        // As other tools pin an image; here it is a version that nobody has published.
+        let version = reference.labels().value("version").unwrap_or_default();
+        if let Some((version, _)) = version.split_once("@sha512-") {
+            refusal.next = printable(&format!(
+                "ask for {}:{version} and compare the image ID that is printed: an ID stands \
+                 by itself, and is looked for in the store",
+                reference.name()
+            ));
+        }
+        refusal
+    }
+
     fn of_pin(&self, pin: &Pinned) -> Refusal {
         let (code, wanted, found) = match pin {
             Pinned::ImageId { wanted, found } => {
@@ -435,4 +465,29 @@ fn signer_refusal(error: &VerifyError, suggestions: &[Suggestion]) -> Refusal {
         commands.join(" or: ")
     );
     refusal
+}
+
+/// The answer that says most of why an image could not be had: that credentials are lacking, that
+/// it is gone, or what a server says in words.
+fn telling(passed_over: &[HttpError]) -> Option<&HttpError> {
+    passed_over.iter().min_by_key(|error| match error.answer() {
+        Some((401 | 403, _)) => 0,
+        Some((410, _)) => 1,
+        Some((_, Some(_))) => 2,
+        Some((404, None)) => 4,
+        _ => 3,
+    })
+}
+
+/// Whether a server has said no more than that it has no such thing.
+fn is_plain_absence(error: &HttpError) -> bool {
+    matches!(error.answer(), Some((404 | 410, None)))
+}
+
+/// Why no place had the image, in a server's words, where there are any.
+fn reason(passed_over: &[HttpError]) -> String {
+    match telling(passed_over).and_then(HttpError::answer) {
+        Some((_, Some(said))) => format!(": {}", said.message),
+        _ => String::new(),
+    }
 }

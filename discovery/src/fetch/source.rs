@@ -58,6 +58,11 @@ pub enum SourceError {
     /// A `file` URL that names no file of this machine.
     #[error("{0:?} names no file of this machine")]
     File(String),
+    /// A name and an image ID in one.
+    #[error(
+        "{0:?} is no image reference: ask for the name and labels, or for an image ID by itself, which is looked for in the store"
+    )]
+    NameAndId(String),
     /// It begins as an image ID does, but is none.
     #[error(transparent)]
     Id(#[from] DigestError),
@@ -86,7 +91,12 @@ impl FromStr for Source {
         if path_like || text.ends_with(".aci") {
             return Ok(Self::File(text.into()));
         }
-        Ok(Self::Name(text.parse()?))
+        text.parse().map(Self::Name).map_err(|error| match error {
+            ReferenceError::Name { text, .. } if text.contains("@sha512-") => {
+                SourceError::NameAndId(text)
+            }
+            error => error.into(),
+        })
     }
 }
 
@@ -240,6 +250,13 @@ mod tests {
         ] {
             assert_eq!(kind(text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn source_that_pins_a_name_is_told_how_to_ask() {
+        let error = "example.com/a@sha512-8f1c".parse::<Source>().unwrap_err();
+        assert!(matches!(error, SourceError::NameAndId(_)), "{error}");
+        assert!(error.to_string().contains("an image ID by itself"), "{error}");
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub enum HttpError {
         why: String,
     },
     /// Another status than 200.
-    #[error("{url} answered with status {status}")]
+    #[error("{url} answered with status {status}{}", after_colon(.said))]
     Status {
         /// What was asked for.
         url: Box<Url>,
@@ -78,6 +78,8 @@ pub enum HttpError {
         status: u16,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
+        /// What the server says of it, made safe to print.
+        said: Option<Box<Refusal>>,
     },
     /// More bytes than such a document may have.
     #[error("{url} gave more than {limit} bytes")]
@@ -138,7 +140,28 @@ impl HttpError {
     }
 
     pub(crate) fn status(url: &Url, status: u16, retry_after: Option<Duration>) -> Self {
-        Self::Status { url: Box::new(url.clone()), status, retry_after }
+        Self::Status { url: Box::new(url.clone()), status, retry_after, said: None }
+    }
+
+    /// The same, with what the server says of it.
+    pub(super) fn because(mut self, words: Option<Box<Refusal>>) -> Self {
+        if let Self::Status { said, .. } = &mut self {
+            *said = words;
+        }
+        self
+    }
+
+    /// The status, and what the server says of it.
+    pub(crate) fn answer(&self) -> Option<(u16, Option<&Refusal>)> {
+        match self {
+            Self::Status { status, said, .. } => Some((*status, said.as_deref())),
+            _ => None,
+        }
+    }
+
+    /// Whether credentials are lacking, or do not do.
+    pub(crate) fn is_of_credentials(&self) -> bool {
+        matches!(self.answer(), Some((401 | 403, _)))
     }
 
     /// Whether the same request may do better a little later: a connection that broke off,
@@ -218,7 +241,7 @@ impl Refuse for HttpError {
             ),
             Self::Proxy(error) => error.refusal(),
             Self::CredentialsUnusable(error) => error.refusal(),
-            Self::Status { url, status, .. } => self.of_status(url, *status),
+            Self::Status { url, status, said, .. } => self.of_status(url, *status, said.as_deref()),
             Self::TooLarge { limit, .. } => refusal(
                 "answer-too-large",
                 self,
@@ -278,11 +301,11 @@ impl HttpError {
         )
     }
 
-    fn of_status(&self, url: &Url, status: u16) -> Refusal {
-        let next = match status {
+    fn of_status(&self, url: &Url, status: u16, said: Option<&Refusal>) -> Refusal {
+        let own = match status {
             401 | 403 => {
                 "ask the server's owner for access, and put what shows who you are into \
-                 [[credentials]] or auth.d"
+                 [[credentials]] of the configuration, auth.d or the file of --auth-file"
             }
             404 | 410 => "check the name, version and labels",
             500.. => "try again later; the server's log says more",
@@ -290,6 +313,26 @@ impl HttpError {
         };
         let code = if matches!(status, 404 | 410) { "not-found" } else { "http-status" };
         let rule = format!("GET {url} must be answered with 200");
-        refusal(code, self, "status 200", format!("status {status}"), rule, next)
+        let found = format!("status {status}");
+        let Some(said) = said else { return refusal(code, self, "status 200", found, rule, own) };
+        let or = |text: &str, own: &str| if text.is_empty() { own } else { text }.to_owned();
+        let next = match (said.next.as_str(), status) {
+            ("", _) => own.to_owned(),
+            (next, 401 | 403) => format!("{own}; the server says: {next}"),
+            (next, _) => format!("the server says: {next}"),
+        };
+        refusal(
+            code,
+            self,
+            or(&said.wanted, "status 200"),
+            or(&said.found, &found),
+            or(&said.rule, &rule),
+            next,
+        )
     }
+}
+
+/// What a server says, behind what happened.
+fn after_colon(said: &Option<Box<Refusal>>) -> String {
+    said.as_ref().map_or_else(String::new, |said| format!(": {}", said.message))
 }

@@ -262,7 +262,13 @@ impl Refuse for PushError {
                 "text that begins with -----BEGIN PGP SIGNATURE-----",
                 "bytes that are no text",
                 "signatures are served as ASCII-armored .asc files (discovery.md)",
-                format!("gpg --enarmor < {}, or sign again with gantry sign", path.display()),
+                {
+                    let path = path.display();
+                    format!(
+                        "sign the image again: gantry sign FILE --key KEY --overwrite --output {path}, \
+                         or gpg --armor --yes --output {path} --detach-sign FILE"
+                    )
+                },
             ),
             Self::Host { name } => refusal(
                 "host-invalid",

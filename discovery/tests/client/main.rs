@@ -15,6 +15,7 @@ mod pushing;
 mod refresh;
 mod resume;
 mod routes;
+mod said;
 mod store;
 mod support;
 mod walk;
