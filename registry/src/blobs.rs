@@ -140,6 +140,9 @@ pub(crate) const READ_BYTES: usize = 96 << 10;
 pub(crate) trait Blob: Send + Sync {
     /// So many bytes from this one on; fewer only where it ends.
     fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Bytes>>;
+
+    /// How many bytes it has.
+    fn bytes(&self) -> io::Result<u64>;
 }
 
 /// The bytes of a blob, one after the other.

@@ -2,7 +2,7 @@
 //!
 //! Every label asked for must be the image's (spec: discovery.md, "Validation"),
 //! but an image without an `os` or `arch` label runs anywhere and serves for a
-//! request that names them, where no image of that version has them exactly. Without
+//! request that names them, where no image of that version has more of them. Without
 //! a version, or with `latest`, the newest version is meant that any image serves in:
 //! a newer one for other platforms alone does not count, nor one that its author has
 //! withdrawn. What remains must be one image.
@@ -37,14 +37,14 @@ pub(crate) fn asks_for_newest(labels: &Labels) -> bool {
 pub(crate) fn select<'a>(images: &'a [StoredImage], reference: &Reference) -> Selection<'a> {
     let wanted = reference.labels();
     if !asks_for_newest(wanted) {
-        return single(exact(serving(images.iter(), wanted), wanted), wanted);
+        return single(closest(serving(images.iter(), wanted), wanted), wanted);
     }
     let found = newest(images, wanted);
     let Selection::Found(newest) = found else { return found };
     let wanted = wanted.without("version");
     let version = newest.labels.value("version");
     let of_version = images.iter().filter(|i| !i.yanked && i.labels.value("version") == version);
-    single(exact(serving(of_version, &wanted), &wanted), &wanted)
+    single(closest(serving(of_version, &wanted), &wanted), &wanted)
 }
 
 /// One that is of the newest version of these images that has what is wanted.
@@ -67,25 +67,37 @@ pub(crate) fn rank(image: &StoredImage) -> (String, i64) {
     (version_order(image.labels.value("version")), image.sequence)
 }
 
-/// The images that have every wanted label, or lack no other than `os` and `arch`.
+/// Whether a reference could mean an image of these labels.
+pub(crate) fn means(reference: &Reference, labels: &Labels) -> bool {
+    let wanted = reference.labels();
+    match asks_for_newest(wanted) {
+        true => serves(labels, &wanted.without("version")),
+        false => serves(labels, wanted),
+    }
+}
+
+/// Whether an image of these labels has every wanted one, or lacks no other than `os` and `arch`.
+fn serves(labels: &Labels, wanted: &Labels) -> bool {
+    wanted.iter().all(|Label { name, value }| match labels.value(name.as_str()) {
+        Some(found) => found == value,
+        None => matches!(name.as_str(), "os" | "arch"),
+    })
+}
+
 fn serving<'a>(
     images: impl Iterator<Item = &'a StoredImage>,
     wanted: &Labels,
 ) -> Vec<&'a StoredImage> {
-    let serves = |image: &&StoredImage| {
-        wanted.iter().all(|Label { name, value }| match image.labels.value(name.as_str()) {
-            Some(found) => found == value,
-            None => matches!(name.as_str(), "os" | "arch"),
-        })
-    };
-    images.filter(serves).collect()
+    images.filter(|image| serves(&image.labels, wanted)).collect()
 }
 
-/// Of images that serve, those that lack no label; all, where there are none.
-fn exact<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Vec<&'a StoredImage> {
-    let exact: Vec<_> =
-        images.iter().copied().filter(|i| wanted.first_mismatch(&i.labels).is_none()).collect();
-    if exact.is_empty() { images } else { exact }
+/// Of images that serve, those that lack the fewest labels.
+fn closest<'a>(images: Vec<&'a StoredImage>, wanted: &Labels) -> Vec<&'a StoredImage> {
+    let lacks = |image: &StoredImage| {
+        wanted.iter().filter(|label| image.labels.value(label.name.as_str()).is_none()).count()
+    };
+    let fewest = images.iter().map(|image| lacks(image)).min();
+    images.into_iter().filter(|image| Some(lacks(image)) == fewest).collect()
 }
 
 /// The image with the fewest labels nobody asked for, where there is but one.

@@ -80,6 +80,10 @@ impl Blob for OpenFile {
             Err(error) => ready(Err(error)).boxed(),
         }
     }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
 }
 
 /// How much of a buffer is filled.

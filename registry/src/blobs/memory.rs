@@ -25,6 +25,10 @@ impl Blob for Held {
         let bytes = Bytes::copy_from_slice(&self.0[first..end]);
         async move { Ok(bytes) }.boxed()
     }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
 }
 
 impl Memory {

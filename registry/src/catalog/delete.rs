@@ -6,6 +6,7 @@ use aci::{ImageId, Labels, Name};
 
 use super::audit::append;
 use super::database::{Write as _, on};
+use super::images::parsed_labels;
 use super::publish::KEEP_FOR_A_WHILE;
 use super::standing::still;
 use super::{Catalog, CatalogError, StoredImage, parsed, seconds};
@@ -66,22 +67,27 @@ impl Catalog {
         Ok(Some(image))
     }
 
-    /// Whether an image of this name and exactly these labels was deleted: which.
-    pub(crate) async fn tombstone(
+    /// The labels of images of this name that were deleted: of any that had exactly `labels`, and of so
+    /// many more.
+    pub(crate) async fn deleted_labels(
         &self,
         name: &Name,
         labels: &Labels,
-    ) -> Result<Option<ImageId>, CatalogError> {
-        let row: Option<(String,)> = on!(self, pool => {
+        most: u32,
+    ) -> Result<Vec<Labels>, CatalogError> {
+        let rows: Vec<(String,)> = on!(self, pool => {
             sqlx::query_as(
-                "SELECT image_id FROM tombstones WHERE name = $1 AND labels_canonical = $2",
+                "SELECT labels FROM tombstones WHERE name = $1 AND labels_canonical = $2
+                 UNION ALL
+                 SELECT labels FROM (SELECT labels FROM tombstones WHERE name = $1 LIMIT $3) AS some",
             )
             .bind(name.as_str())
             .bind(labels.canonical())
-            .fetch_optional(pool)
+            .bind(i64::from(most))
+            .fetch_all(pool)
             .await?
         });
-        row.map(|(id,)| parsed("image ID", id)).transpose()
+        rows.into_iter().map(|(text,)| parsed_labels(&text)).collect()
     }
 
     /// The name an image of this ID had that was deleted.

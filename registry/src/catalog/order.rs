@@ -13,7 +13,7 @@
 
 use std::fmt::Write as _;
 
-use semver::Version;
+use semver::{Prerelease, Version};
 
 /// Bytes of the text that are kept, as an index of PostgreSQL takes no row of any length. Versions that
 /// differ behind that are in the order of their pushes.
@@ -24,12 +24,12 @@ const BYTES: usize = 512;
 /// (semver.org, 10). It is never empty.
 pub(crate) fn version_order(version: Option<&str>) -> String {
     let Some(text) = version.filter(|text| !text.is_empty()) else { return "0".to_owned() };
-    let Ok(version) = Version::parse(text) else { return "1".to_owned() };
-    let mut order = if version.pre.is_empty() { "3" } else { "2" }.to_owned();
-    for number in [version.major, version.minor, version.patch] {
-        add_number(&mut order, &number.to_string());
+    let Some((numbers, pre)) = parse(text) else { return "1".to_owned() };
+    let mut order = if pre.is_empty() { "3" } else { "2" }.to_owned();
+    for number in numbers {
+        add_number(&mut order, number);
     }
-    for identifier in version.pre.split('.').filter(|identifier| !identifier.is_empty()) {
+    for identifier in pre.split('.').filter(|identifier| !identifier.is_empty()) {
         if identifier.bytes().all(|byte| byte.is_ascii_digit()) {
             order.push('0');
             add_number(&mut order, identifier);
@@ -41,6 +41,25 @@ pub(crate) fn version_order(version: Option<&str>) -> String {
     }
     order.truncate(BYTES);
     order
+}
+
+/// The three numbers of a semantic version, of which there is no largest (semver.org, 2), and its
+/// pre-release.
+fn parse(text: &str) -> Option<([&str; 3], Prerelease)> {
+    let end = text.find(['-', '+']).unwrap_or(text.len());
+    let (core, rest) = text.split_at(end);
+    let is_number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits && (text == "0" || !text.starts_with('0'))
+    };
+    let mut all = core.split('.');
+    let numbers = [all.next()?, all.next()?, all.next()?];
+    if all.next().is_some() || !numbers.into_iter().all(is_number) {
+        return None;
+    }
+    // The crate takes numbers of 64 bits alone; the rest is its to read.
+    let version = Version::parse(&format!("0.0.0{rest}")).ok()?;
+    Some((numbers, version.pre))
 }
 
 /// Of digits without a zero before them.
@@ -76,17 +95,17 @@ mod tests {
         version_order(Some(one)).as_bytes().cmp(version_order(Some(other)).as_bytes())
     }
 
-    /// Numbers near each other and near the end of what there is, versions that are none.
+    /// Numbers near each other and near the end of what the crate takes, versions that are none.
     fn version() -> impl Strategy<Value = String> {
         let number = || {
             prop_oneof![
                 (0..30_u64).prop_map(|number| number.to_string()),
                 (u64::MAX - 2..=u64::MAX).prop_map(|number| number.to_string()),
-                "(0|[1-9][0-9]{0,30})",
             ]
         };
+        let long = "(0|[1-9][0-9]{0,30})";
         let identifier =
-            prop_oneof![number(), "[a-b0-1-]{1,3}", "[0-9A-Za-z-]{1,12}", "(rc|alpha|beta)"];
+            prop_oneof![number(), long, "[a-b0-1-]{1,3}", "[0-9A-Za-z-]{1,12}", "(rc|alpha|beta)"];
         let pre = prop::collection::vec(identifier, 0..4).prop_map(|all| all.join("."));
         let of = |(major, minor, patch, pre, build): (_, _, _, String, String)| {
             let pre = if pre.is_empty() { pre } else { format!("-{pre}") };
@@ -112,6 +131,24 @@ mod tests {
             other in "1\\.0\\.0-[a-b0-1-]{1,2}(\\.[a-b0-1-]{1,2}){0,2}",
         ) {
             prop_assert_eq!(by_text(&one, &other), by_semver(&one, &other), "{} {}", one, other);
+        }
+    }
+
+    #[test]
+    fn numbers_have_no_end() {
+        let rising = [
+            "1.0.x",
+            "99999999999999999999.0.0-rc.1",
+            "1.10.0",
+            "1.18446744073709551615.0",
+            "1.18446744073709551616.0",
+            "99999999999999999999.0.0",
+            "99999999999999999999.0.1+build",
+            "100000000000000000000.0.0",
+        ];
+        assert!(rising.is_sorted_by(|one, other| by_text(one, other).is_lt()));
+        for none in ["1.2", "1.2.3.", "1.2.3.4", "01.2.3", "1.2.", "+1.2.3", "1.2.3-", "1.2.3 "] {
+            assert_eq!(version_order(Some(none)), "1", "{none}");
         }
     }
 

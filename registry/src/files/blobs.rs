@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use super::document::{Conditions, FileAnswers};
 use super::memory::Row;
-use super::respond::Caching;
+use super::respond::{Caching, Since};
 use super::split_extension;
 use crate::access::Sight;
 use crate::document::{Gone, NotFound};
@@ -83,7 +83,7 @@ async fn look_up(
     let Some(image) = state.catalog.image(id).await?.filter(|image| sight.sees(&image.name)) else {
         return Ok(None);
     };
-    let row = Arc::new(Row::of(&image, Caching::Immutable, seen, image.pushed));
+    let row = Arc::new(Row::of(&image, Caching::Immutable, seen, Since::settled(image.pushed)));
     memory.saw(id.clone(), Arc::clone(&row), changes);
     Ok(Some(row))
 }

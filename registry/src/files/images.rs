@@ -12,13 +12,16 @@ use axum::response::Response;
 
 use super::document::{Conditions, FileAnswers};
 use super::memory::Row;
-use super::respond::Caching;
+use super::respond::{Caching, Since};
 use super::split_extension;
 use crate::access::Sight;
 use crate::document::{Forbidden, Gone, NotFound, Unauthorized};
 use crate::error::ApiError;
-use crate::select::{Selection, candidates, select};
+use crate::select::{Selection, candidates, means, select};
 use crate::state::Shared;
+
+/// Deleted images of a name among which one is looked for that a reference would have meant.
+const DELETED: u32 = 1024;
 
 /// What the path asks for.
 pub(crate) struct Wanted {
@@ -78,7 +81,7 @@ pub(crate) async fn serve(
 
 async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<Arc<Row>, ApiError> {
     let memory = &state.serving.memory;
-    let (seen, changes) = (Instant::now(), memory.changes());
+    let (seen, now, changes) = (Instant::now(), state.clock.now(), memory.changes());
     let labels = reference.labels();
     // Asked for before the images: what changes in between is later.
     let changed = state.catalog.last_change(reference.name()).await?;
@@ -87,9 +90,10 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<A
         Selection::Found(image) => image,
         Selection::Withdrawn => return Err(ApiError::ImageYanked(Box::new(reference))),
         Selection::Absent => {
-            let deleted = state.catalog.tombstone(reference.name(), labels).await?.is_some();
+            let deleted = state.catalog.deleted_labels(reference.name(), labels, DELETED).await?;
+            let meant = deleted.iter().any(|deleted| means(&reference, deleted));
             let reference = Box::new(reference);
-            return Err(match deleted {
+            return Err(match meant {
                 true => ApiError::ImageDeleted(reference),
                 false => ApiError::ImageUnknown(reference),
             });
@@ -100,11 +104,11 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<A
         }
     };
     // The newest may be an older one than a moment ago, but never since an earlier time.
-    let modified = match image.labels.canonical() == reference.labels().canonical() {
-        true => image.pushed,
-        false => changed.map_or(image.pushed, |changed| changed.max(image.pushed)),
+    let since = match image.labels.canonical() == reference.labels().canonical() {
+        true => Since::settled(image.pushed),
+        false => Since::changing(changed.map_or(image.pushed, |at| at.max(image.pushed)), now),
     };
-    let row = Arc::new(Row::of(image, Caching::Revalidate, seen, modified));
+    let row = Arc::new(Row::of(image, Caching::Revalidate, seen, since));
     memory.understood(text, Arc::clone(&row), changes);
     Ok(row)
 }

@@ -9,14 +9,14 @@
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use aci::{Extension, FileDigest, ImageId, Name};
 use axum::body::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::respond::{Caching, File};
+use super::respond::{Caching, File, Since};
 use crate::catalog::StoredImage;
 
 /// How long a row is taken for what the catalogue says.
@@ -51,13 +51,8 @@ pub(crate) struct Row {
 
 impl Row {
     /// What the catalogue said of an image at this time, and since when it is what is asked for.
-    pub(crate) fn of(
-        image: &StoredImage,
-        caching: Caching,
-        seen: Instant,
-        modified: SystemTime,
-    ) -> Self {
-        let file = |extension| File::of(image, extension, caching, modified);
+    pub(crate) fn of(image: &StoredImage, caching: Caching, seen: Instant, since: Since) -> Self {
+        let file = |extension| File::of(image, extension, caching, since);
         let (signature, file) = (file(Extension::Signature), file(Extension::Image));
         Self { seen, name: image.name.clone(), image: file, signature }
     }
@@ -151,6 +146,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -169,7 +166,9 @@ mod tests {
             pushed: SystemTime::UNIX_EPOCH,
             yanked: false,
         };
-        let row = |seen| Arc::new(Row::of(&image, Caching::Immutable, seen, image.pushed));
+        let row = |seen| {
+            Arc::new(Row::of(&image, Caching::Immutable, seen, Since::settled(image.pushed)))
+        };
         let memory = Memory::default();
         assert!(memory.row(&id).is_none());
         let before = memory.changes();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aci::{Extension, FileDigest};
 use axum::body::Body;
@@ -28,6 +28,33 @@ pub(crate) enum Caching {
     Revalidate,
 }
 
+/// For how long a change may be followed by another that bears the same date: that of HTTP has whole
+/// seconds, and what is done has the time at which it was begun.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// Since when a file is what is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since {
+    at: SystemTime,
+    /// What clients are told, and bring again.
+    told: SystemTime,
+}
+
+impl Since {
+    /// Nothing else will ever be there with this date.
+    pub(crate) fn settled(at: SystemTime) -> Self {
+        Self { at, told: at }
+    }
+
+    /// A moment after a change the date before it is told, so that whoever brings it is given the
+    /// file once more, instead of hearing that nothing became of it (RFC 9110, 8.8.2.2).
+    pub(crate) fn changing(at: SystemTime, now: SystemTime) -> Self {
+        let settled = now.duration_since(at).is_ok_and(|age| age >= SETTLED);
+        let before = at.checked_sub(Duration::from_secs(1)).unwrap_or(at);
+        Self { at, told: if settled { at } else { before } }
+    }
+}
+
 /// An image or signature to be served.
 #[derive(Debug)]
 pub(crate) struct File {
@@ -45,7 +72,7 @@ impl File {
         image: &StoredImage,
         extension: Extension,
         caching: Caching,
-        modified: SystemTime,
+        since: Since,
     ) -> Self {
         let (digest, bytes, content_type): (&FileDigest, u64, _) = match extension {
             Extension::Image => (&image.file_digest, image.file_bytes, "application/octet-stream"),
@@ -57,7 +84,7 @@ impl File {
         let id = &image.image_id;
         let mut headers = HeaderMap::new();
         set(&mut headers, header::ETAG, &etag);
-        set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+        set(&mut headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(since.told));
         let caching = match caching {
             // Whether it is withdrawn may change again.
             Caching::Immutable if image.yanked => "no-cache",
@@ -79,7 +106,7 @@ impl File {
             // A version is any text; one that no header can hold is left out.
             set(&mut headers, HeaderName::from_static("gantry-version"), version);
         }
-        let validators = Validators { etag, modified, bytes };
+        let validators = Validators { etag, modified: since.at, bytes };
         let key = image.blob(extension);
         Self { key, digest: digest.clone(), validators, content_type, headers }
     }
@@ -130,8 +157,10 @@ impl File {
             if let Some(range) = content_range {
                 set(headers, header::CONTENT_RANGE, &range);
             }
+            // A HEAD says what a GET would, and that of a file that is lost is an error.
+            let content = self.content(state).await?;
             if method == Method::GET {
-                *response.body_mut() = self.content(state).await?.body(pieces);
+                *response.body_mut() = content.body(pieces);
             }
         }
         Ok(response)
@@ -147,6 +176,9 @@ impl File {
             std::io::ErrorKind::NotFound => ApiError::FileLost,
             _ => error.into(),
         })?;
+        if blob.bytes()? != self.validators.bytes {
+            return Err(ApiError::FileLost);
+        }
         if !small {
             return Ok(Content::Blob(blob));
         }

@@ -56,6 +56,12 @@ fn select_takes_an_image_for_any_platform_where_none_is_exact() {
     assert_eq!(chosen(&all[..1], "example.com/a:1,os=linux,arch=amd64"), all[0]);
     assert_eq!(chosen(&all[..1], "example.com/a:1,os=linux,arch=amd64,channel=x"), "-");
     assert_eq!(chosen(&["version=1,os=freebsd"], "example.com/a:1,os=linux,arch=amd64"), "-");
+    // Of two that lack some, the one that lacks less.
+    for reference in ["example.com/a:1,os=linux,arch=i386", "example.com/a,os=linux,arch=i386"] {
+        assert_eq!(chosen(&all, reference), all[2]);
+    }
+    let apart = ["version=1,os=linux", "version=1,arch=amd64"];
+    assert_eq!(chosen(&apart, "example.com/a:1,os=linux,arch=amd64"), "??");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Images, signatures and keys over HTTP.
 
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 
 use crate::fixture::*;
@@ -37,7 +38,11 @@ async fn file_headers_let_others_check_and_keep_it() {
     assert_eq!(named.headers()["cache-control"], "no-cache");
     assert_eq!(named.headers()["content-location"], blob.as_str());
     assert_eq!(named.headers()["etag"], headers["etag"]);
-    assert_eq!(named.headers()["last-modified"], headers["last-modified"]);
+    // Soon after, what a name means has an earlier date than the file.
+    let date = |headers: &HeaderMap| {
+        httpdate::parse_http_date(headers["last-modified"].to_str().unwrap()).unwrap()
+    };
+    assert!(date(named.headers()) < date(&headers));
     let asc = registry.get(&format!("{blob}.asc")).await;
     assert_ne!(asc.headers()["etag"], headers["etag"]);
 }
@@ -200,6 +205,34 @@ async fn file_that_is_small_is_served_from_memory_and_a_large_one_from_disk() {
     }
     let lost = registry.get(&blob(&large)).await;
     assert_eq!(refused(lost).await, (503, "file-lost".to_owned()));
+}
+
+#[tokio::test]
+async fn file_that_is_lost_or_cut_off_is_told_to_be() {
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key()).await;
+    let token = registry.token("example.com").await;
+    let blobs = registry.data().join("blobs");
+    for (at, bytes) in [5, 100 << 10].into_iter().enumerate() {
+        for is_cut in [true, false] {
+            let image =
+                image(&format!("example.com/a:{at}.{is_cut}"), &noise(bytes + usize::from(is_cut)));
+            registry.publish(&token, &image, team_key()).await;
+            for file in image.files(&blobs) {
+                match is_cut {
+                    true => {
+                        std::fs::File::options().write(true).open(file).unwrap().set_len(4).unwrap()
+                    }
+                    false => std::fs::remove_file(file).unwrap(),
+                }
+            }
+            let path = format!("/-/blobs/{}.aci", image.id);
+            let head = registry.client.head(registry.url(&path)).send().await.unwrap();
+            assert_eq!(head.status(), 503, "{path}");
+            let get = registry.get(&path).await;
+            assert_eq!(refused(get).await, (503, "file-lost".to_owned()), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -81,9 +81,15 @@ async fn deleted_image_is_gone_by_every_path_and_never_another() {
         format!("/-/blobs/{}.aci.asc", image.id),
         format!("/-/images/{}.aci", image.reference),
         format!("/-/images/{}.aci.asc", image.reference),
+        // By this one it was served as one for any platform.
+        format!("/-/images/{},os=linux,arch=amd64.aci", image.reference),
     ] {
         let (status, code) = refused(scene.registry.get(&path).await).await;
         assert_eq!((status, code.as_str()), (410, "image-deleted"), "{path}");
+    }
+    for never in ["hello:1.0.0,channel=beta", "hello:1.0.1", "hello:1.0.0,os=linux,channel=x"] {
+        let path = format!("/-/images/example.com/team/{never}.aci");
+        assert_eq!(scene.status(&path).await, 404, "{path}");
     }
     // What was the newest before it is so again.
     let newest = scene.registry.get("/-/images/example.com/team/hello.aci").await;
@@ -319,6 +325,9 @@ async fn newest_image_never_has_an_earlier_date() {
     }
     let path = "/-/images/example.com/team/hello.aci";
     for (version, gone) in [("3.0.0", 2), ("2.0.0", 1)] {
+        later(5);
+        // What a reference means is remembered for a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         let newest = scene.registry.get(path).await;
         assert_eq!(newest.headers()["gantry-version"], version);
         let date = newest.headers()["last-modified"].to_str().unwrap().to_owned();
@@ -338,6 +347,26 @@ async fn newest_image_never_has_an_earlier_date() {
         let resumed = [("range", "bytes=10-"), ("if-range", &date)];
         assert_eq!(scene.registry.get_with(path, &resumed).await.status(), 200);
     }
+    // Two in one second: what is told soon after the first does not speak of the second.
+    let ninth = image("example.com/team/hello:9.0.0", b"nine");
+    scene.registry.publish(&scene.push, &ninth, team_key()).await;
+    let first = scene.registry.get(path).await;
+    let date = first.headers()["last-modified"].to_str().unwrap().to_owned();
+    let tenth = image("example.com/team/hello:10.0.0", b"ten");
+    scene.registry.publish(&scene.push, &tenth, team_key()).await;
+    for conditions in [
+        vec![("if-modified-since", date.as_str())],
+        vec![("range", "bytes=10-"), ("if-range", &date)],
+    ] {
+        let answer = scene.registry.get_with(path, &conditions).await;
+        assert_eq!(answer.status(), 200, "{conditions:?}");
+        assert_eq!(answer.bytes().await.unwrap(), tenth.bytes);
+    }
+    later(5);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let settled = scene.registry.get(path).await.headers()["last-modified"].clone();
+    let since = [("if-modified-since", settled.to_str().unwrap())];
+    assert_eq!(scene.registry.get_with(path, &since).await.status(), 304);
     // One that takes the place of another in the same second has a later date.
     let scene = Scene::new().await;
     allow_overwriting(&scene.registry, "example.com/team").await;
