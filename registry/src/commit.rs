@@ -157,7 +157,9 @@ async fn published(
 ) -> Result<Option<Pushed>, ApiError> {
     let Some(id) = &upload.published else { return Ok(None) };
     let Some(image) = state.catalog.image(id).await? else {
-        return Err(ApiError::BlobDeleted(id.clone()));
+        let deleted = state.catalog.deleted(id).await?.is_some();
+        let id = id.clone();
+        return Err(if deleted { ApiError::BlobDeleted(id) } else { ApiError::ImageReplaced(id) });
     };
     // The image may have been there in another file.
     let file = upload.file_digest.as_ref().unwrap_or(&image.file_digest);

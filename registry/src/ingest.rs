@@ -6,11 +6,11 @@
 
 use std::io::{self, Read};
 
-use aci::FileDigest;
 use aci::push::{ByteRange, Pushed, RangeOfFile};
 use aci::stage::StagedFile;
+use aci::{FileDigest, Name};
 use axum::body::Body;
-use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage};
+use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage, VerifyError};
 use tracing::Instrument;
 
 use crate::access::{Action, Caller};
@@ -114,6 +114,11 @@ pub(crate) async fn receive(
                 Ok(Received::Whole(Box::new(Spooled { file, verified, signature, upload })))
             }
             Err(ReceiveError::Read(error)) => Ok(Received::Broken(file, error)),
+            Err(ReceiveError::Verify(VerifyError::SignerWrongPrefix { name, .. }))
+                if !state.config().domains.own(&name) =>
+            {
+                Err(not_served(&state, &name))
+            }
             Err(error) => Err(error.into()),
         }
     })
@@ -168,10 +173,8 @@ pub(crate) fn admit(
 ) -> Result<(), ApiError> {
     let inspected = verified.inspected();
     let name = &inspected.manifest().name;
-    let domains = &state.config().domains;
-    if !domains.own(name) {
-        let domains = domains.to_string();
-        return Err(ApiError::NotServed { name: name.clone(), domains });
+    if !state.config().domains.own(name) {
+        return Err(not_served(state, name));
     }
     caller.may(Action::Push, name)?;
     let labels = inspected.manifest().labels.iter();
@@ -180,4 +183,8 @@ pub(crate) fn admit(
         return Err(ApiError::LabelsTooLong { limit: LABEL_BYTES, found });
     }
     Ok(())
+}
+
+fn not_served(state: &State, name: &Name) -> ApiError {
+    ApiError::NotServed { name: name.clone(), domains: state.config().domains.to_string() }
 }

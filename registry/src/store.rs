@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aci::push::Pushed;
 use aci::stage::StagedFile;
-use aci::{Extension, FileDigest, Reference};
+use aci::{Extension, FileDigest, ImageManifest, Reference};
 use keys::{Liveness, Policy, VerifiedImage};
 
 use crate::access::{Caller, OverwritePolicy};
@@ -199,16 +199,16 @@ fn reference(image: &VerifiedImage) -> Box<Reference> {
 
 /// Which of the images the database refused.
 fn refused<S, U>(error: ApiError, images: &[(VerifiedImage, S, U)]) -> Refused {
-    let (ApiError::VersionExists { reference, .. } | ApiError::VersionDeleted { reference, .. }) =
-        &error
-    else {
-        return error.into();
+    let is_refused = |manifest: &ImageManifest| match &error {
+        ApiError::VersionExists { reference, .. } | ApiError::VersionDeleted { reference, .. } => {
+            manifest.name == *reference.name() && manifest.labels == *reference.labels()
+        }
+        // The last of those that it is for was one too many.
+        ApiError::QuotaExceeded { prefix, .. } => manifest.name.is_under(prefix),
+        _ => false,
     };
-    let of = |(image, ..): &(VerifiedImage, S, U)| {
-        let manifest = image.inspected().manifest();
-        manifest.name == *reference.name() && manifest.labels == *reference.labels()
-    };
-    Refused { at: images.iter().position(of), error }
+    let at = images.iter().rposition(|(image, ..)| is_refused(image.inspected().manifest()));
+    Refused { at, error }
 }
 
 /// Whether both files of an image are there, in their right sizes.

@@ -152,12 +152,8 @@ pub(super) async fn manifest(
     request: Request,
 ) -> Response {
     let limit = state.config().limits.manifest_bytes.saturating_mul(8);
-    let mut found = 0;
-    let read = read(request.into_body(), |chunk| {
-        found += chunk.len() as u64;
-        if found > limit { Err(ApiError::BodyTooLarge { limit }) } else { Ok(()) }
-    });
-    answer(&state, &open.id, read.await).await
+    let read = read(request.into_body(), "manifest", limit, |_| {}).await;
+    answer(&state, &open.id, read).await
 }
 
 /// `PUT …/signature`.
@@ -181,7 +177,12 @@ pub(super) async fn signature(
     request: Request,
 ) -> Response {
     let read = async {
-        let signature = whole(request.into_body(), state.config().limits.signature_bytes).await?;
+        let limit = state.config().limits.signature_bytes;
+        let signature = whole(request.into_body(), "signature", limit).await?;
+        // In Gantry's own protocol it is a text.
+        if std::str::from_utf8(&signature).is_err() {
+            return Err(ApiError::SignatureNotArmored);
+        }
         let policy = Policy::new(state.clock.now(), Liveness::Now);
         state.keyring().await?.check_signer(&signature, None, &policy, &state.config().limits)?;
         Ok(state.catalog.sign_upload(&open.id, &signature).await?)
@@ -207,6 +208,11 @@ pub(super) async fn signature(
 )]
 pub(super) async fn image(State(state): State<Shared>, open: Open, request: Request) -> Response {
     let id = open.id.clone();
+    if open.upload.signature.is_empty() {
+        // Why the one that was sent was not taken says more.
+        let refused = open.upload.refused.map(|refusal| ApiError::Refused(Box::new(refusal)));
+        return answer(&state, &id, Err(refused.unwrap_or(ApiError::SignatureMissing))).await;
+    }
     let taken = open.take_in(&state, request, Protocol::Acpush).await.map(drop);
     answer(&state, &id, taken).await
 }

@@ -11,7 +11,7 @@ use super::body::json;
 use super::send::{self, Open};
 use crate::access::Pusher;
 use crate::commit::{Wanted, commit};
-use crate::document::{Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable};
+use crate::document::{Conflict, Forbidden, Gone, NotFound, TooLarge, Unauthorized, Unprocessable};
 use crate::error::{ApiError, UploadError};
 use crate::state::Shared;
 use crate::store::Refused;
@@ -58,7 +58,7 @@ impl FromRequest<Shared> for Group {
             headers(("Location" = String, description = "Where it is served by content."))),
         (status = 200, description = "It was there already.", body = Pushed,
             headers(("Location" = String, description = "Where it is served by content."))),
-        Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unprocessable,
+        Unauthorized, Forbidden, NotFound, Conflict, Gone, TooLarge, Unprocessable,
     ),
     security(("token" = []), ("password" = [])),
 )]
@@ -85,7 +85,7 @@ pub(super) async fn one(
     responses(
         (status = 201, description = "They are published.", body = PushedGroup),
         (status = 200, description = "All of them were there already.", body = PushedGroup),
-        Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unprocessable,
+        Unauthorized, Forbidden, NotFound, Conflict, Gone, TooLarge, Unprocessable,
     ),
     security(("token" = []), ("password" = [])),
 )]

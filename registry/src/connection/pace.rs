@@ -119,6 +119,11 @@ where
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, length);
             this.behind.moved(Instant::now(), bytes);
             this.received.inc_by(bytes);
+            // A stream of HTTP/2 that its client resets without an error seems to end.
+            if frame.is_none() && this.body.size_hint().lower() > 0 {
+                let early = io::Error::from(io::ErrorKind::UnexpectedEof);
+                return Poll::Ready(Some(Err(early.into())));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         this.behind.wait(Instant::now(), 0);
@@ -211,6 +216,32 @@ mod tests {
         let (after, slow) = lasts(500, 1000).await;
         assert!(slow && after >= 2 * PACE.grace - Duration::from_secs(2), "{after:?}");
         assert!(!lasts(500, 10).await.1, "behind, but not too far");
+    }
+
+    /// A body that was announced with more than it brings.
+    struct CutOff(Body);
+
+    impl HttpBody for CutOff {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            Pin::new(&mut self.0).poll_frame(context)
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(1)
+        }
+    }
+
+    #[tokio::test]
+    async fn body_that_ends_before_what_was_announced_has_failed() {
+        let body = Arriving::new(CutOff(Body::from("half")), PACE, Counter::default());
+        let error = axum::body::to_bytes(Body::new(body), usize::MAX).await.unwrap_err();
+        assert!(!is_too_slow(&error) && error.to_string().contains("end of file"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,8 +70,12 @@ pub(crate) enum ApiError {
     VersionDeleted { reference: Box<Reference>, there: ImageId },
     #[error("the image file is larger than this registry takes")]
     FileTooLarge { limit: u64, found: u64 },
-    #[error("the request is larger than this registry reads")]
-    BodyTooLarge { limit: u64 },
+    #[error("the {what} is larger than this registry reads")]
+    BodyTooLarge { what: &'static str, limit: u64 },
+    #[error("the image came without a signature")]
+    SignatureMissing,
+    #[error("the signature is not ASCII-armored")]
+    SignatureNotArmored,
     #[error("the request cannot be read: {found}")]
     RequestMalformed { wanted: &'static str, found: String },
     #[error("the request does not say that it is JSON")]
@@ -98,6 +102,8 @@ pub(crate) enum ApiError {
     BlobUnknown(ImageId),
     #[error("the image {0} was deleted")]
     BlobDeleted(ImageId),
+    #[error("the image {0} was published, and another has taken its place since")]
+    ImageReplaced(ImageId),
     #[error("{0} was deleted")]
     ImageDeleted(Box<Reference>),
     #[error("every image that {0} could mean was withdrawn by its author")]
@@ -143,7 +149,7 @@ pub(crate) enum ApiError {
     #[error("somebody else is doing that just now")]
     Occupied,
     #[error("there would be more than there may be: {quota}")]
-    QuotaExceeded { quota: String, images: u64, bytes: u64 },
+    QuotaExceeded { prefix: Name, quota: String, images: u64, bytes: u64 },
     #[error("the registry takes nothing in just now")]
     ReadOnly,
     #[error("a file of this image is lost or damaged")]
@@ -226,6 +232,7 @@ impl ApiError {
             Self::MethodUnknown(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::VersionExists { .. }
             | Self::VersionDeleted { .. }
+            | Self::ImageReplaced(_)
             | Self::YankStale
             | Self::UploadIncomplete => StatusCode::CONFLICT,
             Self::FileTooLarge { .. } | Self::BodyTooLarge { .. } | Self::TooLarge(_) => {
@@ -237,6 +244,8 @@ impl ApiError {
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NotServed { .. }
             | Self::LabelsTooLong { .. }
+            | Self::SignatureMissing
+            | Self::SignatureNotArmored
             | Self::Refused(_)
             | Self::YankMalformed(_)
             | Self::YankOfAnother { .. } => StatusCode::UNPROCESSABLE_ENTITY,

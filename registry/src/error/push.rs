@@ -20,7 +20,8 @@ impl From<NotPublished> for ApiError {
             NotPublished::Upload => Self::UploadUnknown,
             NotPublished::Lease => Self::Busy,
             NotPublished::Quota { quota, used } => {
-                Self::QuotaExceeded { quota: quota.words(), images: used.images, bytes: used.bytes }
+                let (prefix, quota) = (quota.prefix.clone(), quota.words());
+                Self::QuotaExceeded { prefix, quota, images: used.images, bytes: used.bytes }
             }
             NotPublished::Catalog(error) => error.into(),
         }

@@ -9,6 +9,7 @@ use crate::pages::day;
 /// How a client finds what there is.
 pub(super) const SEE_PAGE: &str =
     "open the name's page on this host in a browser: it lists every image with its labels";
+const SIGN: &str = "sign again: `gantry sign FILE`, or `gpg --armor --detach-sign FILE`";
 const NEW_TOKEN: &str = "ask the registry's administrator for a token: `gantry registry token create --prefix PREFIX --allow push` makes one for pushing, `--allow read` one for fetching";
 
 /// How many images are named that a reference could mean.
@@ -70,6 +71,7 @@ impl Refuse for ApiError {
             | Self::ActionMissing(_)
             | Self::OtherNames { .. } => self.about_caller(),
             Self::BlobDeleted(_)
+            | Self::ImageReplaced(_)
             | Self::ImageDeleted(_)
             | Self::ImageYanked(_)
             | Self::YankMalformed(_)
@@ -84,6 +86,8 @@ impl Refuse for ApiError {
             | Self::VersionDeleted { .. }
             | Self::FileTooLarge { .. }
             | Self::BodyTooLarge { .. }
+            | Self::SignatureMissing
+            | Self::SignatureNotArmored
             | Self::Interrupted
             | Self::TooSlow => self.about_push(),
             _ => self.about_request(),
@@ -206,12 +210,35 @@ impl ApiError {
                 "this registry's limit on image files",
                 "make the image smaller, or ask the registry's administrator to raise the limit",
             ),
-            Self::BodyTooLarge { limit } => parts(
-                "request-too-large",
-                format!("a request of at most {limit} bytes"),
+            Self::BodyTooLarge { what: "signature", limit } => parts(
+                "signature-too-large",
+                format!("a signature of at most {limit} bytes"),
                 "more",
-                "this registry's limit on such requests",
-                "send less; a signature is as small as `gantry sign` writes it",
+                "a signature is detached: the image is not in it",
+                SIGN,
+            ),
+            Self::BodyTooLarge { what, limit } => parts(
+                "request-too-large",
+                format!("a {what} of at most {limit} bytes"),
+                "more",
+                "this registry's limit on it",
+                format!(
+                    "send a smaller {what}, or ask the registry's administrator to raise the limit"
+                ),
+            ),
+            Self::SignatureMissing => parts(
+                "signature-missing",
+                "a detached signature, before the image",
+                "none that was taken",
+                "an image is checked with its signature while it arrives",
+                "send the signature, then the image",
+            ),
+            Self::SignatureNotArmored => parts(
+                "signature-not-armored",
+                "-----BEGIN PGP SIGNATURE-----",
+                "a binary signature",
+                "signatures are served as they were pushed, as ASCII-armored .asc files (discovery.md)",
+                SIGN,
             ),
             Self::UploadIncomplete => parts(
                 "upload-incomplete",
@@ -358,7 +385,7 @@ impl ApiError {
                 "what is being removed is kept again only once it is gone",
                 "push again in a minute",
             ),
-            Self::QuotaExceeded { quota, images, bytes } => parts(
+            Self::QuotaExceeded { quota, images, bytes, .. } => parts(
                 "quota-exceeded",
                 quota.clone(),
                 format!("{bytes} bytes and {images} images, with what was pushed"),

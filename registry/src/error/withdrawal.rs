@@ -13,6 +13,13 @@ impl ApiError {
                 "what was deleted does not come back under its name and labels",
                 SEE_PAGE,
             ),
+            Self::ImageReplaced(id) => parts(
+                "image-replaced",
+                "an image that is still there",
+                format!("{id}, which is no longer: its name and labels are another's"),
+                "below a prefix that allows overwriting, the last push counts",
+                "push it again, if it is to be what its name and labels mean",
+            ),
             Self::ImageDeleted(reference) => parts(
                 "image-deleted",
                 "a name and labels of a published image",

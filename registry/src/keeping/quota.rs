@@ -69,7 +69,8 @@ pub(crate) async fn foresee(
                 false => (1, announced),
             };
             if quota.is_exceeded(images, bytes) {
-                return Err(ApiError::QuotaExceeded { quota: quota.words(), images, bytes });
+                let (prefix, quota) = (quota.prefix.clone(), quota.words());
+                return Err(ApiError::QuotaExceeded { prefix, quota, images, bytes });
             }
         }
     }

@@ -296,7 +296,41 @@ async fn acpush_tells_of_a_signature_that_is_none() {
         reason(&hello(), signature, &statuses, &[]).await;
     }
     let huge = vec![b'x'; 3 << 20];
-    reason(&hello(), &huge, &[200, 200, 413, 200], &["bytes"]).await;
+    reason(&hello(), &huge, &[200, 200, 413, 200], &["the signature is larger", "bytes"]).await;
+    // What is served as .asc is armored.
+    use base64::Engine as _;
+    let armored = String::from_utf8(sign(team_key(), &hello().bytes)).unwrap();
+    let (_, packets) = armored.split_once("\n\n").unwrap();
+    let packets: String =
+        packets.lines().take_while(|line| !line.starts_with(['=', '-'])).collect();
+    let binary = base64::engine::general_purpose::STANDARD.decode(packets).unwrap();
+    reason(&hello(), &binary, &statuses, &["not ASCII-armored", "gpg --armor"]).await;
+}
+
+#[tokio::test]
+async fn acpush_tells_of_an_image_without_a_signature_and_of_a_manifest_that_is_too_large() {
+    let (registry, token) = started().await;
+    let mut client = Acpush::bearer(&registry, &token).await;
+    let image = hello();
+    for (signature, word) in
+        [(None, "without a signature"), (Some(&b"x\n"[..]), "neither an armored nor a binary")]
+    {
+        let urls = client.initiate("example.com/team/hello").await.unwrap();
+        if let Some(signature) = signature {
+            let url = urls["upload_signature_url"].as_str().unwrap();
+            assert_eq!(client.request("PUT", url, Framed::Chunked(signature)).await.0, 422);
+        }
+        let url = urls["upload_aci_url"].as_str().unwrap();
+        assert_eq!(client.request("PUT", url, Framed::Chunked(&image.bytes)).await.0, 422);
+        let ended = client.complete(&urls, &json!({"success": false})).await;
+        assert!(ended.server_reason().contains(word), "{ended:?}");
+    }
+    let urls = client.initiate("example.com/team/hello").await.unwrap();
+    let url = urls["upload_manifest_url"].as_str().unwrap();
+    assert_eq!(client.request("PUT", url, Framed::Chunked(&vec![b' '; 9 << 20])).await.0, 413);
+    let ended = client.complete(&urls, &json!({"success": false})).await;
+    assert!(ended.server_reason().contains("the manifest is larger"), "{ended:?}");
+    registry.assert_absent(&image).await;
 }
 
 #[tokio::test]
@@ -354,6 +388,14 @@ async fn acpush_tells_of_a_name_of_another_domain_or_token() {
         assert!(ended.server_reason().contains(word), "{ended:?}");
         assert_eq!(std::mem::take(&mut client.statuses), [200, 200, 200, status, 200]);
     }
+    // A key for it would not help.
+    let registry = Registry::start().await;
+    registry.add_key("example.com", team_key()).await;
+    let mut client = Acpush::bearer(&registry, &registry.token("example.com").await).await;
+    let image = image("example.net/x:1", b"x");
+    let ended = client.push("example.com/x", &sign(team_key(), &image.bytes), &image.bytes).await;
+    let told = ended.server_reason();
+    assert!(told.contains("example.net/x") && !told.contains("keys add"), "{told}");
     assert!(files_below(&registry.data().join("blobs")).is_empty());
 }
 

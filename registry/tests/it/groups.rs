@@ -4,6 +4,7 @@ use aci::FileDigest;
 use aci::push::{
     CommitGroup, CommitOne, ErrorBody, GROUP_IMAGES, Pushed, PushedGroup, UploadState,
 };
+use registry::Keeping;
 use reqwest::{Response, StatusCode};
 
 use crate::fixture::*;
@@ -134,6 +135,38 @@ async fn group_with_one_that_is_refused_publishes_none() {
     let two = commit(&[&sendings[0], &sendings[1]]).await;
     assert_eq!(two.status(), StatusCode::CREATED);
     assert_eq!(visible(&registry, &images).await, 2);
+}
+
+#[tokio::test]
+async fn group_tells_of_an_image_that_was_replaced_or_is_one_too_many() {
+    let (registry, token) = started().await;
+    allow_overwriting(&registry, "example.com/team").await;
+    let images = architectures("1.0.0", 1);
+    let sendings = sent(&registry, &token, &images).await;
+    let all: Vec<_> = sendings.iter().collect();
+    assert_eq!(commit(&all).await.status(), StatusCode::CREATED);
+    let other = large(&images[1].reference, 99, 1000);
+    registry.publish(&token, &other, team_key()).await;
+    let ErrorBody { error, upload } = commit(&all).await.json().await.unwrap();
+    assert_eq!((&*error.code, upload), ("image-replaced", Some(sendings[1].id.clone())));
+
+    let keeping = Keeping {
+        quotas: vec![toml::from_str("prefix = \"example.com/team/b\"\nimages = 1").unwrap()],
+        ..Keeping::default()
+    };
+    let registry = Registry::start_with(|config| config.keeping = keeping).await;
+    registry.add_key("example.com", team_key()).await;
+    let token = registry.token("example.com").await;
+    registry.publish(&token, &image("example.com/team/b/a:1", b"a"), team_key()).await;
+    let images =
+        ["a", "b/b", "c"].map(|name| large(&format!("example.com/team/{name}:1"), 1, 1000));
+    let sendings = sent(&registry, &token, &images).await;
+    let answer = commit(&sendings.iter().collect::<Vec<_>>()).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let ErrorBody { error, upload } = answer.json().await.unwrap();
+    assert!(error.message.starts_with("none of the images was published: "), "{error:?}");
+    assert_eq!((&*error.code, upload), ("quota-exceeded", Some(sendings[1].id.clone())));
+    assert_eq!(visible(&registry, &images).await, 0);
 }
 
 #[tokio::test]
