@@ -5,15 +5,20 @@
 //! one header alone, since a client can send the other through any proxy that does not know it.
 //!
 //! Each proxy adds the address it was asked from at the right. So the list is read from
-//! there: as long as an address is a trusted proxy's, the one before it is believed.
+//! there: as long as an address is a trusted proxy's, the one before it is believed. Where
+//! such a proxy does not tell from whom a request is, nobody knows: that is `0.0.0.0`, and
+//! never the proxy, which may be this machine and have its privileges.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::config::{Config, ProxyHeader};
 use crate::error::ApiError;
+
+/// A client that its proxy does not tell.
+const UNTOLD: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -62,11 +67,11 @@ fn client(config: &Config, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         ProxyHeader::Forwarded => hops(headers, &header::FORWARDED, forwarded),
     };
     for hop in hops.into_iter().rev() {
-        match hop {
-            Some(address) if trusted(client) => client = address,
-            // Whoever is not trusted says nothing more, nor does one who hides.
-            _ => break,
+        // Whoever is not trusted says nothing more, nor does one who hides.
+        if !trusted(client) {
+            break;
         }
+        client = hop.unwrap_or(UNTOLD);
     }
     ClientAddress(client)
 }
@@ -112,13 +117,26 @@ fn outside_quotes(text: &str, separator: char) -> Vec<&str> {
     .collect()
 }
 
-/// An address as these headers write it, with a port or without.
+/// An address as these headers write it, with a port or without. A port may be hidden (RFC 7239, 6.3).
 fn address(text: &str) -> Option<IpAddr> {
-    let text = text.trim().trim_matches('"');
-    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-    let address: Option<IpAddr> = text.parse().ok().or_else(bare).or_else(with_port);
-    address.map(|address| address.to_canonical())
+    let text = unquoted(text.trim());
+    let bracketed = || text.strip_prefix('[')?.split_once(']').map(|(address, _)| address);
+    let before_port = || Some(text.split_once(':')?.0).filter(|address| address.contains('.'));
+    let address = bracketed().or_else(before_port).unwrap_or(&text);
+    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// What stands in quotes, without its escapes.
+fn unquoted(text: &str) -> String {
+    let Some(quoted) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return text.to_owned();
+    };
+    let mut escaped = false;
+    let kept = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    quoted.chars().filter(kept).collect()
 }
 
 #[cfg(test)]
@@ -160,8 +178,10 @@ mod tests {
             // All are proxies: the first of them.
             ("127.0.0.1", vec!["10.2.2.2, 10.1.1.1"], "10.2.2.2"),
             // What is no address hides all that is left of it.
-            ("127.0.0.1", vec!["192.0.2.1, unknown, 10.1.1.1"], "10.1.1.1"),
-            ("127.0.0.1", vec!["192.0.2.1, "], "127.0.0.1"),
+            ("127.0.0.1", vec!["192.0.2.1, unknown, 10.1.1.1"], "0.0.0.0"),
+            ("127.0.0.1", vec!["192.0.2.1, "], "0.0.0.0"),
+            ("127.0.0.1", vec!["evil\"<"], "0.0.0.0"),
+            ("127.0.0.1", vec!["127.0.0.1, unknown, 192.0.2.1"], "192.0.2.1"),
             ("127.0.0.1", vec![], "127.0.0.1"),
             // A stranger is not believed.
             ("192.0.2.7", vec!["127.0.0.1"], "192.0.2.7"),
@@ -182,9 +202,12 @@ mod tests {
             ("for=203.0.113.9, for=192.0.2.1", "192.0.2.1"),
             ("for=192.0.2.1;ext=\"a, for=203.0.113.9\"", "192.0.2.1"),
             ("for=192.0.2.1;ext=\"a\\\", for=203.0.113.9\"", "192.0.2.1"),
-            ("for=_hidden", "127.0.0.1"),
-            ("for=unknown", "127.0.0.1"),
-            ("proto=https", "127.0.0.1"),
+            ("for=\"192.0.2.3:_obfport\"", "192.0.2.3"),
+            ("for=\"[2001:db8::9]:_x\"", "2001:db8::9"),
+            ("for=\"192.0.2.\\6\"", "192.0.2.6"),
+            ("for=_hidden", "0.0.0.0"),
+            ("for=unknown", "0.0.0.0"),
+            ("proto=https", "0.0.0.0"),
         ] {
             let lines = [("forwarded", line), ("x-forwarded-for", "203.0.113.9")];
             let found = from(&["127.0.0.1"], ProxyHeader::Forwarded, "127.0.0.1", &lines);

@@ -202,6 +202,8 @@ impl Server {
         } else {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                // Who has asked and says no more still hears the answer.
+                .half_close(true)
                 .header_read_timeout(self.timeouts.headers)
                 .max_header_size(limits.header_bytes as usize)
                 // Headers without an end are kept up to here, by each connection.

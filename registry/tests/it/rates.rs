@@ -76,6 +76,16 @@ async fn rate_of_an_address_is_limited_and_others_are_served() {
     for other in ["203.0.113.10", "2001:db8::1", "127.0.0.1"] {
         assert_eq!(get_from(&registry, other, None).await.status(), StatusCode::OK, "{other}");
     }
+    // Whom the proxy does not tell is not the proxy's machine.
+    let mut statuses = Vec::new();
+    for _ in 0..60 {
+        statuses.push(get_from(&registry, "unknown", None).await.status());
+    }
+    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
+    for (address, status) in [("unknown", 403), ("127.0.0.1", 200)] {
+        let metrics = registry.get_with("/-/metrics", &[("x-forwarded-for", address)]).await;
+        assert!([status, 429].contains(&metrics.status().as_u16()), "{address}");
+    }
     // Whether it lives is asked without end.
     for _ in 0..30 {
         let health = registry.get_with("/-/healthz", &[("x-forwarded-for", "203.0.113.9")]);

@@ -375,3 +375,17 @@ async fn thousands_of_half_open_connections_keep_no_get_waiting() {
     assert!(half_open.len() > most / 2);
     assert!(flooded < quiet + Duration::from_secs(3), "{quiet:?} {flooded:?}");
 }
+
+#[tokio::test]
+async fn answer_reaches_who_has_asked_and_says_no_more() {
+    let registry = Registry::start().await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = read_answer(&mut stream, true).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("</html>"));
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.is_empty(), "and then the connection ends");
+}
