@@ -216,9 +216,11 @@ impl Catalog {
         &self,
         noted: Option<&str>,
     ) -> Result<AuditVerdict, CatalogError> {
-        let (last, head): (i64, String) = on!(self, pool => {
-            sqlx::query_as("SELECT sequence, hash FROM audit_head WHERE id = 1").fetch_one(pool).await?
+        let end: Option<(i64, String)> = on!(self, pool => {
+            sqlx::query_as("SELECT sequence, hash FROM audit_head WHERE id = 1").fetch_optional(pool).await?
         });
+        // Whoever has removed it has removed the end.
+        let (last, head) = end.unwrap_or((i64::MAX, String::new()));
         let broken = |sequence, fault| Ok(AuditVerdict::Broken { sequence, fault });
         let (mut sequence, mut previous) = (0, String::new());
         let mut found = noted.is_none();
@@ -336,13 +338,15 @@ mod tests {
 
     #[tokio::test]
     async fn audit_log_tells_the_first_record_that_somebody_changed() {
-        let cases: [(&'static [&'static str], i64, AuditFault); 7] = [
+        let cases: [(&'static [&'static str], i64, AuditFault); 9] = [
             (&["UPDATE audit SET actor = 'x' WHERE sequence = 3"], 3, AuditFault::Changed),
             (&["UPDATE audit SET address = NULL WHERE sequence = 1"], 1, AuditFault::Changed),
             (&["UPDATE audit SET at = at + 1 WHERE sequence = 5"], 5, AuditFault::Changed),
             (&["DELETE FROM audit WHERE sequence = 2"], 2, AuditFault::Missing),
             (&["DELETE FROM audit WHERE sequence = 5"], 5, AuditFault::CutOff),
             (&["DELETE FROM audit"], 1, AuditFault::CutOff),
+            (&["DELETE FROM audit_head"], 6, AuditFault::CutOff),
+            (&["DELETE FROM audit_head", "DELETE FROM audit"], 1, AuditFault::CutOff),
             (
                 &[
                     "UPDATE audit SET sequence = 9 WHERE sequence = 2",

@@ -86,12 +86,12 @@ impl DatabaseUrl {
         Self(Kind::Sqlite(path.to_owned()))
     }
 
-    /// Whether it can be what was shown as this text: the same file, or a server. A server has many
-    /// names.
+    /// Whether it can be what was shown as this text: the same file, or a database of the same name. A
+    /// server has many names.
     pub(crate) fn is_as(&self, shown: &str) -> bool {
-        match &self.0 {
-            Kind::Sqlite(_) => self.to_string() == shown,
-            Kind::Postgres(_) => !shown.starts_with("sqlite:"),
+        match (&self.0, shown.parse().map(|Self(kind)| kind)) {
+            (Kind::Postgres(here), Ok(Kind::Postgres(there))) => called(here) == called(&there),
+            _ => self.to_string() == shown,
         }
     }
 
@@ -102,6 +102,11 @@ impl DatabaseUrl {
             file => Self(file),
         }
     }
+}
+
+/// The name of a database; where none is said, the server takes its user's.
+fn called(options: &PgConnectOptions) -> &str {
+    options.get_database().unwrap_or_else(|| options.get_username())
 }
 
 impl Database {

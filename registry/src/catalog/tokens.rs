@@ -162,7 +162,7 @@ impl Catalog {
     }
 
     /// Gives a token another secret; the one it had is good until then, or until it would have
-    /// expired. `None` where there is no token of this ID that is not revoked.
+    /// expired. `None` where there is no token of this ID that is good then.
     pub(crate) async fn rotate_token(
         &self,
         id: &TokenId,
@@ -195,20 +195,20 @@ impl Catalog {
                 .execute(&mut *transaction)
                 .await?;
             }
-            let row: Option<TokenRow> = sqlx::query_as(
-                select!("FROM tokens WHERE token_id = $1 AND revoked_at IS NULL"),
-            )
+            let row: Option<TokenRow> = sqlx::query_as(select!(
+                "FROM tokens WHERE token_id = $1 AND revoked_at IS NULL
+                 AND (expires_at IS NULL OR expires_at > $2)"
+            ))
             .bind(id.as_str())
+            .bind(seconds(now))
             .fetch_optional(&mut *transaction)
             .await?;
-            let token = row.map(StoredToken::try_from).transpose()?;
-            if let Some(token) = &token {
-                let event = Event::new(&by.actor, AuditAction::TokenRotate, id.to_string());
-                let top = token.grant.top();
-                append!(transaction, &event.below(top.as_ref()), now);
-            }
+            let Some(token) = row.map(StoredToken::try_from).transpose()? else { return Ok(None) };
+            let event = Event::new(&by.actor, AuditAction::TokenRotate, id.to_string());
+            let top = token.grant.top();
+            append!(transaction, &event.below(top.as_ref()), now);
             transaction.commit().await?;
-            token
+            Some(token)
         });
         Ok(token)
     }

@@ -41,6 +41,9 @@ pub enum SettingError {
     /// A registry nobody can reach.
     #[error("there is no address to listen on")]
     NoListener,
+    /// An address that can be listened on but once.
+    #[error("{0} is named twice as an address to listen on")]
+    ListensTwice(SocketAddr),
     /// Two places for a certificate.
     #[error("a certificate of your own is named, and ACME as well")]
     TwoCertificates,
@@ -82,6 +85,9 @@ impl SettingError {
             Self::NoKey | Self::NoCertificate => "a certificate and its key, or neither",
             Self::NoDatabase => "a database and its password, or neither",
             Self::NoListener => "at least one address",
+            Self::ListensTwice(_) => {
+                "each address once, of `listen`, `http` and `challenge-listen`"
+            }
             Self::TwoCertificates => "one place that the certificate comes from",
             Self::AcmeWithoutTls => "an address for HTTPS, where the certificate is shown",
             Self::TermsNotAgreed => "the owner's word that the authority's terms are agreed to",
@@ -111,6 +117,7 @@ impl SettingError {
             Self::NoListener => {
                 "give --listen ADDRESS:PORT, or `listen` in the section [server], or leave it out"
             }
+            Self::ListensTwice(_) => "leave it out where it is not meant, or give it another port",
             Self::TwoCertificates => "leave out the section [tls], or the section [acme]",
             Self::AcmeWithoutTls => {
                 "name an address in `listen` in the section [server], or leave out [acme]"
@@ -240,6 +247,18 @@ impl ConfigFile {
             Some(acme) => Tls::Acme(acme.resolve()?),
             None => tls.resolve()?,
         };
+        let challenge = match &tls {
+            Tls::Acme(Acme { challenge: Challenge::Http01 { listen }, .. }) => Some(listen),
+            _ => None,
+        };
+        let mut listening = BTreeSet::new();
+        let addresses = listen.iter().chain(&http).chain(challenge);
+        // Of port 0, each is another one.
+        if let Some(twice) =
+            addresses.filter(|address| address.port() != 0).find(|a| !listening.insert(**a))
+        {
+            return Err(SettingError::ListensTwice(*twice));
+        }
         let domains = server.domains.unwrap_or_default();
         let domains: Domains = domains.try_into().map_err(|_| SettingError::NoDomain)?;
         rules_fit(&domains, &retention, &quota)?;

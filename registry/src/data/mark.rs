@@ -154,6 +154,8 @@ mod tests {
         assert!(!fs::read_to_string(file(&second.0)).unwrap().contains("secret"));
         let other = "postgresql://u@db.example.com/d".parse::<DatabaseUrl>().unwrap().into();
         second.agree(Some(&other)).await.unwrap();
+        let other = "postgres://u@localhost/e".parse::<DatabaseUrl>().unwrap().into();
+        second.agree(Some(&other)).await.unwrap_err();
         second.agree(Some(&at("other.db"))).await.unwrap_err();
     }
 

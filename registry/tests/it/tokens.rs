@@ -128,6 +128,13 @@ async fn token_that_is_rotated_has_two_secrets_for_a_time() {
     *registry.time.lock().unwrap() += 2 * DAY;
     assert_eq!(good(&new).await, StatusCode::UNAUTHORIZED);
     assert_eq!(good(&newer).await, StatusCode::CREATED);
+    // One that has expired has no secret that would be good; given more time, it has.
+    let (last, _) = rotate(DAY, Some(Some(DAY))).await.unwrap();
+    *registry.time.lock().unwrap() += 2 * DAY;
+    assert!(rotate(DAY, None).await.is_none());
+    assert_eq!(good(&last).await, StatusCode::UNAUTHORIZED);
+    let (newer, _) = rotate(DAY, Some(None)).await.unwrap();
+    assert_eq!(good(&newer).await, StatusCode::CREATED);
     // And none of them is once the token is revoked.
     let (newest, _) = rotate(DAY, None).await.unwrap();
     assert!(admin::revoke_token(&place, &id, SystemTime::now()).await.unwrap());

@@ -131,6 +131,6 @@ fn refused(error: PushError) -> Failure {
 
 /// What is not there, or is there already, on the data directory.
 pub(super) fn unfit(unfit: &Unfit) -> Failure {
-    let kind = if unfit.exists() { Kind::Failed } else { Kind::Absent };
+    let kind = if unfit.exists() { Kind::Server } else { Kind::Absent };
     Failure::refusal(kind, unfit.refusal())
 }

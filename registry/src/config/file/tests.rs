@@ -101,6 +101,17 @@ fn settings_that_do_not_go_together_say_what_is_missing() {
         ("[server]\ndata = \"/d\"\ndomains = []\n".to_owned(), SettingError::NoDomain),
         (format!("{server}listen = []\n"), SettingError::NoListener),
         (
+            format!("{server}listen = [\"127.0.0.1:8443\"]\nhttp = [\"127.0.0.1:8443\"]\n"),
+            SettingError::ListensTwice("127.0.0.1:8443".parse().unwrap()),
+        ),
+        (
+            format!(
+                "{server}listen = [\"[::1]:80\"]\n[acme]\nterms-agreed = true\n\
+                 challenge = \"http-01\"\nchallenge-listen = \"[::1]:80\"\n"
+            ),
+            SettingError::ListensTwice("[::1]:80".parse().unwrap()),
+        ),
+        (
             format!("{server}http = [\"0.0.0.0:80\"]\n"),
             SettingError::PlainHttp("0.0.0.0:80".parse().unwrap()),
         ),
