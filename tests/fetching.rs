@@ -310,8 +310,46 @@ fn credentials_are_sent_and_never_shown() {
     entry(&format!("token-file = {token:?}"));
     let ended = fetch("--quiet").ok();
     assert!(!ended.is_empty());
-    let ended = fetch("--quiet");
-    assert!(ended.stderr.contains("can be read by everybody"), "{ended:?}");
+    // A fetch looks twice: for news of the keys, and for the image.
+    let told = |ended: Ended| ended.stderr.matches("can be read by everybody").count();
+    assert_eq!(told(fetch("--quiet")), 1);
+    assert_eq!(told(world.gantry("discover example.com/one")), 1);
+}
+
+#[test]
+fn variables_set_to_nothing_are_not_set() {
+    let world = World::new();
+    let (id, _) = world.serve("one", b"1");
+    let ended = |variables: &[&str], line: &str| {
+        let mut command = world.sandbox.command(GANTRY);
+        variables.iter().for_each(|variable| {
+            command.env(variable, "");
+        });
+        Ended::of(command.args(line.split_whitespace()).output().unwrap())
+    };
+    let all = [
+        "GANTRY_AUTH_FILE",
+        "GANTRY_CACHE_DIR",
+        "GANTRY_CA_FILE",
+        "GANTRY_CONFIG",
+        "GANTRY_KEY_DIR",
+        "GANTRY_PROXY",
+        "GANTRY_PULL",
+        "GANTRY_RETRIES",
+        "SOURCE_DATE_EPOCH",
+    ];
+    assert_eq!(ended(&all, "fetch example.com/one").ok(), id);
+    ended(&all, "pack one -o two.aci --name example.com/two --overwrite").ok();
+    // The usual folders, of which a user who is not root has his own.
+    for variable in ["GANTRY_STORE", "GANTRY_TRUST_DIR"] {
+        let usual = ended(&[variable], "trust list");
+        assert_eq!(usual.code, 0, "{usual:?}");
+    }
+    // An option is what was typed.
+    assert_eq!(ended(&[], "trust list --store=").code, 3);
+    let ended = ended(&["GANTRY_TOKEN"], "push one.aci");
+    assert_eq!(ended.code, 3);
+    assert!(ended.stderr.contains("no token: give --token-file"), "{ended:?}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Context {
         let read = Trust::read(&self.trust_store(), now(), &Limits::default());
         let (trust, warnings) = read.map_err(super::trust::failure)?;
         for warning in warnings {
-            self.warn(warning);
+            self.warn_once(warning);
         }
         Ok(trust)
     }

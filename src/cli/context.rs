@@ -1,10 +1,12 @@
 //! What every command shares: the global options, and the two ways to say something.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::Permissions;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aci::Refuse;
@@ -79,11 +81,13 @@ pub(crate) struct Context {
     config: Config,
     /// Whether this program was called as acbuild.
     is_acbuild: bool,
+    /// What was warned of once.
+    warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Context {
     pub(super) fn new(global: Global, is_acbuild: bool) -> Self {
-        Self { global, config: Config::default(), is_acbuild }
+        Self { global, config: Config::default(), is_acbuild, warned: Arc::default() }
     }
 
     /// Whether this program was called as acbuild, whose scripts find their files where they
@@ -218,6 +222,15 @@ impl Context {
     /// Says on stderr what the user should know even with `--quiet`.
     pub(crate) fn warn(&self, text: impl Display) {
         let _ = writeln!(io::stderr(), "warning: {text}");
+    }
+
+    /// The same of how this command is set up, which is looked at more than once and said once.
+    pub(crate) fn warn_once(&self, text: impl Display) {
+        let text = text.to_string();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(text.clone()) {
+            self.warn(text);
+        }
     }
 
     /// A bar over `total` bytes (or a spinner where the total is unknown) on a terminal;

@@ -43,6 +43,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::{Parser, Subcommand};
 
 pub(crate) use context::{Context, Global};
@@ -120,6 +121,24 @@ fn is_acbuild(arguments: &mut Vec<OsString>) -> bool {
     }
 }
 
+/// Reads the arguments of a command line.
+fn read<T: Parser>(arguments: Vec<OsString>) -> Result<T, clap::Error> {
+    let mut command = without_empty_variables(T::command());
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    T::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable that is set to nothing is not set: what starts commands often sets them so.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    #[expect(clippy::disallowed_methods, reason = "the command reads its variables")]
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let unset = |argument: clap::Arg| match argument.get_env().is_some_and(is_empty) {
+        true => argument.env(Resettable::<clap::builder::OsStr>::Reset),
+        false => argument,
+    };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
+}
+
 /// Reads the command line, runs it, and says what went wrong.
 pub(crate) fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
@@ -131,9 +150,9 @@ pub(crate) fn main() -> ExitCode {
         return exit::usage_text(&text, json);
     }
     let gantry = match is_acbuild {
-        true => Acbuild::try_parse_from(arguments)
+        true => read::<Acbuild>(arguments)
             .map(|Acbuild { global, build }| Gantry { global, command: Command::Build(build) }),
-        false => Gantry::try_parse_from(arguments),
+        false => read(arguments),
     };
     let gantry = match gantry {
         Ok(gantry) => gantry,

@@ -96,7 +96,7 @@ impl Context {
         &self.global().network
     }
 
-    /// What this command gives up, warned of each time.
+    /// What this command gives up, warned of once.
     pub(super) fn insecure(&self) -> Insecure {
         let network = self.network();
         let insecure = Insecure {
@@ -105,7 +105,7 @@ impl Context {
             keys_over_http: network.insecure_keys_over_http,
         };
         for warning in insecure.warnings() {
-            self.warn(warning);
+            self.warn_once(warning);
         }
         insecure
     }
@@ -149,7 +149,7 @@ impl Context {
         match self.read_credentials() {
             Ok((credentials, warnings)) => {
                 for warning in warnings {
-                    self.warn(warning);
+                    self.warn_once(warning);
                 }
                 credentials
             }

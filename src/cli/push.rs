@@ -99,7 +99,7 @@ fn said(context: &Context, done: &Done) -> (serde_json::Value, String) {
 /// From a file or the environment, never an argument: those every user can see.
 pub(super) fn token(file: Option<&Path>) -> Result<Token, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command reads the environment")]
-    let variable = std::env::var("GANTRY_TOKEN").ok();
+    let variable = std::env::var("GANTRY_TOKEN").ok().filter(|text| !text.is_empty());
     let text = match (file, variable) {
         (Some(path), _) => String::from_utf8(read_small(path, MAX_TOKEN)?).map_err(|_| {
             let error = anyhow::anyhow!("{} holds no token: it is no text", path.display());
