@@ -282,6 +282,69 @@ fn connect_override_passes_by_the_proxy() {
 }
 
 #[test]
+fn image_is_found_by_whatever_its_version_says() {
+    let world = World::new();
+    world.gantry("trust add --prefix example.com/team ci.pub").ok();
+    let mut ids = Vec::new();
+    for (file, version) in [("climbs", "1/../2"), ("slash", "1/2"), ("dots", ".."), ("two", "2")] {
+        world.image(file, NAME, version);
+        ids.push(world.push(&format!("{file}.aci")).ok().lines().next().unwrap().to_owned());
+    }
+    for (id, version) in ids.iter().zip(["1/../2", "1/2", "..", "2"]) {
+        let fetched = world.gantry(&format!("fetch {NAME}:{version}"));
+        assert_eq!(fetched.ok(), *id, "{version}");
+    }
+}
+
+#[test]
+fn commands_of_a_page_fetch_what_they_stand_beside() {
+    let world = World::new();
+    world.gantry("trust add --prefix example.com/team ci.pub").ok();
+    world.sandbox.write("bare/etc/greeting", "bare");
+    world.gantry(&format!("pack bare -o bare.aci --name {NAME} --noarch")).ok();
+    world.gantry("sign bare.aci --key ci.key").ok();
+    let bare = world.push("bare.aci").ok().lines().next().unwrap().to_owned();
+    let hello = world.push("hello.aci").ok().lines().next().unwrap().to_owned();
+    let page = world.registry.curl(&world.sandbox, "example.com", "/team/hello", &[]).body;
+    let commands: Vec<&str> = page
+        .split("<pre>gantry ")
+        .skip(1)
+        .map(|rest| rest.split("</pre>").next().unwrap())
+        .filter(|command| command.starts_with("fetch "))
+        .collect();
+    let fetched: Vec<String> = commands.iter().map(|command| world.gantry(command).ok()).collect();
+    // By the name alone, then beside each.
+    assert_eq!(fetched, [hello.as_str(), &hello, &bare], "{page}");
+}
+
+#[test]
+fn advice_about_a_binary_signature_works() {
+    let world = World::new();
+    if !tool("gpg") {
+        return;
+    }
+    let gpg = support::gpg::Gpg::new(&world.sandbox, "gpg");
+    gpg.run(&["--import", "ci.key"]);
+    let token = world.sandbox.write("token", world.registry.token());
+    let push = format!("push hello.aci --token-file {}", token.display());
+    let binary = || gpg.run(&["--output", "hello.aci.asc", "--detach-sign", "hello.aci"]);
+    binary();
+    let refused = world.gantry(&push).refused(5);
+    let next = refused.stderr.split("next:").nth(1).unwrap();
+    let (gantry, by_gpg) = next.split_once(", or gpg ").unwrap();
+    let gantry = gantry.split_once("gantry ").unwrap().1;
+    let filled = |text: &str| text.replace("FILE", "hello.aci").replace("KEY", "ci.key");
+    world.gantry(&filled(gantry)).ok();
+    world.gantry(&push).ok();
+
+    binary();
+    world.gantry(&push).refused(5);
+    let by_gpg = filled(by_gpg);
+    gpg.run(&by_gpg.split_whitespace().collect::<Vec<_>>());
+    world.gantry(&push).ok();
+}
+
+#[test]
 fn push_tells_what_is_wrong_by_its_exit_code() {
     let world = World::new();
     let no_token = world.gantry("push hello.aci");

@@ -69,3 +69,48 @@ fn image_is_deleted_for_good_by_who_may() {
     let head = admin(&world, "audit verify");
     admin(&world, &format!("audit verify --noted {}", head.trim()));
 }
+
+#[test]
+fn reason_of_the_registry_reaches_who_fetches() {
+    let world = World::new(&["example.com"]);
+    let registry = |line: &str| admin(&world, line);
+    let token = "token create --prefix example.com --allow yank --allow delete";
+    world.sandbox.write("all", registry(token));
+    for name in ["deleted", "withdrawn", "private"] {
+        world.image(name, &format!("example.com/{name}"), "1.0.0", "");
+        world.push(name).ok();
+    }
+    for channel in ["beta", "stable"] {
+        let more = format!("--noarch --label channel={channel}");
+        world.image(channel, "example.com/several", "1.0.0", &more);
+        world.push(channel).ok();
+    }
+    world.gantry("unpublish deleted.aci --token-file all").ok();
+    world.gantry("yank withdrawn.aci --key author.key --token-file all").ok();
+    registry("policy set --prefix example.com/private --read token");
+    let path = "/-/images/example.com/private:1.0.0.aci";
+    let start = std::time::Instant::now();
+    while world.server.get("example.com", path).status != 401 {
+        assert!(start.elapsed().as_secs() < 60, "{}", world.server.log());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+
+    let administrator = "gantry registry token create";
+    for (reference, code, all) in [
+        ("deleted:1.0.0", 4, &["was deleted", "the server says: "][..]),
+        ("withdrawn", 4, &["was withdrawn by its author", "ask for the version that you want"]),
+        ("several:1.0.0", 4, &["names several images", "name the labels that tell them apart"]),
+        ("private", 6, &["no token, user or password", "auth.d", "--auth-file", administrator]),
+    ] {
+        let line = format!("fetch example.com/{reference}");
+        let ended = world.gantry(&line).refused(code);
+        for words in all {
+            assert!(ended.stderr.contains(words), "{words}: {ended:#?}");
+        }
+        let explained = world.gantry(&line.replace("fetch", "explain"));
+        assert_eq!(explained.code, code, "{explained:#?}");
+        for words in all {
+            assert!(explained.stdout.contains(words), "{words}: {explained:#?}");
+        }
+    }
+}
