@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use aci::{FileDigest, ImageId, Name};
+use futures_util::TryStreamExt as _;
 use keys::VerifiedImage;
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -99,11 +100,24 @@ impl Catalog {
     /// What in the database is not as its own rules say; PostgreSQL has tools of its own for that.
     pub(crate) async fn fault(&self) -> Option<String> {
         let Pool::Sqlite(pool) = &self.pool else { return None };
-        let checked = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(pool).await;
-        match checked {
-            Ok(found) if found == "ok" => None,
-            Ok(found) => Some(found),
-            Err(error) => Some(error.to_string()),
+        let mut rows = sqlx::query_scalar::<_, String>("PRAGMA integrity_check(3)").fetch(pool);
+        let mut found = String::new();
+        // It may tell of some faults, and fail at the next.
+        let failed = loop {
+            match rows.try_next().await {
+                Ok(Some(row)) => found.push_str(&format!("{row}\n")),
+                Ok(None) => break None,
+                Err(error) => break Some(error.to_string()),
+            }
+        };
+        // Before what is wrong stands a heading, in a line of its own.
+        let told: Vec<&str> = found.lines().filter(|line| !line.starts_with("*** ")).collect();
+        match (&*told, failed) {
+            (["ok"], None) => None,
+            ([], failed) => {
+                Some(failed.unwrap_or_else(|| "it does not say what is wrong".to_owned()))
+            }
+            (told, _) => Some(told.join("; ")),
         }
     }
 

@@ -110,8 +110,7 @@ pub(crate) async fn check(keeper: &Keeper, place: &Place) -> Result<Checked, Kee
     if let Some(fault) = &fault {
         let database = data.database(place.database.as_ref());
         let detail = format!(
-            "{}; restore a backup, or `gantry registry fsck --rebuild` saves what can be read",
-            fault.lines().next().unwrap_or_default()
+            "{fault}; restore a backup, or `gantry registry fsck --rebuild` saves what can be read"
         );
         checked.findings.push(finding(FindingCode::DamagedDatabase, database.url, detail));
     }

@@ -295,6 +295,8 @@ async fn damage_of_the_database_is_found() {
     std::fs::write(&file, &bytes).unwrap();
     let found = check(&place).await;
     assert_eq!(codes(&found), ["DamagedDatabase".to_owned()].into(), "{found:?}");
+    let told = &found.findings[0].detail;
+    assert!(told.contains("page") && !told.contains("***"), "{told}");
 
     // Nothing of it is moved or made by a dry run.
     let foreseen = admin::rebuild(&place, Rebuild::DryRun, Clock::system()).await.unwrap();
