@@ -137,8 +137,10 @@ pub struct TimeoutsSection {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KeepingSection {
     /// How often what nobody needs is removed, give or take a tenth.
+    #[serde(deserialize_with = "collect_every")]
     pub collect_every: Option<Age>,
     /// How often each file is read again and compared with its digest.
+    #[serde(deserialize_with = "scrub_every")]
     pub scrub_every: Option<Age>,
     /// How many bytes a second are read for that.
     pub scrub_rate: Option<Size>,
@@ -199,6 +201,27 @@ impl TimeoutsSection {
     }
 }
 
+fn collect_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Age>, D::Error> {
+    pause(deserializer, "collect-every")
+}
+
+fn scrub_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Age>, D::Error> {
+    pause(deserializer, "scrub-every")
+}
+
+/// A pause between two rounds of work; with none the work would have no end.
+fn pause<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    setting: &str,
+) -> Result<Option<Age>, D::Error> {
+    let age = Age::deserialize(deserializer)?;
+    if !age.time().is_zero() {
+        return Ok(Some(age));
+    }
+    let text = format!("{setting} cannot be {age}: give at least 1s, as 90m, 1h or 7d");
+    Err(serde::de::Error::custom(text))
+}
+
 /// A path in a file says the same wherever the program is started.
 fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let path = PathBuf::deserialize(deserializer)?;
@@ -207,4 +230,24 @@ fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf
     }
     let text = format!("the path {path:?} is not absolute: it has to begin with /");
     Err(serde::de::Error::custom(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_without_a_pause_is_refused() {
+        for setting in ["collect-every", "scrub-every"] {
+            let read =
+                |age: &str| toml::from_str::<KeepingSection>(&format!("{setting} = {age:?}"));
+            for none in ["0s", "0d"] {
+                let error = read(none).unwrap_err().to_string();
+                assert!(error.contains(&format!("{setting} cannot be 0s")), "{error}");
+            }
+            read("1s").unwrap();
+            assert!(read("soon").unwrap_err().to_string().contains("no age"));
+        }
+        assert_eq!(toml::from_str("").ok(), Some(KeepingSection::default()));
+    }
 }

@@ -31,6 +31,7 @@ const BATCH: u32 = 256;
 /// A rule for the names at and below a prefix.
 ///
 /// - It keeps something: a rule that kept nothing would delete everything.
+/// - So does each of its parts, as far as that can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Retention(Written);
@@ -55,23 +56,59 @@ pub struct Written {
     pub keep_labels: BTreeMap<Identifier, String>,
 }
 
-/// A rule that keeps nothing.
+/// A rule that keeps nothing, or has a part that does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the retention of {0} keeps nothing: give keep-newest, keep-younger, keep-versions or keep-labels"
-)]
-pub struct KeepsNothing(Name);
+pub enum KeepsNothing {
+    /// There is no part.
+    #[error(
+        "the retention of {0} keeps nothing: give keep-newest, keep-younger, keep-versions or keep-labels"
+    )]
+    Rule(Name),
+    /// No version is newest.
+    #[error("keep-newest of the retention of {0} keeps nothing: give at least 1, or leave it out")]
+    Newest(Name),
+    /// No image is young.
+    #[error(
+        "keep-younger of the retention of {0} keeps nothing: give at least 1s, or leave it out"
+    )]
+    Younger(Name),
+    /// No version is like this one.
+    #[error(
+        "{pattern:?} in keep-versions of the retention of {prefix} keeps nothing: write a version, or \
+         its beginning and one * at the end"
+    )]
+    Version {
+        /// Whose rule.
+        prefix: Name,
+        /// What was to be a version, or its beginning.
+        pattern: String,
+    },
+}
 
 impl TryFrom<Written> for Retention {
     type Error = KeepsNothing;
 
     fn try_from(rule: Written) -> Result<Self, KeepsNothing> {
         let Written { prefix, keep_newest, keep_younger, keep_versions, keep_labels } = &rule;
-        let keeps = keep_newest.is_some_and(|newest| newest > 0)
+        if *keep_newest == Some(0) {
+            return Err(KeepsNothing::Newest(prefix.clone()));
+        }
+        if keep_younger.is_some_and(|age| age.time().is_zero()) {
+            return Err(KeepsNothing::Younger(prefix.clone()));
+        }
+        let none = |pattern: &&String| {
+            let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
+            pattern.is_empty() || beginning.contains('*')
+        };
+        if let Some(pattern) = keep_versions.iter().find(none) {
+            let (prefix, pattern) = (prefix.clone(), pattern.clone());
+            return Err(KeepsNothing::Version { prefix, pattern });
+        }
+        let keeps = keep_newest.is_some()
             || keep_younger.is_some()
             || !keep_versions.is_empty()
             || !keep_labels.is_empty();
-        if keeps { Ok(Self(rule)) } else { Err(KeepsNothing(prefix.clone())) }
+        if keeps { Ok(Self(rule)) } else { Err(KeepsNothing::Rule(prefix.clone())) }
     }
 }
 

@@ -85,13 +85,27 @@ fn anything_that_keeps_is_enough_and_is_told() {
 
 #[test]
 fn rule_that_keeps_nothing_or_is_mistyped_is_none() {
-    for bad in
-        ["", "keep-newest = 0", "keep-newest = -1", "keep_newest = 1", "keep-younger = \"x\""]
-    {
-        assert!(rule(bad).is_err(), "{bad}");
+    let kept = "keep-labels = { channel = \"stable\" }";
+    for (bad, wanted) in [
+        ("", "the retention of example.com keeps nothing"),
+        ("keep-newest = 0", "keep-newest of the retention of example.com keeps nothing"),
+        ("keep-newest = -1", "integer `-1`"),
+        ("keep_newest = 1", "unknown field"),
+        ("keep-younger = \"x\"", "no age"),
+        ("keep-younger = \"0s\"", "keep-younger of the retention of example.com keeps nothing"),
+        ("keep-younger = \"0d\"", "keep-younger of the retention of example.com keeps nothing"),
+        ("keep-versions = [\"1.*.1\"]", "\"1.*.1\" in keep-versions of the retention"),
+        ("keep-versions = [\"2.*\", \"*1\"]", "\"*1\" in keep-versions"),
+        ("keep-versions = [\"1.**\"]", "one * at the end"),
+        ("keep-versions = [\"\"]", "\"\" in keep-versions"),
+    ] {
+        // A part that keeps nothing is no better beside one that does.
+        let beside = if bad.is_empty() { String::new() } else { format!("{bad}\n{kept}") };
+        for text in [bad, &beside] {
+            let error = rule(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
     }
-    let error = rule("").unwrap_err().to_string();
-    assert!(error.contains("the retention of example.com keeps nothing"), "{error}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ use crate::token::TokenId;
 const AGAIN: Duration = Duration::from_secs(10);
 /// How often it is asked whether a file is to be read again.
 const SCRUB_PAUSE: Duration = Duration::from_secs(600);
+/// Longest that is waited: what a clock cannot count to is not waited for either.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Begins it. It ends when what is given back is dropped, at any point: whatever was under way is
 /// done again by who does it next.
@@ -97,7 +99,7 @@ fn about(every: Duration) -> Duration {
     let drawn = TokenId::generate().ok();
     let drawn =
         drawn.and_then(|id| u32::from_str_radix(id.as_str(), 16).ok()).unwrap_or(u32::MAX / 2);
-    every.mul_f64(0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX))
+    every.min(LONGEST).mul_f64(0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -142,5 +144,6 @@ mod tests {
             pauses.iter().all(|pause| *pause >= hour.mul_f64(0.9) && *pause <= hour.mul_f64(1.1))
         );
         assert!(pauses.windows(2).any(|two| two[0] != two[1]));
+        assert!(about(Duration::MAX) < 2 * LONGEST);
     }
 }

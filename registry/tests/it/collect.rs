@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use registry::{Clock, Keeping, admin};
+use registry::{Action, Clock, Keeping, admin};
 use reqwest::StatusCode;
 
 use crate::fixture::*;
@@ -207,6 +207,29 @@ async fn retention_tells_what_goes_and_deletes_it() {
     let later = Clock::new(move || now + 2 * HOUR);
     admin::collect(&place, later).await.unwrap();
     assert_eq!(files_below(&registry.data().join("blobs")).len(), 8);
+}
+
+#[tokio::test]
+async fn retention_that_keeps_nothing_is_refused_over_the_api() {
+    let registry = Registry::start().await;
+    let actions = vec![Action::Admin, Action::Delete];
+    let (token, _) = registry.token_that("example.com", actions, None).await;
+    for part in [
+        "\"keepYounger\":\"0d\"",
+        "\"keepNewest\":0",
+        "\"keepVersions\":[\"1.*.1\"]",
+        "\"keepVersions\":[\"\"]",
+    ] {
+        let body = format!("{{\"prefix\":\"example.com\",{part},\"dryRun\":false}}");
+        let request = registry.client.post(registry.url("/-/api/v1/admin/retain"));
+        let request = request.bearer_auth(&token).header("content-type", "application/json");
+        let (status, refusal) = refusal(request.body(body).send().await.unwrap()).await;
+        assert_eq!((status, &*refusal.code), (400, "request-malformed"), "{part}: {refusal}");
+        assert!(
+            refusal.found.contains("of the retention of example.com keeps nothing"),
+            "{refusal}"
+        );
+    }
 }
 
 #[tokio::test]
