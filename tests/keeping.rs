@@ -31,6 +31,28 @@ fn catalogue_that_cannot_be_used_is_told_with_the_next_step() {
 }
 
 #[test]
+fn backup_and_retention_that_would_destroy_are_refused() {
+    let sandbox = Sandbox::new();
+    registry(&sandbox, "policy set --data data --prefix example.com --read public").ok();
+    registry(&sandbox, "policy set --data other --prefix example.com --read public").ok();
+    for to in ["other", "data", "data/backup", "."] {
+        let line = format!("backup --data data --to {to} --prune --replace");
+        registry(&sandbox, &line).refused(1);
+    }
+    assert!(!sandbox.path("other/catalogue").exists() && !sandbox.path("data/backup").exists());
+    registry(&sandbox, "backup --data data --to backup").ok();
+    for (part, words) in [
+        ("--keep-younger 0s", "keep-younger"),
+        ("--keep-newest 0 --keep-younger 1d", "keep-newest"),
+        ("--keep-version 1.*.1", "one * at the end"),
+    ] {
+        let ended = registry(&sandbox, &format!("retain --data data --prefix example.com {part}"));
+        assert_eq!(ended.code, 3, "{ended:?}");
+        assert!(ended.stderr.contains(words), "{ended:?}");
+    }
+}
+
+#[test]
 fn rebuild_tells_what_is_lost_and_how_names_are_opened() {
     let sandbox = Sandbox::new();
     let files = "--secret author.key --public author.pub";

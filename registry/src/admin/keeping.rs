@@ -101,8 +101,7 @@ pub async fn back_up(
         return Err(KeepError::NoCatalogue(place.data.clone()));
     }
     let keeper = Keeper::command(place, clock).await?;
-    let keys = DataDir::open_existing(&place.data)?.trusted_keys();
-    let done = keeper.back_up(&keys, to, how).await?;
+    let done = keeper.back_up(place, to, how).await?;
     keeper.catalog.close().await;
     Ok(done)
 }

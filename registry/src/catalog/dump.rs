@@ -1,35 +1,39 @@
 //! The catalogue as lines of JSON, and back: the same lines for either database.
 //!
 //! ```text
-//! #{"gantryCatalogue":1,"schema":7}
+//! #{"gantryCatalogue":2,"schema":7}
 //! #{"table":"tokens","columns":["token_id",…]}
 //! {"token_id":"3a91c07b",…}
 //! …
-//! #{"rows":1234}
+//! #{"key":"prefix.d/example.com/5f0c…","bytes":"\\x9833…"}
+//! #{"rows":1234,"digest":"sha512-77ab…"}
 //! ```
 //!
 //! Bytes are hex digits after `\x`. Tables stand in the order in which they refer to each other. What
-//! is under way, as uploads are, is not in it: nobody would go on with it elsewhere.
+//! is under way, as uploads are, is not in it: nobody would go on with it elsewhere. In a backup the
+//! files of the trusted keys follow, by their paths. The last line has the SHA-512 of all lines before
+//! it, with their ends. Of format 1, which is read as well, there are neither keys nor a digest.
+
+mod lines;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, Write};
 
 use futures_util::TryStreamExt as _;
-use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
 use super::database::{Database, Pool, on};
 use super::{Catalog, CatalogError, count, parsed};
 use crate::blobs::BlobKey;
 
+pub(crate) use lines::{AuditHead, Dump, Glance, KeyFile, is_dump};
+use lines::{Line, Lines};
+
 /// What is under way, and what belongs to it, and what triggers make of the rest: no part of a dump.
 const LEFT_OUT: [&str; 3] = ["leases", "names", "uploads"];
-const FORMAT: u32 = 1;
 /// Rows, and about so many bytes of them, that go in together.
 pub(super) const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
-/// Longest line that is read: a row holds a manifest, twice as long in hex digits.
-const LINE_BYTES: u64 = 256 << 20;
 
 /// Why a catalogue was not written down, or not made from what was.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,11 @@ pub enum DumpError {
     /// The end is missing.
     #[error("the catalogue that was written down is cut off")]
     CutOff,
+    /// Not the lines that were written.
+    #[error(
+        "the lines of the catalogue are not those that were written down: their digest is another"
+    )]
+    Altered,
     /// Written by a newer program.
     #[error(
         "the catalogue was written down by a newer version of this program: its tables are of version {0}"
@@ -61,30 +70,17 @@ pub enum DumpError {
     NotEmpty,
 }
 
+impl DumpError {
+    /// Whether the file is at fault.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Malformed { .. } | Self::CutOff | Self::Altered)
+    }
+}
+
 impl From<sqlx::Error> for DumpError {
     fn from(error: sqlx::Error) -> Self {
         Self::Catalog(error.into())
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Head {
-    gantry_catalogue: u32,
-    schema: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TableHead {
-    table: String,
-    columns: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct End {
-    rows: u64,
 }
 
 /// A table: its name, and its columns, each with whether it holds bytes.
@@ -244,110 +240,10 @@ macro_rules! tables {
 
 pub(super) use tables;
 
-/// A line that is no row.
-fn mark(sink: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    sink.write_all(b"#")?;
-    serde_json::to_writer(&mut *sink, value)?;
-    sink.write_all(b"\n")
-}
-
 /// The version of the newest tables that this program knows.
 fn newest_schema() -> i64 {
     let migrations = sqlx::migrate!("src/catalog/migrations/sqlite");
     migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
-}
-
-/// A line that was read.
-enum Line {
-    Table(TableHead),
-    Row(String),
-    End(End),
-}
-
-struct Lines<'a, R> {
-    lines: &'a mut R,
-    at: u64,
-}
-
-impl<R: BufRead> Lines<'_, R> {
-    fn text(&mut self) -> Result<String, DumpError> {
-        let mut text = String::new();
-        self.at += 1;
-        self.lines.by_ref().take(LINE_BYTES).read_line(&mut text)?;
-        if text.ends_with('\n') { Ok(text) } else { Err(DumpError::CutOff) }
-    }
-
-    fn head(&mut self) -> Result<Head, DumpError> {
-        let text = self.text()?;
-        self.read(text.strip_prefix('#').unwrap_or_default())
-    }
-
-    fn next(&mut self) -> Result<Line, DumpError> {
-        let text = self.text()?;
-        match text.strip_prefix('#') {
-            None => Ok(Line::Row(text)),
-            Some(mark) if mark.starts_with("{\"rows\"") => Ok(Line::End(self.read(mark)?)),
-            Some(mark) => Ok(Line::Table(self.read(mark)?)),
-        }
-    }
-
-    fn read<T: for<'de> Deserialize<'de>>(&self, text: &str) -> Result<T, DumpError> {
-        serde_json::from_str(text).map_err(|error| self.malformed(error.to_string()))
-    }
-
-    fn malformed(&self, found: String) -> DumpError {
-        DumpError::Malformed { line: self.at, found }
-    }
-
-    /// The table of the database that is meant, with the columns of which there are rows.
-    fn fitting(&self, tables: &[Table], head: TableHead) -> Result<Table, DumpError> {
-        let unknown = |what: &str| self.malformed(format!("nothing here is called {what:?}"));
-        let table = tables.iter().find(|table| table.name == head.table);
-        let table = table.ok_or_else(|| unknown(&head.table))?;
-        let column = |name: &String| {
-            let column = table.columns.iter().find(|(column, _)| column == name);
-            column.cloned().ok_or_else(|| unknown(name))
-        };
-        let columns = head.columns.iter().map(column).collect::<Result<_, _>>()?;
-        Ok(Table { name: head.table, columns })
-    }
-}
-
-/// What a catalogue that was written down is known by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Glance {
-    /// How many images it has.
-    pub(crate) images: u64,
-    /// The last record of its audit log: its number and its hash. None before the first.
-    pub(crate) last: Option<AuditHead>,
-}
-
-/// The last record of an audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct AuditHead {
-    pub(crate) sequence: i64,
-    pub(crate) hash: String,
-}
-
-impl Glance {
-    /// Looks through the lines.
-    pub(crate) fn at(lines: &mut impl BufRead) -> Result<Self, DumpError> {
-        let mut lines = Lines { lines, at: 0 };
-        let (mut seen, mut table) = (Self::default(), String::new());
-        lines.head()?;
-        loop {
-            match (lines.next()?, &*table) {
-                (Line::Table(head), _) => table = head.table,
-                (Line::Row(_), "images") => seen.images += 1,
-                (Line::Row(row), "audit_head") => {
-                    let head: AuditHead = lines.read(&row)?;
-                    seen.last = Some(head).filter(|head| head.sequence > 0);
-                }
-                (Line::Row(_), _) => {}
-                (Line::End(_), _) => return Ok(seen),
-            }
-        }
-    }
 }
 
 /// Rows that go in together.
@@ -377,30 +273,25 @@ impl Batch {
 
 impl Catalog {
     /// Writes down what the catalogue holds at this moment, and gives the blobs that its images
-    /// refer to, with their sizes.
+    /// refer to, with their sizes. Keys may follow, and an end has to.
     pub(crate) async fn dump(
         &self,
-        sink: &mut impl Write,
+        dump: &mut Dump<impl Write>,
     ) -> Result<Vec<(BlobKey, u64)>, DumpError> {
-        mark(sink, &Head { gantry_catalogue: FORMAT, schema: newest_schema() })?;
-        let mut written = 0;
+        dump.head(newest_schema())?;
         let blobs: Vec<(String, i64)> = on!(self, pool => {
             let mut snapshot = pool.begin_with(pool.snapshot()).await?;
             for table in tables!(pool, &mut *snapshot) {
-                let columns = table.columns.iter().map(|(name, _)| name.clone()).collect();
-                mark(sink, &TableHead { table: table.name.clone(), columns })?;
+                dump.table(&table)?;
                 let select = AssertSqlSafe(pool.select(&table) + only(&table.name));
                 let mut rows = sqlx::query_scalar::<_, String>(select).fetch(&mut *snapshot);
                 while let Some(row) = rows.try_next().await? {
-                    sink.write_all(row.as_bytes())?;
-                    sink.write_all(b"\n")?;
-                    written += 1;
+                    dump.row(&row)?;
                 }
             }
             let blobs = format!("SELECT blob_key, bytes FROM blobs{}", only("blobs"));
             sqlx::query_as(AssertSqlSafe(blobs)).fetch_all(&mut *snapshot).await?
         });
-        mark(sink, &End { rows: written })?;
         let blob = |(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)));
         blobs.into_iter().map(blob).collect()
     }
@@ -410,20 +301,20 @@ impl Catalog {
         database: &Database,
         lines: &mut impl BufRead,
     ) -> Result<Self, DumpError> {
-        let mut lines = Lines { lines, at: 0 };
-        let head = lines.head()?;
-        if head.gantry_catalogue != FORMAT || head.schema > newest_schema() {
-            return Err(DumpError::Newer(head.schema));
+        let mut lines = Lines::compared(lines);
+        let schema = lines.head()?;
+        if schema > newest_schema() {
+            return Err(DumpError::Newer(schema));
         }
         let catalog = Self { pool: database.connect().await? };
         catalog.must_be_empty().await?;
         // The tables as they were then; once the rows are in, they are brought up to date.
-        catalog.migrate(Some(head.schema)).await?;
+        catalog.migrate(Some(schema)).await?;
         on!(catalog, pool => {
             let mut transaction = pool.begin().await?;
             let tables = tables!(pool, &mut *transaction);
-            let (mut insert, mut batch, mut loaded) = (String::new(), Batch::default(), 0);
-            let end = loop {
+            let (mut insert, mut batch) = (String::new(), Batch::default());
+            loop {
                 let line = lines.next()?;
                 if (batch.is_full() || !matches!(line, Line::Row(_)))
                     && let Some(rows) = batch.take()
@@ -432,10 +323,7 @@ impl Catalog {
                     insert.execute(&mut *transaction).await?;
                 }
                 match line {
-                    Line::Row(row) => {
-                        batch.add(&row);
-                        loaded += 1;
-                    }
+                    Line::Row(row) => batch.add(&row),
                     Line::Table(head) => {
                         let table = lines.fitting(&tables, head)?;
                         // Some tables have rows from the beginning.
@@ -443,11 +331,9 @@ impl Catalog {
                         sqlx::query(AssertSqlSafe(empty)).execute(&mut *transaction).await?;
                         insert = pool.insert(&table);
                     }
-                    Line::End(end) => break end,
+                    Line::Key(_) => {}
+                    Line::End => break,
                 }
-            };
-            if end.rows != loaded {
-                return Err(DumpError::CutOff);
             }
             transaction.commit().await?;
         });

@@ -39,7 +39,7 @@ pub(crate) use blobs::{Lease, Remover};
 pub use database::{Database, DatabaseUrl, DatabaseUrlError};
 use database::{Pool, Write as _, on};
 pub use dump::DumpError;
-pub(crate) use dump::Glance;
+pub(crate) use dump::{Dump, Glance, KeyFile, is_dump};
 pub(crate) use duties::Duty;
 pub(crate) use images::StoredImage;
 pub(crate) use names::NameSummary;

@@ -1,14 +1,15 @@
 //! A copy of a registry, made while it runs.
 //!
 //! ```text
-//! DIR/catalogue                 what the catalogue held at one moment, as lines of JSON
+//! DIR/gantry-backup             says what the folder is, from the beginning on
+//! DIR/catalogue                 what the catalogue held at one moment, as lines of JSON, with the keys
+//!                               that may sign, and what is demanded of prefixes
 //! DIR/blobs/sha512/<2 hex>/     the files of its images, by their digests
-//! DIR/trustedkeys/              the keys that may sign, and what is demanded of prefixes
 //! DIR/lock                      held while a backup is being made
 //! ```
 //!
 //! The catalogue gets its name when all that it refers to is there, so what stands in DIR is always
-//! one whole backup, whatever dies when. A file that is there is not copied again. Nothing of the
+//! one whole backup, whatever dies when; keys are few, and stand in it. A file that is there is not copied again. Nothing of the
 //! registry is removed meanwhile (see `catalog/duties.rs`). It goes on from the backup that is there:
 //! the last record of its audit log is in the registry's, unless somebody says that this is no matter.
 
@@ -23,12 +24,15 @@ use serde::Serialize;
 
 use super::copy::{self, Copied};
 use super::error::at;
-use super::{KeepError, Keeper, NotReplaced};
+use super::{KeepError, Keeper, NotReplaced, backup_folder};
 use crate::blobs::{BlobKey, BlobStore as _, Folder};
-use crate::catalog::Glance;
+use crate::catalog::{Dump, DumpError, Glance};
+use crate::data::{DataDir, Place};
 
 /// The file with the catalogue.
 pub(super) const CATALOGUE: &str = "catalogue";
+/// The folder that the keys were in, before they were in the catalogue.
+pub(super) const KEYS: &str = "trustedkeys";
 /// How often the hold on blobs is renewed.
 const RENEWED: Duration = Duration::from_secs(15);
 /// Keys that are listed at a time.
@@ -66,18 +70,21 @@ impl Keeper {
     /// Makes a backup, or brings it up to date.
     pub(crate) async fn back_up(
         &self,
-        keys: &Path,
+        place: &Place,
         to: &Path,
         how: BackUp,
     ) -> Result<BackedUp, KeepError> {
+        let to = &*backup_folder::free(to, place)?;
+        let keys = DataDir::open_existing(&place.data)?.trusted_keys();
         // Private images are in it, and hashes of passwords.
         stage::create_private_folder(to).map_err(at(to))?;
         let lock = to.join("lock");
         let lock = Lock::attempt(&lock, Hold::Exclusive).map_err(at(&lock))?;
         let _lock = lock.ok_or(KeepError::Busy)?;
+        backup_folder::mark(to)?;
         self.catalog.hold_blobs(&self.name, self.clock.now()).await?;
         let done = tokio::select! {
-            done = self.copy_all(keys, to, how) => done,
+            done = self.copy_all(&keys, to, how) => done,
             failed = self.renew_hold() => Err(failed),
         };
         self.catalog.let_blobs_go(&self.name).await?;
@@ -101,13 +108,17 @@ impl Keeper {
         stage::clean(&folder).map_err(at(&folder))?;
         let store = Folder::new(&folder);
         let staged = StagedFile::new_in(to, 0o600).map_err(at(to))?;
-        let mut catalogue = BufWriter::new(staged);
-        let blobs = self.catalog.dump(&mut catalogue).await?;
+        let mut dump = Dump::new(BufWriter::new(staged));
+        let blobs = self.catalog.dump(&mut dump).await?;
         let target = to.join(CATALOGUE);
         if !how.replace
             && let Some(why) = self.not_over(&target, blobs.is_empty()).await?
         {
             return Err(KeepError::OtherBackup { to: to.to_owned(), why });
+        }
+        // After the rows: who has signed an image of theirs was trusted before.
+        for file in copy::key_files(keys)? {
+            dump.key(&file).map_err(at(&target))?;
         }
         let mut done = BackedUp::default();
         for (key, bytes) in &blobs {
@@ -128,10 +139,12 @@ impl Keeper {
                 Copied::Lost => done.lost.push(key.to_string()),
             }
         }
-        copy::tree(keys, &to.join("trustedkeys"))?;
+        let mut catalogue = dump.end().map_err(at(&target))?;
         catalogue.flush().map_err(at(&target))?;
         let catalogue = catalogue.into_inner().map_err(|error| at(&target)(error.into_error()))?;
         catalogue.commit(&target, Existing::Replace).map_err(at(&target))?;
+        let older = to.join(KEYS);
+        stage::remove_folder(&older).map_err(at(&older))?;
         if how.prune {
             let wanted: BTreeSet<BlobKey> = blobs.into_iter().map(|(key, _)| key).collect();
             done.pruned = remove_others(&store, &wanted).await?;
@@ -146,8 +159,13 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(there)(error)),
         };
-        // One that cannot be read is no backup.
-        let Ok(there) = Glance::at(&mut BufReader::new(file)) else { return Ok(None) };
+        let there = match Glance::at(&mut BufReader::new(file)) {
+            Ok(there) => there,
+            // Whose it was cannot be told, and what had it damaged may have damaged more.
+            Err(error) if error.is_damage() => return Ok(Some(NotReplaced::Damaged)),
+            Err(DumpError::Newer(_)) => return Ok(Some(NotReplaced::Newer)),
+            Err(error) => return Err(error.into()),
+        };
         if let Some(last) = &there.last
             && !self.catalog.has_record(last).await?
         {

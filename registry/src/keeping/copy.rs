@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use super::KeepError;
 use super::error::at;
 use crate::blobs::{BlobKey, BlobReader, BlobStore, MODE, READ_BYTES};
+use crate::catalog::KeyFile;
 
 /// What became of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,38 +87,52 @@ impl Comparing {
     }
 }
 
-/// Makes one folder's files those of another, and of its folders likewise. What is no file and no
-/// folder is left out.
-pub(super) fn tree(from: &Path, to: &Path) -> Result<(), KeepError> {
-    stage::create_folders(to).map_err(at(to))?;
-    let mut names = Vec::new();
-    for entry in fs::read_dir(from).map_err(at(from))? {
-        let entry = entry.map_err(at(from))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(at(&source))?;
-        if kind.is_dir() {
-            tree(&source, &target)?;
-        } else if kind.is_file() {
-            let bytes = fs::read(&source).map_err(at(&source))?;
-            if fs::read(&target).ok().as_ref() != Some(&bytes) {
-                stage::write(&target, &bytes, MODE, Existing::Replace).map_err(at(&target))?;
-            }
-        } else {
+/// The files of trusted keys in a folder and below, by their paths there. A link counts as the file that
+/// it leads to.
+pub(super) fn key_files(folder: &Path) -> Result<Vec<KeyFile>, KeepError> {
+    let mut found = Vec::new();
+    key_files_in(folder, "", &mut found)?;
+    Ok(found)
+}
+
+fn key_files_in(folder: &Path, below: &str, found: &mut Vec<KeyFile>) -> Result<(), KeepError> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(at(folder))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (name, path) = (entry.file_name(), entry.path());
+        // No key has another name, and no part of a prefix.
+        let Some(name) = name.to_str().filter(|_| !stage::is_staged(&name)) else { continue };
+        let name = format!("{below}{name}");
+        if entry.file_type().map_err(at(&path))?.is_dir() {
+            key_files_in(&path, &format!("{name}/"), found)?;
             continue;
         }
-        names.push(entry.file_name());
+        // One that was removed a moment ago, and a link that leads nowhere, are none.
+        let Some(metadata) = there(fs::metadata(&path)).map_err(at(&path))? else { continue };
+        if metadata.is_file()
+            && let Some(bytes) = there(fs::read(&path)).map_err(at(&path))?
+        {
+            found.push(KeyFile::new(name, bytes).map_err(io::Error::other).map_err(at(&path))?);
+        }
     }
-    for entry in fs::read_dir(to).map_err(at(to))? {
-        let entry = entry.map_err(at(to))?;
-        if names.contains(&entry.file_name()) {
-            continue;
-        }
-        let path = entry.path();
-        let removed = match entry.file_type().map_err(at(&path))?.is_dir() {
-            true => stage::remove_folder(&path),
-            false => stage::remove(&path),
-        };
-        removed.map_err(at(&path))?;
+    Ok(())
+}
+
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Writes files of trusted keys into a folder.
+pub(super) fn write_keys(files: &[KeyFile], to: &Path) -> Result<(), KeepError> {
+    for file in files {
+        let path = to.join(file.path());
+        let folder = path.parent().unwrap_or(to);
+        stage::create_folders(folder).map_err(at(folder))?;
+        stage::write(&path, file.bytes(), MODE, Existing::Replace).map_err(at(&path))?;
     }
     Ok(())
 }

@@ -47,6 +47,30 @@ pub enum KeepError {
         /// What would take its place.
         why: NotReplaced,
     },
+    /// What is there is no backup, and would be lost.
+    #[error("{to:?} is no folder of a backup, and is left as it is: it holds {found:?}")]
+    NotABackup {
+        /// The folder.
+        to: PathBuf,
+        /// A file or folder in it.
+        found: String,
+    },
+    /// A backup would lie in what it is of, or the other way round.
+    #[error("a backup in {to:?} would not be beside the registry's own {data:?}")]
+    BackupInData {
+        /// The folder.
+        to: PathBuf,
+        /// The data directory, or a folder of it.
+        data: PathBuf,
+    },
+    /// The catalogue of a backup is not what was written.
+    #[error("the catalogue {path:?} of the backup is damaged, and nothing was restored: {fault}")]
+    CatalogueDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: DumpError,
+    },
     /// Where something was to be made, something is.
     #[error("{0:?} is not empty; a registry is restored into an empty folder, or none")]
     NotEmpty(PathBuf),
@@ -93,6 +117,49 @@ impl KeepError {
                        catalogue is in one; where the catalogue is lost, restore a backup or run \
                        `gantry registry fsck --data DATA --rebuild` first"
                         .to_owned(),
+            }),
+            Self::NotABackup { to, found } => Some(Refusal {
+                code: "not-a-backup".to_owned(),
+                message: self.to_string(),
+                wanted: "an empty folder or none, or one with a backup of this registry".to_owned(),
+                found: format!("{to:?} with {found:?}"),
+                rule: "a backup takes the place of nothing but a backup, with --replace as well"
+                    .to_owned(),
+                next: "give --to another folder, or a new one; where an older version has begun a \
+                       first backup there and was cut off, remove that"
+                    .to_owned(),
+            }),
+            Self::BackupInData { to, data } => Some(Refusal {
+                code: "backup-in-data".to_owned(),
+                message: self.to_string(),
+                wanted: "a folder that is not in the data directory, nor around it".to_owned(),
+                found: format!("{to:?}, and the registry's {data:?}"),
+                rule: "a backup is a copy beside the registry, best on another disk".to_owned(),
+                next: "give --to another folder".to_owned(),
+            }),
+            Self::CatalogueDamaged { fault, .. } => Some(Refusal {
+                code: "backup-damaged".to_owned(),
+                message: self.to_string(),
+                wanted: "the catalogue as the backup has written it".to_owned(),
+                found: fault.to_string(),
+                rule: "a catalogue says who may read and push, so one that was changed is not used"
+                    .to_owned(),
+                next:
+                    "restore an earlier backup, or a copy of this one; where the registry is still \
+                       there, make a new one in another folder"
+                        .to_owned(),
+            }),
+            Self::OtherBackup { to, why: NotReplaced::Damaged } => Some(Refusal {
+                code: "backup-damaged".to_owned(),
+                message: self.to_string(),
+                wanted: "a backup whose catalogue can be read".to_owned(),
+                found: NotReplaced::Damaged.to_string(),
+                rule: "a backup takes the place of one that can be told to be this registry's"
+                    .to_owned(),
+                next: format!(
+                    "see to the disk of {to:?}; then give --replace, and --verify to have its files \
+                     read as well; or make this backup in another folder"
+                ),
             }),
             Self::OtherBackup { to, why } => Some(Refusal {
                 code: "other-backup".to_owned(),
@@ -142,6 +209,12 @@ pub enum NotReplaced {
          is not in the registry's"
     )]
     OtherLog,
+    /// Nobody can say what it was.
+    #[error("its catalogue is damaged")]
+    Damaged,
+    /// Nobody can say yet what it is.
+    #[error("a newer version of this program has made it")]
+    Newer,
 }
 
 /// What a system call says of a path.

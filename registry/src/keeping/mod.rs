@@ -5,6 +5,7 @@
 
 mod age;
 mod backup;
+mod backup_folder;
 mod collect;
 mod copy;
 mod error;

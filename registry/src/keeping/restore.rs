@@ -6,7 +6,7 @@
 //! DATA/.gantry-stage-…  where everything is made, each file compared with its digest
 //! ```
 //!
-//! When all of it is there, it gets its names in DATA, and then the catalogue comes: `gantry.db` by
+//! First the catalogue of the backup is compared with its digest. When all of it is there, it gets its names in DATA, and then the catalogue comes: `gantry.db` by
 //! its name, or a database of its own in one transaction. What was cut off is done again from the
 //! beginning. DATA itself stays the folder it is, whoever owns it and wherever it is mounted.
 
@@ -18,11 +18,11 @@ use aci::stage::{self, Existing, Hold, Lock, StagedFolder};
 use serde::Serialize;
 
 use super::KeepError;
-use super::backup::CATALOGUE;
+use super::backup::{CATALOGUE, KEYS};
 use super::copy::{self, Copied};
 use super::error::at;
 use crate::blobs::Folder;
-use crate::catalog::{Catalog, Database, DumpError, Glance};
+use crate::catalog::{Catalog, Database, Dump, DumpError, Glance};
 use crate::config::Clock;
 use crate::data::{DataDir, DataError, Place, RESTORING};
 
@@ -69,14 +69,23 @@ pub(crate) async fn restore(
 struct Backup {
     folder: PathBuf,
     catalogue: PathBuf,
+    holds: Glance,
 }
 
 impl Backup {
     fn at(folder: &Path) -> Result<Self, KeepError> {
-        let backup = Self { folder: folder.to_owned(), catalogue: folder.join(CATALOGUE) };
-        match File::open(&backup.catalogue) {
-            Ok(_) => Ok(backup),
-            Err(source) => Err(KeepError::NoBackup { path: backup.folder, source }),
+        let (folder, catalogue) = (folder.to_owned(), folder.join(CATALOGUE));
+        let file = match File::open(&catalogue) {
+            Ok(file) => file,
+            Err(source) => return Err(KeepError::NoBackup { path: folder, source }),
+        };
+        // What is in it says who may read what: one bit can open a private name.
+        match Glance::comparing(&mut BufReader::new(file)) {
+            Ok(holds) => Ok(Self { folder, catalogue, holds }),
+            Err(fault) if fault.is_damage() => {
+                Err(KeepError::CatalogueDamaged { path: catalogue, fault })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -148,7 +157,9 @@ impl Target {
         let restored = self.copy_all(&catalog, backup, &data, clock).await;
         let mut lines = Vec::new();
         if restored.is_ok() && self.database.is_some() && !loaded {
-            catalog.dump(&mut lines).await?;
+            let mut dump = Dump::new(&mut lines);
+            catalog.dump(&mut dump).await?;
+            dump.end().map_err(DumpError::from)?;
         }
         catalog.close().await;
         let restored = restored?;
@@ -156,7 +167,10 @@ impl Target {
             return Err(KeepError::BackupDamaged(restored.lost));
         }
         let keys = data.trusted_keys();
-        copy::tree(&backup.folder.join("trustedkeys"), &keys)?;
+        match &backup.holds.keys {
+            Some(files) => copy::write_keys(files, &keys)?,
+            None => copy::write_keys(&copy::key_files(&backup.folder.join(KEYS))?, &keys)?,
+        }
         staged.sync_tree().map_err(at(&self.data))?;
         self.name(&staged, &PARTS)?;
         match &self.database {
@@ -203,8 +217,8 @@ impl Target {
             Err(DumpError::NotEmpty) if self.cut_off.as_ref() == Some(&self.address()) => {}
             empty => return Ok(empty.map(|()| false)?),
         }
-        match Glance::at(&mut backup.lines()?)?.last {
-            Some(last) if Catalog::is_loaded(database, &last).await? => Ok(true),
+        match &backup.holds.last {
+            Some(last) if Catalog::is_loaded(database, last).await? => Ok(true),
             _ => Err(DumpError::NotEmpty.into()),
         }
     }

@@ -1,11 +1,14 @@
 //! Backups of a running registry, and registries made of them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use registry::{Action, BackUp, Clock, DataError, Keeping, Place, ServeError, admin};
+use aci::FileDigest;
+use registry::{
+    Action, BackUp, Clock, DataError, Keeping, Place, PolicyEntry, ReadPolicy, ServeError, admin,
+};
 use reqwest::StatusCode;
 
 use crate::fixture::*;
@@ -173,8 +176,12 @@ async fn backup_that_is_not_whole_is_not_restored() {
     for (text, wanted) in [
         (lines[..lines.len() - 5].to_owned(), "cut off"),
         (lines.lines().take(3).map(|line| format!("{line}\n")).collect(), "cut off"),
-        (lines.replacen("\"schema\":", "\"schema\":9", 1), "newer version"),
-        (lines.replacen("\"table\":\"", "\"table\":\"x", 1), "nothing here is called"),
+        (lines.replacen("Catalogue\":2", "Catalogue\":3", 1), "newer version"),
+        (with_digest(&lines.replacen("\"schema\":", "\"schema\":9", 1)), "newer version"),
+        (
+            with_digest(&lines.replacen("\"table\":\"", "\"table\":\"x", 1)),
+            "nothing here is called",
+        ),
         ("{}\n".to_owned(), "line 1 is not of a catalogue"),
     ] {
         std::fs::write(&catalogue, text).unwrap();
@@ -266,6 +273,207 @@ async fn backup_gives_way_to_none_that_is_empty_or_of_another_registry() {
     admin::back_up(&others, &to, PRUNE, clock()).await.unwrap();
 }
 
+/// Lines with the digest that is theirs.
+fn with_digest(lines: &str) -> String {
+    let (before, last) = lines.trim_end().rsplit_once('\n').unwrap();
+    let rows = last.split(",\"digest\"").next().unwrap();
+    let digest = FileDigest::of_bytes(format!("{before}\n").as_bytes());
+    format!("{before}\n{rows},\"digest\":\"{digest}\"}}\n")
+}
+
+/// All files below a folder but locks, with their content.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let lock = |file: &PathBuf| file.ends_with("lock") || file.ends_with(".lock");
+    let files = files_below(folder).into_iter().filter(|file| !lock(file));
+    // A database that is open is written to.
+    let files = files.filter(|file| !file.to_string_lossy().contains("gantry.db"));
+    files.map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn backup_destroys_nothing_that_is_no_backup() {
+    let (registry, token) = started().await;
+    registry.publish(&token, &hello(), team_key()).await;
+    let (other, token) = started().await;
+    other.publish(&token, &image("example.com/team/a:1.0.0", b"a"), team_key()).await;
+    let place = registry.place().await;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let made = |name: &str, file: &str, bytes: &[u8]| {
+        let path = root.join(name).join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+        root.join(name)
+    };
+    let link = |name: &str, to: &Path| {
+        std::os::unix::fs::symlink(to, root.join(name)).unwrap();
+        root.join(name)
+    };
+    // As a backup looked that an older version had begun, and as a data directory may look.
+    let alike = made("alike", "blobs/sha512/ab/ab.aci", b"an image");
+    made("alike", "trustedkeys/prefix.d/example.com/ab", b"a key");
+    // Into the registry's own data directory an older version would have written this.
+    std::fs::write(other.data().join("catalogue"), "#{\"gantryCatalogue\":1,\"schema\":1}\n")
+        .unwrap();
+    std::fs::create_dir(registry.folder.path().join("elsewhere")).unwrap();
+    let data = registry.data();
+    for (to, code) in [
+        (other.data(), "not-a-backup"),
+        (other.data().join("blobs"), "not-a-backup"),
+        (other.data().join("trustedkeys"), "not-a-backup"),
+        (link("to-other", &other.data()), "not-a-backup"),
+        (alike, "not-a-backup"),
+        (made("books", "list", b"a book"), "not-a-backup"),
+        (made("catalogues", "catalogue", b"a list of books\n"), "not-a-backup"),
+        (data.clone(), "backup-in-data"),
+        (data.join("backup"), "backup-in-data"),
+        (data.join("a/b/../c"), "backup-in-data"),
+        (data.join("blobs"), "backup-in-data"),
+        (registry.folder.path().to_owned(), "backup-in-data"),
+        (registry.folder.path().join("elsewhere/../data/x"), "backup-in-data"),
+        (link("to-data", &data), "backup-in-data"),
+        (root.join("to-data/x"), "backup-in-data"),
+        (root.join("none/../to-data"), "backup-in-data"),
+        (root.join("none/../to-other"), "not-a-backup"),
+    ] {
+        let all = || [root, &data, &other.data()].map(everything);
+        let (before, was_there) = (all(), to.exists());
+        for replace in [false, true] {
+            let how = BackUp { replace, verify: true, ..PRUNE };
+            let error = admin::back_up(&place, &to, how, clock()).await.unwrap_err();
+            assert_eq!(error.refusal().unwrap().code, code, "{to:?}: {error}");
+        }
+        assert!(all() == before, "{to:?} is not what it was");
+        assert_eq!(to.exists(), was_there, "{to:?}");
+    }
+    // Blobs may be on another disk.
+    let disk = root.join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    std::fs::rename(data.join("blobs"), disk.join("blobs")).unwrap();
+    std::os::unix::fs::symlink(disk.join("blobs"), data.join("blobs")).unwrap();
+    for to in [disk.clone(), disk.join("blobs/backup")] {
+        let error = admin::back_up(&place, &to, PRUNE, clock()).await.unwrap_err();
+        assert_eq!(error.refusal().unwrap().code, "backup-in-data", "{to:?}");
+    }
+}
+
+#[tokio::test]
+async fn first_backup_that_was_cut_off_goes_on() {
+    let (registry, token) = started().await;
+    registry.publish(&token, &hello(), team_key()).await;
+    let place = registry.place().await;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    // Before anything, and on a disk of its own.
+    std::fs::create_dir_all(to.join("lost+found")).unwrap();
+    for file in ["lock", ".gantry-stage-1234"] {
+        std::fs::write(to.join(file), "").unwrap();
+    }
+    let whole = admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
+    assert_eq!((whole.blobs, whole.copied), (2, 2));
+    // Amid its blobs.
+    std::fs::remove_file(to.join("catalogue")).unwrap();
+    std::fs::remove_file(files_below(&to.join("blobs")).remove(0)).unwrap();
+    let rest = admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
+    assert_eq!((rest.blobs, rest.copied), (2, 1));
+    let into = Place { data: folder.path().join("data"), database: None };
+    assert_eq!(admin::restore(&to, &into, false, clock()).await.unwrap().lost.len(), 0);
+}
+
+#[tokio::test]
+async fn catalogue_of_a_backup_that_was_changed_is_not_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    let registry = backed_up(&to).await;
+    let place = registry.place().await;
+    let prefix = "example.com/team".parse().unwrap();
+    let entry = PolicyEntry { prefix, read: Some(ReadPolicy::Token), overwrite: None };
+    admin::set_policy(&place, &entry, std::time::SystemTime::now()).await.unwrap();
+    admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
+    let catalogue = to.join("catalogue");
+    let whole = std::fs::read_to_string(&catalogue).unwrap();
+    let into = || Place { data: folder.path().join("data"), database: None };
+    // One bit: the prefix is another; the key is another; and a line is gone.
+    let private =
+        whole.replace("\"prefix\":\"example.com/team\"", "\"prefix\":\"example.com/teal\"");
+    let at = whole.rfind("\"bytes\":\"").unwrap() + 20;
+    let mut key = whole.clone().into_bytes();
+    key[at] = if key[at] == b'1' { b'0' } else { b'1' };
+    let no_key: Vec<&str> = whole.lines().filter(|line| !line.starts_with("#{\"key\"")).collect();
+    for text in [private, String::from_utf8(key).unwrap(), no_key.join("\n") + "\n"] {
+        assert_ne!(text, whole);
+        std::fs::write(&catalogue, text).unwrap();
+        for allow_lost in [false, true] {
+            let error = admin::restore(&to, &into(), allow_lost, clock()).await.unwrap_err();
+            assert_eq!(error.refusal().unwrap().code, "backup-damaged", "{error}");
+            assert!(!into().data.exists(), "nothing is made");
+        }
+    }
+    // One that cannot be read is not replaced without a word, and is with one.
+    std::fs::write(&catalogue, &whole[..whole.len() / 2]).unwrap();
+    let error = admin::back_up(&place, &to, PRUNE, clock()).await.unwrap_err();
+    assert_eq!(error.refusal().unwrap().code, "backup-damaged", "{error}");
+    assert_eq!(std::fs::read(&catalogue).unwrap(), &whole.as_bytes()[..whole.len() / 2]);
+    let how = BackUp { replace: true, ..PRUNE };
+    assert_eq!(admin::back_up(&place, &to, how, clock()).await.unwrap().copied, 0);
+    admin::restore(&to, &into(), false, clock()).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_are_restored_as_they_were_with_the_catalogue() {
+    let (registry, token) = started().await;
+    registry.publish(&token, &hello(), team_key()).await;
+    registry.add_key("example.com/team/b", other_key()).await;
+    let place = registry.place().await;
+    let keys = registry.data().join("trustedkeys");
+    // A link to a key is trusted, too.
+    let linked = everything(&keys).into_keys().next().unwrap();
+    let aside = registry.folder.path().join("aside");
+    std::fs::rename(&linked, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &linked).unwrap();
+    let read = |keys: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let path = |file: &PathBuf| file.strip_prefix(keys).unwrap().to_owned();
+        everything(keys).into_iter().map(|(file, bytes)| (path(&file), bytes)).collect()
+    };
+    // What is known of keys is hidden, and counts.
+    std::fs::create_dir_all(keys.join(".known")).unwrap();
+    std::fs::write(keys.join(".known/ab"), [0, 159, 255]).unwrap();
+    let mut trusted = read(&keys);
+    trusted.insert(linked.strip_prefix(&keys).unwrap().to_owned(), std::fs::read(&linked).unwrap());
+    assert!(trusted.len() > 1);
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
+
+    let into = Place { data: folder.path().join("data"), database: None };
+    admin::restore(&to, &into, false, clock()).await.unwrap();
+    assert!(read(&into.data.join("trustedkeys")) == trusted);
+
+    // The same as an older version made it: without digest and mark, the keys beside it.
+    let lines = std::fs::read_to_string(to.join("catalogue")).unwrap();
+    let lines = lines.lines().filter(|line| !line.starts_with("#{\"key\"")).map(|line| {
+        let line = line.replace("Catalogue\":2", "Catalogue\":1");
+        let end = line.split(",\"digest\"").next().filter(|_| line.starts_with("#{\"rows\""));
+        end.map_or(format!("{line}\n"), |end| format!("{end}}}\n"))
+    });
+    std::fs::write(to.join("catalogue"), lines.collect::<String>()).unwrap();
+    std::fs::remove_file(to.join("gantry-backup")).unwrap();
+    for (path, bytes) in &trusted {
+        let file = to.join("trustedkeys").join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    }
+    let into = Place { data: folder.path().join("older"), database: None };
+    admin::restore(&to, &into, false, clock()).await.unwrap();
+    assert!(read(&into.data.join("trustedkeys")) == trusted);
+    let done = admin::back_up(&place, &to, BackUp::default(), clock()).await.unwrap();
+    assert_eq!((done.blobs, done.copied), (2, 0));
+    assert!(!to.join("trustedkeys").exists());
+    let into = Place { data: folder.path().join("newer"), database: None };
+    admin::restore(&to, &into, false, clock()).await.unwrap();
+    assert!(read(&into.data.join("trustedkeys")) == trusted);
+}
+
 #[tokio::test]
 async fn damage_in_a_backup_is_found_and_mended() {
     let folder = tempfile::tempdir().unwrap();
@@ -298,14 +506,14 @@ async fn restored_folder_is_the_one_that_was_there() {
     std::fs::set_permissions(&place.data, std::fs::Permissions::from_mode(0o750)).unwrap();
     let before = place.data.metadata().unwrap();
     // Nothing is left of what fails, wherever it does.
-    let keys = to.join("trustedkeys");
-    std::fs::rename(&keys, folder.path().join("aside")).unwrap();
+    let file = files_below(&to.join("blobs")).remove(0);
+    std::fs::rename(&file, folder.path().join("aside")).unwrap();
     let failed = admin::restore(&to, &place, false, clock()).await.unwrap_err().to_string();
-    assert!(failed.contains("backup/trustedkeys"), "{failed}");
+    assert!(failed.contains("1 files are missing"), "{failed}");
     let left: Vec<_> =
         std::fs::read_dir(&place.data).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name == "lost+found" || name == "lock"), "{left:?}");
-    std::fs::rename(folder.path().join("aside"), &keys).unwrap();
+    std::fs::rename(folder.path().join("aside"), &file).unwrap();
 
     admin::restore(&to, &place, false, clock()).await.unwrap();
     let after = place.data.metadata().unwrap();

@@ -11,8 +11,8 @@ use super::{Context, Failure, Kind, PlaceArgs, wait};
 /// Files that are in DIR already are not copied again, so the next backup into the same folder takes
 /// a short time. DIR holds one whole backup at any moment. Each file is compared with its digest as it
 /// is copied; with --verify those that are there are read as well. A backup is not replaced by one of
-/// another registry, or of one that has lost its images. What is not in it: the registry's TLS keys,
-/// its configuration, and uploads under way.
+/// another registry, or of one that has lost its images; a folder that is no backup's is refused. What
+/// is not in it: the registry's TLS keys, its configuration, and uploads under way.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gantry registry backup --data ./data --to /mnt/backup
@@ -32,8 +32,8 @@ pub(crate) struct Args {
     /// Read the files that are in DIR already, too, and copy those again that are damaged
     #[arg(long)]
     verify: bool,
-    /// Replace what is in DIR, though it has images and the registry has none, or is another
-    /// registry's backup
+    /// Replace the backup in DIR, though it has images and the registry has none, or is another
+    /// registry's, or damaged
     #[arg(long)]
     replace: bool,
 }
