@@ -66,7 +66,8 @@ pub(crate) async fn take_in(
         return Err(UploadError::RangeForeign { known, found: total }.into());
     }
     let held = state.catalog.parts(&open.id).await?;
-    let reaches = |part: &StoredPart| part.range.first() == range.end();
+    let reaches =
+        |part: &StoredPart| range.first() < part.range.first() && part.range.first() <= range.end();
     if range.bytes() < SMALLEST && range.end() != total && !held.iter().any(reaches) {
         return Err(UploadError::RangeSmall { smallest: SMALLEST, found: range.bytes() }.into());
     }

@@ -320,6 +320,19 @@ async fn range_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
+async fn range_that_is_small_may_reach_into_what_is_held_and_not_lie_in_it() {
+    let (registry, token) = started().await;
+    let other = large("example.com/team/b:1", 2, 300_000);
+    let filling = Sending::open(&registry, &token, &other).await;
+    filling.send_range(150_000, 300_000).await;
+    let within = filling.patch(200_000, 200_500).await;
+    assert_eq!(refused(within).await, (400, "range-too-small".to_owned()));
+    filling.send_range(149_000, 150_500).await;
+    filling.send_range(0, 149_100).await;
+    assert_eq!(filling.progress().await.held.len(), 1);
+}
+
+#[tokio::test]
 async fn what_uploads_hold_is_limited() {
     let (registry, token) = {
         let registry = Registry::start_with(|config| config.limits.file_bytes = 400_000).await;
