@@ -138,7 +138,7 @@ fn commands_say_what_is_not_there() {
     world.admin("user passwd nobody --password-file password").refused(2);
     let add = "user add bob --prefix example.com --allow read --password-file password";
     assert_eq!(world.admin(add).ok(), "bob may read under example.com");
-    assert!(world.admin(add).refused(1).stderr.contains("already"));
+    assert!(world.admin(add).refused(6).stderr.contains("already"));
     world.sandbox.write("short", "short");
     let usage = |line: &str| assert_eq!(world.admin(line).code, 3, "{line}");
     usage("user passwd bob --password-file short");
@@ -163,7 +163,7 @@ fn commands_say_what_is_not_there() {
     let line = "ci  example.com  push  https://ci.example.com  aud=us  repository=team/*";
     assert_eq!(world.admin(add).ok(), line);
     assert_eq!(world.admin("oidc list").ok(), line);
-    world.admin(add).refused(1);
+    world.admin(add).refused(6);
     world.admin("oidc remove ci").ok();
     world.admin("oidc remove ci").refused(2);
 }

@@ -117,7 +117,9 @@ impl SettingError {
             Self::NoListener => {
                 "give --listen ADDRESS:PORT, or `listen` in the section [server], or leave it out"
             }
-            Self::ListensTwice(_) => "leave it out where it is not meant, or give it another port",
+            Self::ListensTwice(_) => {
+                "leave it out where it is not meant, in the section [server] or [acme], or give it another port"
+            }
             Self::TwoCertificates => "leave out the section [tls], or the section [acme]",
             Self::AcmeWithoutTls => {
                 "name an address in `listen` in the section [server], or leave out [acme]"

@@ -58,7 +58,8 @@ impl AtArgs {
             return Ok(At::Data(self.database.of(data)));
         };
         #[expect(clippy::disallowed_methods, reason = "what stands there is no option")]
-        let variable = std::env::var_os("GANTRY_DATA").map(PathBuf::from);
+        let variable = std::env::var_os("GANTRY_DATA").filter(|value| !value.is_empty());
+        let variable = variable.map(PathBuf::from);
         if self.data != variable {
             let error = anyhow::anyhow!("--data and --registry both say which registry; give one");
             return Err(Failure::new(Kind::Usage, error));
