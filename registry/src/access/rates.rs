@@ -164,17 +164,17 @@ impl Attempt {
         let (config, catalog, now) = (state.config(), &state.catalog, state.clock.now());
         let rates = &config.rates;
         if let Some(subject) = &address {
-            let (count, last) = catalog.failures(subject, since(now)).await?;
-            let until = last + rates.delay(count, FREE_OF_ADDRESS, rates.address_delay);
-            if let Ok(wait) = until.duration_since(now)
-                && !wait.is_zero()
-            {
-                return Err(ApiError::TooManyFailures(wait));
-            }
-            catalog.note_failure(subject, since(now), now).await?;
+            let wait = |count, last: SystemTime| {
+                let until = last + rates.delay(count, FREE_OF_ADDRESS, rates.address_delay);
+                until.duration_since(now).unwrap_or_default()
+            };
+            let noted = catalog.note_failure(subject, since(now), now, wait).await?;
+            noted.map_err(ApiError::TooManyFailures)?;
         }
         if let Some(subject) = &user {
-            let count = catalog.note_failure(subject, since(now), now).await?;
+            let noted =
+                catalog.note_failure(subject, since(now), now, |_, _| Duration::ZERO).await?;
+            let count = noted.unwrap_or_default();
             // With nothing held but the connection.
             tokio::time::sleep(rates.delay(count, FREE_OF_USER, rates.user_delay)).await;
         }

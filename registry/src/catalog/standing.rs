@@ -7,10 +7,11 @@ use sqlx::{PgConnection, SqliteConnection};
 use super::seconds;
 use crate::access::Standing;
 
-/// The row stays locked until the end of the transaction: a token is revoked before what is done
-/// with it, or after.
+/// The row stays locked until the end of the transaction: a token is revoked, or given another secret,
+/// before what is done with it, or after.
 const TOKEN: &str = "UPDATE tokens SET last_used_at = last_used_at WHERE token_id = $1
-     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+     AND (token_hash = $3 OR (old_hash = $3 AND old_until > $2))";
 
 const USER: &str = "UPDATE users SET revision = revision WHERE user_name = $1 AND revision = $2";
 
@@ -40,8 +41,9 @@ macro_rules! holds {
             async fn holds(&mut self, standing: &Standing, now: SystemTime) -> sqlx::Result<bool> {
                 let query = match standing {
                     Standing::Nobody => return Ok(false),
-                    Standing::Token { id, .. } => {
-                        sqlx::query(TOKEN).bind(id.as_str()).bind(seconds(now))
+                    Standing::Token { id, hash } => {
+                        let query = sqlx::query(TOKEN).bind(id.as_str()).bind(seconds(now));
+                        query.bind(hash.as_str())
                     }
                     Standing::User { name, revision } => {
                         sqlx::query(USER).bind(name.as_str()).bind(revision.0)

@@ -1,6 +1,6 @@
 //! Looking after a registry over its API: who may do what to whom, and what the audit log has of it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use registry::admin::{
     AuditPage, KeyList, PolicyList, RetainedImages, RuleList, TokenList, TokenMade, UsageReport,
@@ -9,8 +9,10 @@ use registry::admin::{
 use registry::{Action, AuditAction, AuditVerdict, Collected, Grant, admin};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::fixture::*;
+use crate::wire::read_answer;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -93,6 +95,37 @@ fn armored() -> String {
 fn fingerprint() -> String {
     let keys = keys::Certificate::read_all(&team_key().public, &aci::Limits::default()).unwrap();
     keys[0].fingerprint().to_string()
+}
+
+/// A secret that was taken away does nothing that is begun with it and not done.
+#[tokio::test]
+async fn admin_whose_secret_is_replaced_meanwhile_does_nothing() {
+    let scene = Scene::start().await;
+    let body = json!({ "prefixes": ["example.com/team"], "allow": ["push"], "lifetime": 3600 });
+    let body = body.to_string();
+    let (most, last) = body.split_at(body.len() - 1);
+    let head = format!(
+        "POST /-/api/v1/admin/tokens HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        scene.team,
+        body.len()
+    );
+    for (grace, status) in [(60, 201), (0, 401)] {
+        let mut stream = scene.registry.connect(&[b"http/1.1"]).await;
+        stream.write_all(format!("{head}{most}").as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        // It is who it says when the body is waited for.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let path = format!("tokens/{}/rotate", scene.team_id);
+        let rotate = Some(json!({ "graceSeconds": grace }));
+        let _: Value = scene.done(&scene.all, "POST", &path, rotate).await;
+        stream.write_all(last.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        let answer = read_answer(&mut stream, true).await;
+        assert_eq!(answer.status, status, "{grace}: {}", answer.text());
+    }
+    let made: TokenList = scene.done(&scene.all, "GET", "tokens", None).await;
+    assert_eq!(made.tokens.len(), 3);
 }
 
 #[tokio::test]

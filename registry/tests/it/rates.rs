@@ -163,6 +163,19 @@ async fn failures_of_an_address_make_it_wait_and_nobody_else() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_an_address_at_once_are_no_more_than_one_after_the_other() {
+    let registry = behind_a_proxy(|config| {
+        config.rates.failure_delay = 100 * SECOND;
+        config.rates.user_delay = Duration::ZERO;
+    })
+    .await;
+    let wrong = (0..60).map(|_| log_in(&registry, "203.0.113.9", "alice", "wrong"));
+    let answers = futures_util::future::join_all(wrong).await;
+    let compared = answers.iter().filter(|answer| answer.status() == StatusCode::UNAUTHORIZED);
+    assert_eq!(compared.count(), 21);
+}
+
 #[tokio::test]
 async fn failures_in_a_name_make_it_slow_and_keep_nobody_out() {
     let registry = behind_a_proxy(|config| {
