@@ -16,6 +16,8 @@ pub struct Limits {
     pub ratio: u64,
     /// Uncompressed bytes up to which no ratio is judged.
     pub ratio_floor: u64,
+    /// Bytes that undoing the compression may keep: the window of zstd, the memory of xz.
+    pub decoder_bytes: u64,
     /// Entries of the archive, and folders that only the paths below them name.
     pub entries: u64,
     /// Bytes of the image manifest.
@@ -57,6 +59,8 @@ impl Default for Limits {
             tar_bytes: 64 << 30,
             ratio: 200,
             ratio_floor: 64 * MIB,
+            // What `xz -9` needs and more, and what zstd accepts without being told otherwise.
+            decoder_bytes: 128 * MIB,
             entries: 2_000_000,
             manifest_bytes: MIB,
             // What Linux takes: PATH_MAX less its NUL, NAME_MAX, XATTR_SIZE_MAX.

@@ -187,7 +187,7 @@ async fn verify(
     }
     let joined = Joined::new(state, &held);
     let place = state.serving.pushes.take(caller.id()).await?;
-    let received = receive(state, &wanted.upload, open.signature.clone(), joined).await;
+    let received = receive(state, caller, &wanted.upload, open.signature.clone(), joined).await;
     drop(place);
     let spooled = match received {
         Ok(Received::Whole(spooled)) => spooled,

@@ -20,12 +20,15 @@ use std::net::IpAddr;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use web::Domain;
 
 use crate::config::{Config, Domains};
 use crate::error::ApiError;
 use crate::state::Shared;
+
+/// From where a browser says that a request comes (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The host of a request that is for this registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,27 @@ pub(crate) fn check(config: &Config, request: &mut Request) -> Result<(), ApiErr
     tracing::Span::current().record("host", tracing::field::display(host.as_str()));
     request.extensions_mut().insert(host);
     Ok(())
+}
+
+/// Refuses what a page of another site has its visitor's browser do here, with the password that it
+/// knows. Nothing changes by GET, and what is no browser says neither of the two.
+pub(crate) fn check_origin(config: &Config, request: &Request) -> Result<(), ApiError> {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let said = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let from = String::from_utf8_lossy(said(&SEC_FETCH_SITE).unwrap_or(b"none"));
+    if !matches!(&*from, "same-origin" | "none") {
+        return Err(ApiError::OtherSite(from.into_owned()));
+    }
+    let Some(origin) = said(&header::ORIGIN) else { return Ok(()) };
+    let origin = String::from_utf8_lossy(origin);
+    let is_own =
+        origin.parse::<Uri>().ok().and_then(|url| url.authority().and_then(|a| host(a).ok()));
+    match is_own.and_then(|host| Host::called(&host, &config.domains)) {
+        Some(_) => Ok(()),
+        None => Err(ApiError::OtherSite(origin.into_owned())),
+    }
 }
 
 /// The host a request is for.

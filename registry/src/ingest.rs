@@ -14,6 +14,7 @@ use keys::{Keyring, Liveness, Policy, ReceiveError, VerifiedImage, VerifyError};
 use tracing::Instrument;
 
 use crate::access::{Action, Caller};
+use crate::decoders::Begun;
 use crate::error::{ApiError, UploadError};
 use crate::incoming::Incoming;
 use crate::keeping::{self, Guarded};
@@ -61,13 +62,13 @@ pub(crate) async fn take_in(
     caller: Caller,
     arrival: Arrival,
 ) -> Result<Pushed, ApiError> {
-    let state = Shared::clone(state);
+    let (state, intakes) = (Shared::clone(state), state.serving.intakes.clone());
     // A task of its own: a client that goes away now must not stop the image between its files and
     // its row, nor what came of it from being held.
     let taken = async move {
         let Arrival { upload, signature, file_digest, file_bytes, held_of, body } = arrival;
         let place = state.serving.pushes.take(caller.id()).await?;
-        let received = receive(&state, &upload, signature, Incoming::new(body)).await?;
+        let received = receive(&state, &caller, &upload, signature, Incoming::new(body)).await?;
         drop(place);
         let spooled = match received {
             Received::Whole(spooled) => spooled,
@@ -90,24 +91,29 @@ pub(crate) async fn take_in(
         let mut pushed = stored.map_err(|refused| refused.error)?;
         pushed.pop().ok_or_else(|| ApiError::internal("an image was stored and is none"))
     };
-    tokio::spawn(taken.in_current_span()).await?
+    intakes.spawn(taken.in_current_span()).await?
 }
 
 /// Reads an image to its end: into the spool, the inspection and the signature's digest.
 pub(crate) async fn receive(
     state: &Shared,
+    caller: &Caller,
     upload: &UploadId,
     signature: Vec<u8>,
     image: impl Read + Send + 'static,
 ) -> Result<Received, ApiError> {
     let keyring: Keyring = state.keyring().await?;
     let policy = Policy::new(state.clock.now(), Liveness::Now);
-    let (state, upload) = (Shared::clone(state), upload.clone());
+    let (state, upload, caller) = (Shared::clone(state), upload.clone(), caller.id().clone());
     tokio::task::spawn_blocking(move || {
-        let limits = &state.config().limits;
+        let image = Begun::read(image);
+        let (room, limits) =
+            state.serving.decoders.room(&caller, &image, &state.config().limits)?;
         let mut file = StagedFile::new_in(&state.data.spool(), crate::blobs::MODE)?;
         let guarded = Guarded::new(&mut file, state.data.spool());
-        match keys::receive(image, guarded, &signature, &keyring, &policy, limits) {
+        let received = keys::receive(image, guarded, &signature, &keyring, &policy, &limits);
+        drop(room);
+        match received {
             Ok(verified) => {
                 // Here rather than under the lock: the data of a large image takes its time.
                 file.file().sync_data()?;
@@ -133,8 +139,10 @@ pub(crate) async fn foresee(
     bytes: u64,
     file: Option<&FileDigest>,
 ) -> Result<(), ApiError> {
+    // One that the caller may not push there is as good as none: that it is here is not told.
     if let Some(file) = file
-        && state.catalog.has_file(file).await?
+        && let names = state.catalog.names_of_file(file).await?
+        && names.iter().any(|name| caller.may(Action::Push, name).is_ok())
     {
         return Ok(());
     }

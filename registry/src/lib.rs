@@ -45,6 +45,7 @@ mod commit;
 mod config;
 mod connection;
 mod data;
+mod decoders;
 mod document;
 mod error;
 mod files;

@@ -71,7 +71,7 @@ pub(crate) async fn take_in(
     if range.bytes() < SMALLEST && range.end() != total && !held.iter().any(reaches) {
         return Err(UploadError::RangeSmall { smallest: SMALLEST, found: range.bytes() }.into());
     }
-    let state = Shared::clone(state);
+    let (state, intakes) = (Shared::clone(state), state.serving.intakes.clone());
     // A task of its own: what came of it is held though the client is gone.
     let taken = async move {
         let kept = spool_and_keep(&state, &open, wanted, body).await;
@@ -80,7 +80,7 @@ pub(crate) async fn take_in(
         }
         kept
     };
-    tokio::spawn(taken.in_current_span()).await?
+    intakes.spawn(taken.in_current_span()).await?
 }
 
 async fn spool_and_keep(

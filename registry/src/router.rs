@@ -95,6 +95,8 @@ impl Gate {
             return Ok(());
         }
         rates::limit(&self.state, request)?;
-        host::check(&self.state.config(), request)
+        let config = self.state.config();
+        host::check(&config, request)?;
+        host::check_origin(&config, request)
     }
 }

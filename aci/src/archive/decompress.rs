@@ -12,24 +12,20 @@ use super::hashed::HashedReader;
 use super::{ArchiveError, Compression, Limited};
 use crate::limits::Limits;
 
-/// An xz file may ask for a dictionary of 4 GiB; this much is what `xz -9` needs and more.
-const XZ_MEMORY: u64 = 128 << 20;
-/// The window zstd itself accepts without being told otherwise: 128 MiB.
-const ZSTD_WINDOW_LOG: u32 = 27;
-
 /// The file as it comes in: counted and capped.
 pub(super) struct MeteredFile<R> {
     file: R,
     /// Shared with the reader of the archive, which judges the ratio.
     pub(super) count: Rc<Cell<u64>>,
     allowed: u64,
+    decoder_bytes: u64,
     deadline: Deadline,
 }
 
 impl<R: Read> MeteredFile<R> {
     pub(super) fn new(file: R, limits: &Limits) -> Self {
-        let deadline = Deadline::new(limits);
-        Self { file, count: Rc::default(), allowed: limits.file_bytes, deadline }
+        let (deadline, decoder_bytes) = (Deadline::new(limits), limits.decoder_bytes);
+        Self { file, count: Rc::default(), allowed: limits.file_bytes, decoder_bytes, deadline }
     }
 }
 
@@ -136,6 +132,8 @@ impl<R: Read> Decompressor<R> {
         file: MeteredFile<R>,
         hashing: Hashing,
     ) -> Result<(Self, Compression), ArchiveError> {
+        // An xz file may ask for a dictionary of 4 GiB, and one of zstd for a window as large.
+        let decoder_bytes = file.decoder_bytes;
         let mut file = HashedReader::begin(file, Compression::DETECT_BYTES)
             .map_err(|error| from_io(error, Compression::None))?;
         let start = file.ready();
@@ -160,7 +158,7 @@ impl<R: Read> Decompressor<R> {
             Compression::Bzip2 => Self::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(file))),
             Compression::Xz => {
                 let stream = liblzma::stream::Stream::new_stream_decoder(
-                    XZ_MEMORY,
+                    decoder_bytes,
                     liblzma::stream::CONCATENATED,
                 )
                 .map_err(|error| ArchiveError::Io(error.into()))?;
@@ -168,7 +166,7 @@ impl<R: Read> Decompressor<R> {
             }
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                decoder.window_log_max(decoder_bytes.max(1).ilog2().clamp(10, 31))?;
                 Self::Zstd(Box::new(decoder))
             }
         };

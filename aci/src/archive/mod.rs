@@ -20,6 +20,7 @@ mod header;
 mod index;
 mod inspect;
 mod layout;
+mod memory;
 mod names;
 mod owner;
 mod parts;
@@ -50,6 +51,7 @@ pub use index::{
     inspect_hashed_indexed, inspect_indexed,
 };
 pub use inspect::{Content, InspectedImage, inspect, inspect_hashed, read_entries};
+pub use memory::{DECODER_HEAD_BYTES, decoder_bytes};
 pub use owner::{IdRange, OwnerMap, OwnerMapError, Ownership};
 pub use parts::ArchiveParts;
 pub use rewrite::{RewriteOptions, Rewritten, rewrite};

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use aci::archive::{Ownership, inspect};
+use aci::archive::{DECODER_HEAD_BYTES, Ownership, decoder_bytes, inspect};
 use aci::{Limits, Refuse};
 
 use crate::support::{Place, Tar, accepted, gzip, header, image, refused, refused_within};
@@ -33,6 +33,37 @@ fn bomb_of_total_bytes_is_refused() {
     // Where somebody allows it, it is read like any other image.
     let limits = Limits { ratio: 2000, ..Limits::default() };
     assert_eq!(inspect(&*bomb(128 << 20), &limits).unwrap().entries(), 2);
+}
+
+/// The same archive, by compressors that ask of who reads it to keep so much.
+fn asking(log: u32) -> [Vec<u8>; 2] {
+    let tar = image().file("rootfs/f", &[7; 5000]).end();
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.window_log(log).unwrap();
+    zstd.write_all(&tar).unwrap();
+    let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    let mut filters = liblzma::stream::Filters::new();
+    filters.lzma2(options.dict_size(1 << log));
+    let check = liblzma::stream::Check::Crc64;
+    let stream = liblzma::stream::Stream::new_stream_encoder(&filters, check).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    xz.write_all(&tar).unwrap();
+    [zstd.finish().unwrap(), xz.finish().unwrap()]
+}
+
+#[test]
+fn bomb_of_memory_is_refused() {
+    for log in [20, 24, 26] {
+        for file in asking(log) {
+            let decoder_bytes = decoder_bytes(&file[..file.len().min(DECODER_HEAD_BYTES)]);
+            assert!((1 << log..=(1 << log) + (1 << 20)).contains(&decoder_bytes));
+            // What the first bytes tell is enough, and less is not.
+            let limits = Limits { decoder_bytes, ..Limits::default() };
+            inspect(&*file, &limits).unwrap();
+            let less = Limits { decoder_bytes: (1 << log) - 1, ..limits };
+            refused_within(&file, &less, "image-truncated");
+        }
+    }
 }
 
 #[test]

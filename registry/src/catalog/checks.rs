@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use aci::FileDigest;
+use aci::{FileDigest, Name};
 
 use super::database::on;
 use super::{Catalog, CatalogError, count, parsed, seconds, time};
@@ -14,7 +14,7 @@ pub(crate) struct DamagedBlob {
     pub(crate) key: BlobKey,
     pub(crate) since: SystemTime,
     pub(crate) image_id: aci::ImageId,
-    pub(crate) name: aci::Name,
+    pub(crate) name: Name,
 }
 
 impl Catalog {
@@ -53,16 +53,16 @@ impl Catalog {
         rows.into_iter().map(|(key, bytes)| Ok((parsed("blob key", key)?, count(bytes)))).collect()
     }
 
-    /// Whether an image has this file.
-    pub(crate) async fn has_file(&self, file: &FileDigest) -> Result<bool, CatalogError> {
+    /// The names of images that have this file.
+    pub(crate) async fn names_of_file(&self, file: &FileDigest) -> Result<Vec<Name>, CatalogError> {
         let key = BlobKey::image(file);
-        let row: Option<(String,)> = on!(self, pool => {
-            sqlx::query_as("SELECT image_id FROM images WHERE image_blob = $1 LIMIT 1")
+        let rows: Vec<(String,)> = on!(self, pool => {
+            sqlx::query_as("SELECT DISTINCT name FROM images WHERE image_blob = $1")
                 .bind(key.as_str())
-                .fetch_optional(pool)
+                .fetch_all(pool)
                 .await?
         });
-        Ok(row.is_some())
+        rows.into_iter().map(|(name,)| parsed("image name", name)).collect()
     }
 
     /// Notes that a blob is what its key says.

@@ -24,6 +24,11 @@ pub struct ConnectionLimits {
     pub pushes: usize,
     /// Images that are taken in at once for one caller.
     pub pushes_per_caller: usize,
+    /// MiB of memory for undoing the compression of images that ask for more than the 16 MiB that each
+    /// has anyway, over all that are taken in at once; others of these wait.
+    pub decoder_mib: usize,
+    /// The same, for one caller.
+    pub decoder_mib_per_caller: usize,
 }
 
 impl Default for ConnectionLimits {
@@ -38,6 +43,8 @@ impl Default for ConnectionLimits {
             resets: 20,
             pushes: 32,
             pushes_per_caller: 8,
+            decoder_mib: 512,
+            decoder_mib_per_caller: 128,
         }
     }
 }

@@ -55,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 pub use limits::ConnectionLimits;
 pub(crate) use line::{Line, Lines};
 pub(crate) use pace::is_too_slow;
-pub(crate) use places::Places;
+pub(crate) use places::{Place, Places};
 
 use crate::client_address::Arrival;
 use crate::config::Timeouts;
@@ -118,6 +118,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     /// Cancelled when no more requests are taken.
     pub(crate) stopping: CancellationToken,
+    /// Cancelled when bodies that still arrive are waited for no longer.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Server {
@@ -175,10 +177,10 @@ impl Server {
         let inner = TowerToHyperService::new(self.router.clone());
         let pace = Pace { rate: limits.rate, grace: limits.grace };
         let visited = Arc::clone(&line);
-        let received = self.metrics.received.clone();
+        let (received, cut) = (self.metrics.received.clone(), self.cut.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let visit = visited.begin(pace);
-            let arriving = |body| Arriving::new(body, pace, received.clone());
+            let arriving = |body| Arriving::new(body, pace, received.clone(), cut.clone());
             let mut request = request.map(|body| Body::new(arriving(body)));
             request.extensions_mut().insert(arrival);
             let answer = inner.call(request);

@@ -14,6 +14,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::line::Visit;
 
@@ -88,17 +89,38 @@ pub(crate) fn is_too_slow(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// A request's body. It fails when it arrives too slowly.
+/// A request's body. It fails when it arrives too slowly, and when the server waits no longer for it.
 pub(super) struct Arriving<B = Incoming> {
     body: B,
     behind: Behind,
     timer: Option<Pin<Box<Sleep>>>,
     received: Counter,
+    cut: Cut,
+}
+
+/// Until bodies are cut off.
+enum Cut {
+    /// Not waited for yet: most bodies never wait.
+    When(CancellationToken),
+    Waiting(Pin<Box<WaitForCancellationFutureOwned>>),
+}
+
+impl Cut {
+    fn is_now(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            match self {
+                Self::When(token) => {
+                    *self = Self::Waiting(Box::pin(token.clone().cancelled_owned()));
+                }
+                Self::Waiting(waiting) => return waiting.as_mut().poll(context).is_ready(),
+            }
+        }
+    }
 }
 
 impl<B> Arriving<B> {
-    pub(super) fn new(body: B, pace: Pace, received: Counter) -> Self {
-        Self { body, behind: Behind::new(pace), timer: None, received }
+    pub(super) fn new(body: B, pace: Pace, received: Counter, cut: CancellationToken) -> Self {
+        Self { body, behind: Behind::new(pace), timer: None, received, cut: Cut::When(cut) }
     }
 }
 
@@ -125,6 +147,10 @@ where
                 return Poll::Ready(Some(Err(early.into())));
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if this.cut.is_now(context) {
+            let stopped = io::Error::other("the server has stopped");
+            return Poll::Ready(Some(Err(stopped.into())));
         }
         this.behind.wait(Instant::now(), 0);
         let Some(end) = this.behind.end() else { return Poll::Pending };
@@ -201,8 +227,12 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             (sent < pieces).then(|| (Ok::<_, axum::Error>(Bytes::from(vec![0; bytes])), sent + 1))
         });
-        let body =
-            Body::new(Arriving::new(Body::from_stream(Box::pin(stream)), PACE, Counter::default()));
+        let body = Body::new(Arriving::new(
+            Body::from_stream(Box::pin(stream)),
+            PACE,
+            Counter::default(),
+            CancellationToken::new(),
+        ));
         let read = axum::body::to_bytes(body, usize::MAX).await;
         (start.elapsed(), read.is_err_and(|error| is_too_slow(&error)))
     }
@@ -239,7 +269,12 @@ mod tests {
 
     #[tokio::test]
     async fn body_that_ends_before_what_was_announced_has_failed() {
-        let body = Arriving::new(CutOff(Body::from("half")), PACE, Counter::default());
+        let body = Arriving::new(
+            CutOff(Body::from("half")),
+            PACE,
+            Counter::default(),
+            CancellationToken::new(),
+        );
         let error = axum::body::to_bytes(Body::new(body), usize::MAX).await.unwrap_err();
         assert!(!is_too_slow(&error) && error.to_string().contains("end of file"), "{error}");
     }
@@ -250,7 +285,12 @@ mod tests {
         let first =
             futures_util::stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![0; 1 << 20]))]);
         let stream = futures_util::StreamExt::chain(first, futures_util::stream::pending());
-        let body = Body::new(Arriving::new(Body::from_stream(stream), PACE, Counter::default()));
+        let body = Body::new(Arriving::new(
+            Body::from_stream(stream),
+            PACE,
+            Counter::default(),
+            CancellationToken::new(),
+        ));
         let error = axum::body::to_bytes(body, usize::MAX).await.unwrap_err();
         assert!(is_too_slow(&error) && is_too_slow(&io::Error::other(error)));
         assert!(start.elapsed() < PACE.grace + Duration::from_secs(1));

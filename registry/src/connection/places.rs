@@ -22,7 +22,7 @@ pub(crate) struct Places {
     waiting: AtomicUsize,
 }
 
-/// A place, for as long as it is kept.
+/// A place, or several, for as long as it is kept.
 pub(crate) struct Place {
     _own: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
@@ -30,11 +30,16 @@ pub(crate) struct Place {
 
 impl Places {
     pub(crate) fn new(limits: &ConnectionLimits) -> Self {
-        let most = limits.pushes.max(1);
+        Self::of_each(limits.pushes, limits.pushes_per_caller)
+    }
+
+    /// So many, and so many of them for one caller.
+    pub(crate) fn of_each(most: usize, each: usize) -> Self {
+        let most = most.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             all: Arc::new(Semaphore::new(most)),
             most,
-            each: limits.pushes_per_caller.max(1),
+            each: each.clamp(1, most),
             callers: Mutex::default(),
             waiting: AtomicUsize::new(0),
         }
@@ -43,9 +48,20 @@ impl Places {
     /// Waits for a place. Those of one caller wait for each other before they wait for
     /// the rest, so that many of them do not stand in the way of one of another's.
     pub(crate) async fn take(&self, caller: &CallerId) -> Result<Place, ApiError> {
+        self.take_several(caller, 1).await
+    }
+
+    /// Waits for several places at once, or for all that one caller may have.
+    pub(crate) async fn take_several(
+        &self,
+        caller: &CallerId,
+        places: u32,
+    ) -> Result<Place, ApiError> {
         let _waiting = Waiting::new(&self.waiting);
-        let own = self.of(caller).acquire_owned().await.map_err(ApiError::internal)?;
-        let of_all = Arc::clone(&self.all).acquire_owned().await.map_err(ApiError::internal)?;
+        let places = places.min(u32::try_from(self.each).unwrap_or(u32::MAX));
+        let (own, all) = (self.of(caller), Arc::clone(&self.all));
+        let own = own.acquire_many_owned(places).await.map_err(ApiError::internal)?;
+        let of_all = all.acquire_many_owned(places).await.map_err(ApiError::internal)?;
         Ok(Place { _own: own, _of_all: of_all })
     }
 

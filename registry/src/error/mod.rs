@@ -120,6 +120,8 @@ pub(crate) enum ApiError {
     KeysUnknown(Name),
     #[error("the request does not say for which host it is")]
     HostMalformed(&'static str),
+    #[error("a page of another site has asked for this")]
+    OtherSite(String),
     #[error("the counts are not for {0}")]
     MetricsForbidden(IpAddr),
     #[error("this registry does not serve the host {host:?}")]
@@ -215,6 +217,7 @@ impl ApiError {
             Self::ActionMissing(_)
             | Self::OtherNames { .. }
             | Self::MetricsForbidden(_)
+            | Self::OtherSite(_)
             | Self::PlainHttp(_)
             | Self::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
             Self::UploadUnknown

@@ -336,6 +336,13 @@ impl ApiError {
                 "a registry answers for its own domains and for localhost (RFC 9110, 15.5.20)",
                 "ask by one of its domains, or start the registry with this one as --domain",
             ),
+            Self::OtherSite(from) => parts(
+                "other-site",
+                "a request of a program, or of a page of this registry's",
+                format!("one of a browser, from {from}"),
+                "a browser sends the password it knows whoever's page has it ask (Fetch Metadata; RFC 6454)",
+                "use a program, as `gantry push`, which says neither Origin nor Sec-Fetch-Site",
+            ),
             Self::MetricsForbidden(peer) => parts(
                 "metrics-forbidden",
                 "a reader on the registry's own machine, or at an address it was told",

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::state::{Shared, State as Registry};
 
 /// How long the database may take; a balancer waits no longer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between the beginnings of two looks.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Why a registry is not ready, in words that are always the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,10 +58,35 @@ pub(super) async fn alive() -> &'static str {
     ),
 )]
 pub(super) async fn ready(State(state): State<Shared>) -> (StatusCode, String) {
-    match check(&state).await {
+    match looked(&state).await {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
+}
+
+/// The last look at everything. One looks for all who ask meanwhile: anybody may ask, as often as they
+/// like, and the look takes the database's lock.
+#[derive(Default)]
+pub(crate) struct Readiness(Mutex<Option<Look>>);
+
+struct Look {
+    begun: Instant,
+    found: Result<(), NotReady>,
+}
+
+/// How things stand since no earlier than now.
+async fn looked(state: &Registry) -> Result<(), NotReady> {
+    let asked = Instant::now();
+    let mut last = state.serving.readiness.0.lock().await;
+    match &*last {
+        Some(look) if look.begun >= asked => return look.found,
+        Some(look) => sleep_until(look.begun + BETWEEN).await,
+        None => {}
+    }
+    let begun = Instant::now();
+    let found = check(state).await;
+    *last = Some(Look { begun, found });
+    found
 }
 
 async fn check(state: &Registry) -> Result<(), NotReady> {
@@ -97,6 +126,20 @@ fn logged(reason: NotReady, error: Box<dyn Error + Send + Sync>) -> NotReady {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_looks_for_all_who_ask() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Registry::in_folder(folder.path(), |_| {}).await;
+        let start = Instant::now();
+        for found in futures_util::future::join_all((0..200).map(|_| looked(&state))).await {
+            assert_eq!(found, Ok(()));
+        }
+        assert!(start.elapsed() < 20 * BETWEEN);
+        // And never by a look from before somebody asked.
+        state.catalog.close().await;
+        assert_eq!(looked(&state).await, Err(NotReady::Catalogue));
+    }
 
     #[tokio::test]
     async fn ready_without_a_database_it_is_not() {

@@ -21,6 +21,8 @@ use crate::document::{NoRoom, Unavailable, also_answers};
 use crate::error::ApiError;
 use crate::state::Shared;
 
+pub(crate) use health::Readiness;
+
 /// Nothing but our own style sheet and icon, no frames, no forms.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

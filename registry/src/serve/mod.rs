@@ -6,6 +6,7 @@ mod reload;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -67,6 +68,9 @@ pub struct Ready {
     pub reloader: Reloader,
 }
 
+/// How long what came of images that were cut off may take to be held.
+const HOLDING: Duration = Duration::from_secs(10);
+
 /// Runs a registry until `shutdown` is done. `ready` is called once it listens.
 pub async fn serve(
     config: Config,
@@ -102,6 +106,7 @@ pub async fn serve(
     // It ends with this function.
     let _work = keeping::start(&state);
     let leaving = state.serving.leaving.clone();
+    let (cut, intakes) = (state.serving.cut.clone(), state.serving.intakes.clone());
     let server = Server {
         lines: Arc::clone(&state.serving.lines),
         metrics: state.serving.metrics.clone(),
@@ -109,6 +114,7 @@ pub async fn serve(
         timeouts: live.now().timeouts.clone(),
         limits: connections,
         stopping: CancellationToken::new(),
+        cut: cut.clone(),
     };
     let challenges = tls::challenge_router(Arc::clone(certificates.challenges()));
     let doors = Doors { doors, challenges, acceptor, live: live.clone() };
@@ -123,6 +129,12 @@ pub async fn serve(
     };
     if tokio::time::timeout(live.now().timeouts.drain, running.wait()).await.is_err() {
         tracing::warn!("requests that were still running were cut off");
+    }
+    // What came of images that were still arriving is held: their pushers go on from there.
+    cut.cancel();
+    intakes.close();
+    if tokio::time::timeout(HOLDING, intakes.wait()).await.is_err() {
+        tracing::warn!("images that were still taken in were given up");
     }
     catalog.close().await;
     Ok(())

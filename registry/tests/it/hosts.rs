@@ -28,6 +28,39 @@ const ROUTES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
+async fn pages_of_others_change_nothing_through_a_browser() {
+    let registry = Registry::start().await;
+    let token = registry.token("example.com").await;
+    let ask = async |method: &str, said: &[(&str, &str)]| {
+        let url = registry.url("/-/acpush/example.com/a");
+        let request = registry.client.request(method.parse().unwrap(), url).bearer_auth(&token);
+        let with = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        said.iter().fold(request, with).send().await.unwrap()
+    };
+    for said in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site"), ("origin", "https://other.example.com")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "https://example.com.evil.example")],
+        &[("origin", "null")],
+    ] {
+        let answer = ask("POST", said).await;
+        assert_eq!(refused(answer).await, (403, "other-site".to_owned()), "{said:?}");
+        assert_ne!(ask("GET", said).await.status(), 403, "{said:?}");
+    }
+    for said in [
+        &[][..],
+        &[("sec-fetch-site", "same-origin"), ("origin", "https://example.com:8443")],
+        &[("sec-fetch-site", "none")],
+        &[("origin", "https://EXAMPLE.com")],
+    ] {
+        assert_eq!(ask("POST", said).await.status(), 200, "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn hosts_of_others_are_refused_on_every_route() {
     let registry = Registry::start().await;
     for (method, path) in ROUTES {

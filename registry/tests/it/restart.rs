@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use aci::FileDigest;
-use aci::push::{Pushed, Upload};
+use aci::push::{CreateUpload, Pushed, Upload};
 use registry::{BackUp, Clock, DatabaseUrl, Place, Rebuild, admin};
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;
@@ -24,6 +24,45 @@ async fn restart_serves_what_was_published() {
     assert_eq!(served.bytes().await.unwrap(), image.bytes);
     let again = registry.push(&token, &image, &sign(team_key(), &image.bytes)).await;
     assert_eq!(again.status(), StatusCode::OK);
+}
+
+/// What had come of an image is held when the server is stopped in the middle of it.
+#[tokio::test]
+async fn stop_in_the_middle_of_an_image_keeps_what_has_come() {
+    let registry = Registry::start_with(|config| {
+        config.timeouts.drain = Duration::from_millis(200);
+    })
+    .await;
+    registry.add_key("example.com", team_key()).await;
+    let token = registry.token("example.com").await;
+    let image = image("example.com/a:1", &noise(400_000));
+    let signature = sign(team_key(), &image.bytes);
+    let body = CreateUpload {
+        signature: String::from_utf8(signature).unwrap(),
+        file_bytes: Some(image.bytes.len() as u64),
+        file_digest: Some(FileDigest::of_bytes(&image.bytes)),
+    };
+    let create = async |registry: &Registry| -> Upload {
+        let request = registry.client.post(registry.url("/-/api/v1/uploads"));
+        request.bearer_auth(&token).json(&body).send().await.unwrap().json().await.unwrap()
+    };
+    let upload = create(&registry).await;
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\n\r\n",
+        upload.path,
+        image.bytes.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&image.bytes[..300_000]).await.unwrap();
+    stream.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let registry = Registry::start_in(registry.stop().await, |_| {}).await;
+    let again = create(&registry).await;
+    assert_eq!(again.id, upload.id);
+    let held: u64 = again.progress.unwrap().held.iter().map(|range| range.bytes()).sum();
+    assert!(held > 200_000, "{held}");
 }
 
 #[tokio::test]

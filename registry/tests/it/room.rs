@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use aci::ImageManifest;
 use aci::archive::Compression;
 use aci::push::CreateUpload;
+use aci::{FileDigest, ImageManifest};
 use registry::admin::{self, NewToken};
 use registry::{Action, Clock, Grant, Keeping, Place, Quota, Retention};
 use reqwest::{Body, Client, Response, StatusCode};
@@ -60,18 +60,26 @@ async fn quota_of_images_holds_below_its_prefix_and_room_comes_back() {
 async fn quota_of_bytes_is_told_before_the_image_is_sent() {
     let (registry, _) = with_quota("bytes = \"1MiB\"").await;
     let token = registry.token("example.com/team").await;
-    let create = async |bytes| {
+    let create = async |bytes, file_digest| {
         let signature = sign(team_key(), b"x");
         let body = CreateUpload {
             signature: String::from_utf8(signature).unwrap(),
             file_bytes: Some(bytes),
-            file_digest: None,
+            file_digest,
         };
         let request = registry.client.post(registry.url("/-/api/v1/uploads"));
         request.bearer_auth(&token).json(&body).send().await.unwrap()
     };
-    assert_eq!(refused(create(1 << 21).await).await, (403, "quota-exceeded".to_owned()));
-    assert_eq!(create(1 << 19).await.status(), StatusCode::CREATED);
+    assert_eq!(refused(create(1 << 21, None).await).await, (403, "quota-exceeded".to_owned()));
+    assert_eq!(create(1 << 19, None).await.status(), StatusCode::CREATED);
+    // A file that is here needs no room, where the caller could have pushed it.
+    let all = registry.token("example.com").await;
+    for (name, status) in [("example.com/team/a:1", 201), ("example.com/other:1", 403)] {
+        let image = image(name, name.as_bytes());
+        registry.publish(&all, &image, team_key()).await;
+        let digest = Some(FileDigest::of_bytes(&image.bytes));
+        assert_eq!(create(1 << 21, digest).await.status(), status, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

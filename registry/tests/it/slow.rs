@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aci::archive::Compression;
 use aci::push::Upload;
 use registry::Config;
 use reqwest::StatusCode;
@@ -388,4 +389,61 @@ async fn answer_reaches_who_has_asked_and_says_no_more() {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     assert!(rest.is_empty(), "and then the connection ends");
+}
+
+/// An image in zstd of one frame, whose window is of so many bytes, in blocks as they are.
+fn zstd_of_window(reference: &str, content: &[u8], log: u8) -> Image {
+    let parsed: aci::Reference = reference.parse().unwrap();
+    let manifest = aci::ImageManifest::new(parsed.name().clone(), parsed.labels().clone());
+    let plain = image_compressed(&manifest, reference, content, Compression::None);
+    let mut bytes = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+    let blocks: Vec<&[u8]> = plain.bytes.chunks(100_000).collect();
+    for (at, block) in blocks.iter().enumerate() {
+        let header = (block.len() << 3) | usize::from(at + 1 == blocks.len());
+        bytes.extend_from_slice(&header.to_le_bytes()[..3]);
+        bytes.extend_from_slice(block);
+    }
+    Image { bytes, ..plain }
+}
+
+#[tokio::test]
+async fn pushes_that_need_much_memory_wait_for_each_other_alone() {
+    let registry = Registry::start_with(|config| {
+        config.connections.decoder_mib = 100;
+        config.connections.decoder_mib_per_caller = 100;
+    })
+    .await;
+    registry.add_key("example.com", team_key()).await;
+    let token = registry.token("example.com").await;
+    let large = zstd_of_window("example.com/a:1", &noise(2 << 20), 26);
+    let created = registry.create(&token, &sign(team_key(), &large.bytes)).await;
+    let upload: Upload = created.json().await.unwrap();
+    let mut stream = registry.connect(&[b"http/1.1"]).await;
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\n\r\n",
+        upload.path,
+        large.bytes.len()
+    );
+    let (start, end) = large.bytes.split_at(1 << 20);
+    stream.write_all(&[head.as_bytes(), start].concat()).await.unwrap();
+    stream.flush().await.unwrap();
+    // It is being read when it has its memory.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let second = zstd_of_window("example.com/a:2", &noise(1 << 20), 26);
+    let publishing = registry.publish(&token, &second, team_key());
+    tokio::pin!(publishing);
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut publishing).await;
+    assert!(early.is_err(), "there is no memory for both");
+    // Others need none of it.
+    for (at, log) in [(3, 20), (4, 24)] {
+        let usual = zstd_of_window(&format!("example.com/a:{at}"), b"a", log);
+        in_time(registry.publish(&token, &usual, team_key())).await;
+    }
+    in_time(registry.publish(&token, &image("example.com/a:5", b"a"), team_key())).await;
+    stream.write_all(end).await.unwrap();
+    stream.flush().await.unwrap();
+    let answer = in_time(read_answer(&mut stream, true)).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    in_time(publishing).await;
 }
