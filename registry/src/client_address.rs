@@ -12,7 +12,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::config::{Config, ProxyHeader};
 use crate::error::ApiError;
@@ -68,10 +68,14 @@ fn client(config: &Config, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
     };
     for hop in hops.into_iter().rev() {
         // Whoever is not trusted says nothing more, nor does one who hides.
-        if !trusted(client) {
-            break;
+        match hop {
+            _ if !trusted(client) => break,
+            Some(address) => client = address,
+            None => {
+                client = UNTOLD;
+                break;
+            }
         }
-        client = hop.unwrap_or(UNTOLD);
     }
     ClientAddress(client)
 }
@@ -82,8 +86,8 @@ fn hops(
     name: &HeaderName,
     read: fn(&str) -> Vec<Option<IpAddr>>,
 ) -> Vec<Option<IpAddr>> {
-    // A line that is no text is a hop that is not told.
-    let line = |value: &axum::http::HeaderValue| value.to_str().map_or_else(|_| vec![None], read);
+    // What is no text in a line hides nothing of the rest.
+    let line = |value: &HeaderValue| read(&String::from_utf8_lossy(value.as_bytes()));
     headers.get_all(name).iter().flat_map(line).collect()
 }
 
@@ -105,22 +109,32 @@ fn forwarded(line: &str) -> Vec<Option<IpAddr>> {
     outside_quotes(line, ',').into_iter().map(of).collect()
 }
 
-/// The parts between separators, of which those in quotes are none.
+/// The parts between separators, of which those in quotes are none. It is read from its end, which is
+/// the last proxy's: a quote that somebody before it has left open swallows nothing of that.
 fn outside_quotes(text: &str, separator: char) -> Vec<&str> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |c| {
-        let literal = escaped;
-        escaped = quoted && c == '\\' && !literal;
-        quoted ^= c == '"' && !literal;
-        c == separator && !quoted
-    })
-    .collect()
+    let (mut quoted, mut end, mut parts) = (false, text.len(), Vec::new());
+    for (at, c) in text.char_indices().rev() {
+        if c == '"' {
+            let escapes = text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+            quoted = !quoted || escapes % 2 == 1;
+        }
+        if c == separator && !quoted {
+            parts.push(&text[at + c.len_utf8()..end]);
+            end = at;
+        }
+    }
+    parts.push(&text[..end]);
+    parts.reverse();
+    parts
 }
 
 /// An address as these headers write it, with a port or without. A port may be hidden (RFC 7239, 6.3).
 fn address(text: &str) -> Option<IpAddr> {
     let text = unquoted(text.trim());
-    let bracketed = || text.strip_prefix('[')?.split_once(']').map(|(address, _)| address);
+    let bracketed = || {
+        let (address, port) = text.strip_prefix('[')?.split_once(']')?;
+        (port.is_empty() || port.starts_with(':')).then_some(address)
+    };
     let before_port = || Some(text.split_once(':')?.0).filter(|address| address.contains('.'));
     let address = bracketed().or_else(before_port).unwrap_or(&text);
     address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
@@ -141,8 +155,6 @@ fn unquoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
     use crate::config::{Clock, ConfigFile};
 
@@ -159,7 +171,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let name: HeaderName = name.parse().unwrap();
-            headers.append(name, HeaderValue::from_str(value).unwrap());
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         client(&config(proxies, header), peer.parse().unwrap(), &headers).0.to_string()
     }
@@ -205,6 +217,11 @@ mod tests {
             ("for=\"192.0.2.3:_obfport\"", "192.0.2.3"),
             ("for=\"[2001:db8::9]:_x\"", "2001:db8::9"),
             ("for=\"192.0.2.\\6\"", "192.0.2.6"),
+            // What the client had sent is in quotes that it did not close.
+            ("for=10.9.9.9;x=\", for=192.0.2.1", "192.0.2.1"),
+            ("for=127.0.0.1;x=\"\\, for=192.0.2.1;proto=https", "192.0.2.1"),
+            ("for=\"x, for=\"192.0.2.1:80\"", "192.0.2.1"),
+            ("for=\"[2001:db8::9]evil\"", "0.0.0.0"),
             ("for=_hidden", "0.0.0.0"),
             ("for=unknown", "0.0.0.0"),
             ("proto=https", "0.0.0.0"),
@@ -241,7 +258,7 @@ mod tests {
     proptest::proptest! {
         /// Whatever a client sends: it never gets further than the proxy's own words.
         #[test]
-        fn client_says_nothing_that_is_left_of_itself(sent in "[ -~]{0,60}") {
+        fn client_says_nothing_that_is_left_of_itself(sent in "([ -~]|[\"\\\\,;=ö]){0,60}") {
             let header = ProxyHeader::XForwardedFor;
             let line = format!("{sent}, 192.0.2.1");
             let found = from(&["127.0.0.1"], header, "127.0.0.1", &[("x-forwarded-for", &line)]);
@@ -251,6 +268,10 @@ mod tests {
                 let parts = outside_quotes(&sent, separator);
                 proptest::prop_assert_eq!(parts.join(&separator.to_string()), sent.clone());
             }
+            let line = format!("{sent}, for=192.0.2.1");
+            let lines = [("forwarded", line.as_str())];
+            let found = from(&["127.0.0.1"], ProxyHeader::Forwarded, "127.0.0.1", &lines);
+            proptest::prop_assert_eq!(found, "192.0.2.1");
             let spoofed = [("forwarded", sent.as_str())];
             let found = from(&["127.0.0.1"], ProxyHeader::Forwarded, "192.0.2.7", &spoofed);
             proptest::prop_assert_eq!(found, "192.0.2.7");

@@ -17,7 +17,7 @@ use super::split_extension;
 use crate::access::Sight;
 use crate::document::{Forbidden, Gone, NotFound, Unauthorized};
 use crate::error::ApiError;
-use crate::select::{Selection, candidates, means, select};
+use crate::select::{Selection, asks_for_newest, candidates, means, select};
 use crate::state::Shared;
 
 /// Deleted images of a name among which one is looked for that a reference would have meant.
@@ -104,7 +104,8 @@ async fn look_up(state: &Shared, text: String, reference: Reference) -> Result<A
         }
     };
     // The newest may be an older one than a moment ago, but never since an earlier time.
-    let since = match image.labels.canonical() == reference.labels().canonical() {
+    let is_exact = image.labels.canonical() == labels.canonical() && !asks_for_newest(labels);
+    let since = match is_exact {
         true => Since::settled(image.pushed),
         false => Since::changing(changed.map_or(image.pushed, |at| at.max(image.pushed)), now),
     };

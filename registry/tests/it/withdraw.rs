@@ -367,6 +367,21 @@ async fn newest_image_never_has_an_earlier_date() {
     let settled = scene.registry.get(path).await.headers()["last-modified"].clone();
     let since = [("if-modified-since", settled.to_str().unwrap())];
     assert_eq!(scene.registry.get_with(path, &since).await.status(), 304);
+    // Nor has one without a version, which is the newest again.
+    let scene = Scene::new().await;
+    let later = |seconds| *scene.registry.time.lock().unwrap() += Duration::from_secs(seconds);
+    let (none, two) =
+        (image("example.com/team/y", b"none"), image("example.com/team/y:2.0.0", b"two"));
+    for image in [&none, &two] {
+        scene.registry.publish(&scene.push, image, team_key()).await;
+        later(9);
+    }
+    let path = "/-/images/example.com/team/y.aci";
+    let date = scene.registry.get(path).await.headers()["last-modified"].clone();
+    assert_eq!(scene.delete(Some(&scene.all), &two).await.status(), 204);
+    let since = [("if-modified-since", date.to_str().unwrap())];
+    let older = scene.registry.get_with(path, &since).await;
+    assert_eq!((older.status().as_u16(), older.bytes().await.unwrap()), (200, none.bytes.into()));
     // One that takes the place of another in the same second has a later date.
     let scene = Scene::new().await;
     allow_overwriting(&scene.registry, "example.com/team").await;
