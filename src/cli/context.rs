@@ -103,11 +103,7 @@ impl Context {
         let named = self.global.config.as_ref().filter(|path| !path.as_os_str().is_empty());
         let read = match named {
             Some(path) => Config::read(path),
-            None => {
-                // A home folder that is no absolute path would mean the current folder.
-                let paths = [user.as_path(), Path::new("/etc/gantry/config.toml")];
-                Config::merged(paths.into_iter().filter(|path| path.is_absolute()))
-            }
+            None => Config::merged([user.as_path(), Path::new("/etc/gantry/config.toml")]),
         };
         self.config = read.map_err(|error| {
             let mut refusal = error.refusal();
@@ -318,11 +314,13 @@ pub(super) fn enough(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// An XDG folder: the variable where it is an absolute path, else below the home folder.
+/// An XDG folder: the variable where it is an absolute path, else below the home folder. Neither is ever
+/// below the current one, whose files are anybody's.
 #[expect(clippy::disallowed_methods, reason = "the command's edge: where a user's files are")]
 pub(crate) fn home_folder(variable: &str, below_home: &str) -> PathBuf {
-    match std::env::var_os(variable).map(PathBuf::from) {
-        Some(path) if path.is_absolute() => path,
-        _ => Path::new(&std::env::var_os("HOME").unwrap_or_else(|| "/".into())).join(below_home),
-    }
+    let folder = |variable| {
+        std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+    };
+    folder(variable)
+        .unwrap_or_else(|| folder("HOME").unwrap_or_else(|| "/".into()).join(below_home))
 }

@@ -161,8 +161,7 @@ impl Context {
         let own = home_folder("XDG_CONFIG_HOME", ".config").join("gantry");
         let folders = ["/usr/lib/rkt", "/etc/rkt", "/etc/gantry"].map(PathBuf::from);
         let mut folders = folders.to_vec();
-        // A home folder that is no absolute path would mean the current folder.
-        folders.extend(Some(own).filter(|own| own.is_absolute()));
+        folders.push(own);
         let (mut all, mut warnings) = Credentials::of_folders(&folders)?;
         #[expect(clippy::disallowed_methods, reason = "the command's edge: named by the user")]
         let variable = |name: &str| std::env::var_os(name);
