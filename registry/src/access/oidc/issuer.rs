@@ -2,11 +2,12 @@
 //!
 //! Each node fetches them for itself and keeps them for a time. An issuer is asked no more often
 //! than every so often, whatever tokens come: a key nobody has heard of is one question, and the
-//! next such key waits; and who does not answer is left alone for a moment.
+//! next such key waits; and who does not answer is left alone for a moment. Jobs whose key is known
+//! wait for none of this.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use jsonwebtoken::jwk::Jwk;
@@ -73,14 +74,28 @@ pub(crate) enum FetchError {
 pub(crate) struct Issuers {
     roots: Vec<Certificate>,
     client: OnceCell<Client>,
-    issuers: SyncMutex<HashMap<IssuerUrl, Arc<Mutex<Keys>>>>,
+    issuers: SyncMutex<HashMap<IssuerUrl, Arc<Issuer>>>,
 }
 
-/// What is known of one issuer's keys.
+/// One of them.
+#[derive(Default)]
+struct Issuer {
+    /// Never held while the issuer is asked.
+    keys: RwLock<Keys>,
+    /// Held while the issuer is asked: once, for all who wait.
+    asked: Mutex<Asked>,
+}
+
+/// The keys as they were read last.
 #[derive(Default)]
 struct Keys {
     keys: Vec<Jwk>,
     read: Option<Instant>,
+}
+
+/// When an issuer was asked in vain.
+#[derive(Default)]
+struct Asked {
     /// When a key was looked for that was not among them.
     searched: Option<Instant>,
     failed: Option<Instant>,
@@ -117,43 +132,48 @@ impl Issuers {
 
     /// The key of this ID.
     pub(super) async fn key(&self, issuer: &IssuerUrl, id: &str) -> Result<Jwk, ApiError> {
-        let keys = {
+        let known = {
             let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(issuers.entry(issuer.clone()).or_default())
         };
-        // Held while the issuer is asked: once, for all who wait.
-        let mut keys = keys.lock().await;
-        if let Some(key) = keys.find(id, FRESH) {
+        // Before any waiting: a stranger's token with a key nobody has heard of may have the issuer
+        // asked, and an issuer may take its time.
+        if let Some(key) = known.find(id, FRESH) {
+            return Ok(key);
+        }
+        let mut asked = known.asked.lock().await;
+        // Who was before may have found it.
+        if let Some(key) = known.find(id, FRESH) {
             return Ok(key);
         }
         let now = Instant::now();
-        if keys.is_fresh() {
-            if keys.searched.is_some_and(|then| then + SEARCH_PAUSE > now) {
+        if known.is_fresh() {
+            if asked.searched.is_some_and(|then| then + SEARCH_PAUSE > now) {
                 return Err(JobFault::Key.into());
             }
-            keys.searched = Some(now);
+            asked.searched = Some(now);
         }
-        let fetched = if keys.failed.is_some_and(|then| then + FAILURE_PAUSE > now) {
+        let fetched = if asked.failed.is_some_and(|then| then + FAILURE_PAUSE > now) {
             Err(FetchError::Pause)
         } else {
             self.fetch(issuer).await
         };
         match fetched {
-            Ok(found) => {
-                *keys =
-                    Keys { keys: found, read: Some(now), searched: keys.searched, failed: None };
-                keys.find(id, FRESH).ok_or_else(|| JobFault::Key.into())
+            Ok(keys) => {
+                asked.failed = None;
+                known.replace(Keys { keys, read: Some(now) });
+                known.find(id, FRESH).ok_or_else(|| JobFault::Key.into())
             }
             Err(error) => {
                 if !matches!(error, FetchError::Pause) {
-                    keys.failed = Some(now);
+                    asked.failed = Some(now);
                 }
-                let Some(known) = keys.find(id, STALE) else {
+                let Some(key) = known.find(id, STALE) else {
                     return Err(ApiError::IssuerDown(error.into()));
                 };
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, %issuer, "an issuer's keys are used as they were");
-                Ok(known)
+                Ok(key)
             }
         }
     }
@@ -190,15 +210,21 @@ impl Issuers {
     }
 }
 
-impl Keys {
+impl Issuer {
     fn is_fresh(&self) -> bool {
-        self.read.is_some_and(|read| read.elapsed() < FRESH)
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.read.is_some_and(|read| read.elapsed() < FRESH)
     }
 
     fn find(&self, id: &str, age: Duration) -> Option<Jwk> {
-        self.read.filter(|read| read.elapsed() < age)?;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.read.filter(|read| read.elapsed() < age)?;
         let named = |key: &&Jwk| key.common.key_id.as_deref() == Some(id);
-        self.keys.iter().find(named).cloned()
+        keys.keys.iter().find(named).cloned()
+    }
+
+    fn replace(&self, keys: Keys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 }
 
@@ -234,5 +260,22 @@ mod tests {
         assert!(matches!(Issuers::new(Some(&path)), Err(CaFileError::Read { .. })));
         std::fs::write(&path, "no certificate").unwrap();
         assert!(matches!(Issuers::new(Some(&path)), Err(CaFileError::Content(_))));
+    }
+
+    #[tokio::test]
+    async fn key_that_is_known_does_not_wait_for_one_that_is_looked_for() {
+        let issuers = Issuers::new(None).unwrap();
+        let url: IssuerUrl = "https://issuer.example.com".parse().unwrap();
+        let point = "A".repeat(43);
+        let key = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": "known", "x": point});
+        let keys = vec![serde_json::from_value(key).unwrap()];
+        let known = Arc::new(Issuer::default());
+        known.replace(Keys { keys, read: Some(Instant::now()) });
+        issuers.issuers.lock().unwrap().insert(url.clone(), Arc::clone(&known));
+        // As while the issuer is asked.
+        let _asking = known.asked.lock().await;
+        let soon = |id| tokio::time::timeout(Duration::from_millis(50), issuers.key(&url, id));
+        soon("known").await.unwrap().unwrap();
+        assert!(soon("other").await.is_err(), "it is looked for once");
     }
 }
