@@ -239,18 +239,6 @@ impl Catalog {
         self.end(id.as_str(), i64::MAX).await
     }
 
-    /// Ends the uploads of a caller who is none any more: the next of that name is another. A collector
-    /// removes what they held.
-    pub(crate) async fn end_uploads_of(&self, caller: &CallerId) -> Result<(), CatalogError> {
-        on!(self, pool => {
-            sqlx::query("UPDATE uploads SET moved_at = 0 WHERE caller = $1")
-                .bind(caller.as_str())
-                .execute(pool)
-                .await?;
-        });
-        Ok(())
-    }
-
     /// Ends the uploads whose time is over, and what crashes left of those that were done. What they
     /// held is let go, for a collector.
     pub(crate) async fn expire_uploads(&self, now: SystemTime) -> Result<(), CatalogError> {

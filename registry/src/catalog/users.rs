@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use super::audit::change;
-use super::database::on;
+use super::audit::{append, change};
+use super::database::{Write as _, on};
+use super::standing::still;
 use super::tokens::{grant, lists};
 use super::{Catalog, CatalogError, parsed, seconds, time};
 use crate::access::{CallerId, Changer, Grant, PasswordHash, Revision, UserName};
@@ -131,7 +132,8 @@ impl Catalog {
         ))
     }
 
-    /// Removes a user, who is as it was looked at; `false` where it is not, or is no more.
+    /// Removes a user, who is as it was looked at; `false` where it is not, or is no more. The user's
+    /// uploads end with it, for the next of that name is another; a collector removes what they held.
     pub(crate) async fn remove_user(
         &self,
         user: &StoredUser,
@@ -140,18 +142,69 @@ impl Catalog {
     ) -> Result<bool, CatalogError> {
         let (action, top) = (AuditAction::UserRemove, user.grant.top());
         let event = Event::new(&by.actor, action, user.name.to_string()).below(top.as_ref());
-        let removed = change!(
-            self,
-            by,
-            now,
-            &event,
-            sqlx::query("DELETE FROM users WHERE user_name = $1 AND revision = $2")
+        on!(self, pool => {
+            let mut transaction = pool.write().await?;
+            still!(transaction, by, now);
+            let removed = sqlx::query("DELETE FROM users WHERE user_name = $1 AND revision = $2")
                 .bind(user.name.as_str())
                 .bind(user.revision.0)
-        );
-        if removed {
-            self.end_uploads_of(&CallerId::of_user(&user.name)).await?;
-        }
-        Ok(removed)
+                .execute(&mut *transaction)
+                .await?;
+            if removed.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query("UPDATE uploads SET moved_at = 0 WHERE caller = $1")
+                .bind(CallerId::of_user(&user.name).as_str())
+                .execute(&mut *transaction)
+                .await?;
+            append!(transaction, &event, now);
+            transaction.commit().await?;
+        });
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::access::{Action, Password};
+    use crate::catalog::DatabaseUrl;
+    use crate::catalog::database::Pool;
+    use crate::token::UploadId;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+    const DAY: Duration = Duration::from_secs(24 * 3600 * 100);
+
+    #[tokio::test]
+    async fn user_is_removed_with_the_uploads_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = DatabaseUrl::file(&folder.path().join("db"));
+        let catalog = Catalog::open(&database.into()).await.unwrap();
+        let by = Changer::admin();
+        let user = StoredUser {
+            name: "alice".parse().unwrap(),
+            password: "a long password".parse::<Password>().unwrap().hash().unwrap(),
+            grant: Grant::new(vec!["example.com".parse().unwrap()], vec![Action::Push]),
+            revision: Revision::new().unwrap(),
+            created: NOW,
+            changed: NOW,
+        };
+        assert!(catalog.add_user(&user, &by).await.unwrap());
+        let (id, caller) = (UploadId::generate().unwrap(), CallerId::of_user(&user.name));
+        catalog.open_upload(&id, &caller, b"", NOW + DAY).await.unwrap();
+        let Pool::Sqlite(pool) = &catalog.pool else { unreachable!() };
+        let trouble = "CREATE TRIGGER trouble BEFORE UPDATE ON uploads
+             BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+        sqlx::query(trouble).execute(pool).await.unwrap();
+        catalog.remove_user(&user, &by, NOW + DAY).await.unwrap_err();
+        assert!(catalog.user(&user.name).await.unwrap().is_some(), "the uploads are still there");
+        sqlx::query("DROP TRIGGER trouble").execute(pool).await.unwrap();
+        assert!(catalog.upload(&id, &caller, NOW + DAY).await.unwrap().is_some());
+        assert!(catalog.remove_user(&user, &by, NOW + DAY).await.unwrap());
+        assert!(!catalog.remove_user(&user, &by, NOW + DAY).await.unwrap());
+        assert!(catalog.user(&user.name).await.unwrap().is_none());
+        assert!(catalog.upload(&id, &caller, NOW + DAY).await.unwrap().is_none());
     }
 }
