@@ -53,7 +53,7 @@ impl fmt::Debug for Passphrase {
 pub enum UnlockError {
     /// The key is locked.
     #[error(
-        "key {0} is locked with a passphrase: give it by --passphrase-file FILE or --passphrase-fd N"
+        "key {0} is locked with a passphrase: give it by --passphrase-file FILE, --passphrase-fd N or the variable GANTRY_KEY_PASSPHRASE"
     )]
     Locked(Fingerprint),
     /// The passphrase does not open the key.
