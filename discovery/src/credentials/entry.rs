@@ -114,7 +114,7 @@ impl CredentialEntry {
                     host: self.host.to_string(),
                     variable: name.clone(),
                 };
-                value.map(Secret).ok_or_else(unset)
+                value.map(|value| without_end_of_line(&value)).ok_or_else(unset)
             }
         }
     }
@@ -127,7 +127,12 @@ fn read_secret(path: &Path) -> Result<Secret, CredentialsError> {
         path: path.to_owned(),
         what: "it is no text".to_owned(),
     })?;
-    Ok(Secret(text.trim_end_matches(['\r', '\n']).to_owned()))
+    Ok(without_end_of_line(&text))
+}
+
+/// What was read of a file often ends in a line's end, wherever it was kept meanwhile.
+fn without_end_of_line(text: &str) -> Secret {
+    Secret(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 impl Credentials {

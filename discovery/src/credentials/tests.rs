@@ -105,11 +105,16 @@ fn credentials_of_later_folders_count_more() {
 fn entries_say_one_place_of_the_secret() {
     let one = |rest: &str| entries(&format!("[[credentials]]\nhost = \"a.com\"\n{rest}\n"));
     let from = |rest: &str| {
-        let variable = |name: &str| (name == "SET").then(|| "s3cret".into());
+        let variable = |name: &str| match name {
+            "SET" => Some("s3cret".into()),
+            "LINE" => Some("s3cret\r\n".into()),
+            _ => None,
+        };
         Credentials::of_entries(&one(rest).unwrap(), &variable).map(|(credentials, _)| credentials)
     };
     let sent_by = |rest: &str| sent(&from(rest).unwrap(), "https://a.com/").unwrap();
     assert_eq!(sent_by("token-env = \"SET\""), "Bearer s3cret");
+    assert_eq!(sent_by("token-env = \"LINE\""), "Bearer s3cret");
     assert_eq!(sent_by("user = \"u\"\npassword-env = \"SET\""), "Basic dTpzM2NyZXQ=");
     assert!(matches!(from("token-env = \"UNSET\""), Err(CredentialsError::Unset { .. })));
     for bad in [
