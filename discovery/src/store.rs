@@ -201,7 +201,14 @@ impl Refuse for StoreError {
                     format!("only {}", similar.join("; "))
                 },
                 "images are used from the store, under the labels of their own manifest",
-                format!("gantry fetch {wanted}, or see gantry image list"),
+                if wanted.starts_with("sha512-") {
+                    // The store alone is asked for an ID, so to fetch that would end here again.
+                    "fetch it by its name, or by https://HOST/-/blobs/ID.aci with the whole ID where a \
+                     Gantry registry serves it; gantry image list shows what is here"
+                        .to_owned()
+                } else {
+                    format!("gantry fetch {wanted}, or see gantry image list")
+                },
             ),
         }
     }
