@@ -36,7 +36,7 @@ pub use insecure::Insecure;
 pub(crate) use insecure::Purpose;
 pub use proxy::{Proxy, ProxyError};
 pub(crate) use rate::Rate;
-pub(crate) use retry::{LONGEST_ASKED, asked_pause};
+pub(crate) use retry::{LONGEST_ASKED, asked_pause, duration, is_temporary};
 pub use retry::{Pace, RealPace, Retries};
 
 /// Redirects followed for one document.
@@ -432,7 +432,7 @@ fn is_redirect(status: StatusCode) -> bool {
 pub(crate) fn status_kind(status: u16) -> Kind {
     match status {
         404 | 410 => Kind::NotFound,
-        500.. => Kind::Network,
+        _ if is_temporary(status) => Kind::Network,
         _ => Kind::Server,
     }
 }

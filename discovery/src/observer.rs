@@ -1,5 +1,7 @@
 //! What the client says while it works.
 
+use std::time::Duration;
+
 use url::Url;
 
 /// Something that happens on the way.
@@ -11,8 +13,8 @@ pub enum Event<'a> {
     PassedOver(&'a str),
     /// What an earlier attempt left is taken up: so many bytes need not move again.
     Resumed(u64),
-    /// What moves broke off; it goes on after so many bytes.
-    Again(u64),
+    /// What moves broke off after so many bytes, for this reason; it goes on after this pause.
+    Again(u64, &'a str, Duration),
     /// An image begins to move: so many bytes, where known. Several may move at once.
     Started(Option<u64>),
     /// So many bytes more have moved.

@@ -20,7 +20,7 @@ use url::Url;
 use crate::Client;
 use crate::fetch::read_small;
 use crate::http::HttpError;
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 
 mod admin;
 mod deliver;
@@ -169,8 +169,13 @@ impl Client {
                 Ok(images) => return Ok(images),
                 Err(error) => error,
             };
+            // All of every image is there.
+            let all_bytes = all.iter().map(|ready| ready.image.file_bytes()).sum();
+            let says = |error: &PushError, pause| {
+                observer.event(Event::Again(all_bytes, &error.to_string(), pause));
+            };
             if error.upload_changed() {
-                patience.after_change(error).await?;
+                patience.after_change(error, says).await?;
                 continue;
             }
             if error.no_ranges() {
@@ -181,7 +186,7 @@ impl Client {
                 Some(at) => PushError::of(all[at].path)(error),
                 None => error,
             };
-            patience.after(error).await?;
+            patience.after(error, says).await?;
         }
     }
 
@@ -206,13 +211,15 @@ impl Client {
 
     /// Reads and checks an image and its signature before anything is sent.
     async fn ready<'a>(&self, push: Push<'a>) -> Result<Ready<'a>, PushError> {
+        // Before the signature, which is absent where the image is, and named after it.
+        regular(push.image)?;
         let signature = read_small(push.signature, self.limits.signature_bytes)
             .map_err(PushError::file(push.signature))?;
         let signature = String::from_utf8(signature)
             .map_err(|_| PushError::NotArmored { path: push.signature.to_owned() })?;
         let image = self.inspect(push.image).await?;
         let name = &image.manifest().name;
-        let registry = registry_of(push.registry, name)?;
+        let registry = self.registry_of(push.registry, name)?;
         Ok(Ready { path: push.image, signature, image, registry, token: push.token })
     }
 
@@ -223,6 +230,41 @@ impl Client {
             .await
             .map_err(PushError::Stopped)?
             .map_err(|source| PushError::Image { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// The registry of a name, where no other is given.
+    fn registry_of(&self, given: Option<&Url>, name: &Name) -> Result<Url, PushError> {
+        match given {
+            Some(url) => self.base(url),
+            None => {
+                let url = Url::parse(&format!("https://{}/", name.host()))
+                    .map_err(|_| PushError::Host { name: name.clone() })?;
+                self.base(&url)
+            }
+        }
+    }
+
+    /// A registry's base URL, its path ending in a slash. A token goes there: only over TLS with a
+    /// checked certificate, whatever was given up for other requests, or who answers in the
+    /// registry's place would have it.
+    fn base(&self, url: &Url) -> Result<Url, PushError> {
+        if !url.username().is_empty() || url.password().is_some() {
+            let host = url.host_str().unwrap_or_default().to_owned();
+            return Err(HttpError::Credentials { host }.into());
+        }
+        if url.scheme() != "https" {
+            return Err(PushError::NotHttps { registry: url.clone().into() });
+        }
+        if self.http.insecure().skip_tls_verify {
+            return Err(PushError::Unchecked { registry: url.clone().into() });
+        }
+        let mut base = url.clone();
+        base.set_query(None);
+        base.set_fragment(None);
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", url.path()));
+        }
+        Ok(base)
     }
 
     /// Gives up what takes longer than somebody set.
@@ -250,29 +292,12 @@ impl Ready<'_> {
     }
 }
 
-/// The registry of a name, where no other is given.
-fn registry_of(given: Option<&Url>, name: &Name) -> Result<Url, PushError> {
-    match given {
-        Some(url) => base(url),
-        None => Url::parse(&format!("https://{}/", name.host()))
-            .map_err(|_| PushError::Host { name: name.clone() }),
+/// A pipe would keep who opens it waiting, and could not be read a second time.
+fn regular(path: &Path) -> Result<(), PushError> {
+    let metadata = std::fs::metadata(path).map_err(PushError::file(path))?;
+    if metadata.is_file() {
+        Ok(())
+    } else {
+        Err(PushError::NoRegularFile { path: path.to_owned() })
     }
-}
-
-/// A registry's base URL, its path ending in a slash.
-fn base(url: &Url) -> Result<Url, PushError> {
-    if url.scheme() != "https" {
-        return Err(HttpError::NotHttps { url: url.clone().into() }.into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        let host = url.host_str().unwrap_or_default().to_owned();
-        return Err(HttpError::Credentials { host }.into());
-    }
-    let mut base = url.clone();
-    base.set_query(None);
-    base.set_fragment(None);
-    if !base.path().ends_with('/') {
-        base.set_path(&format!("{}/", url.path()));
-    }
-    Ok(base)
 }

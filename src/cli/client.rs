@@ -125,9 +125,11 @@ impl Observer for Watcher {
                 self.context
                     .note(format_args!("going on after {bytes} bytes of an earlier attempt"));
             }
-            Event::Again(bytes) => {
-                self.context.note(format_args!("broke off after {bytes} bytes; trying again"));
-            }
+            Event::Again(bytes, why, pause) => self.context.note(format_args!(
+                "broke off after {bytes} bytes: {}; trying again in {:.1}s",
+                discovery::printable_line(why),
+                pause.as_secs_f64(),
+            )),
             Event::Started(total) => self.with_bar(|moving| match moving {
                 Some(moving) => {
                     moving.images += 1;

@@ -351,9 +351,10 @@ impl Fetch<'_> {
             if *failures >= retries.count {
                 return Err(Stop::Error(download.broke_off(error)));
             }
-            retries.pause(*failures, error.retry_after()).await;
+            let pause = retries.length(*failures, error.retry_after());
+            self.observer.event(Event::Again(download.at, &error.to_string(), pause));
+            retries.let_pass(pause).await;
             *failures += 1;
-            self.observer.event(Event::Again(download.at));
             if download.facts.validators.for_range().is_none() {
                 return Err(Stop::StartOver(download.broke_off(error)));
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aci::{Refusal, Refuse};
 use url::Url;
 
-use super::retry::LONGEST_ASKED;
+use super::retry::{LONGEST_ASKED, duration, is_temporary};
 use super::{ProxyError, status_kind};
 use crate::credentials::CredentialsError;
 use crate::error::{Kind, chain, refusal};
@@ -172,8 +172,7 @@ impl HttpError {
             Self::Timeout { .. } | Self::EndedEarly { .. } => true,
             Self::Request { dropped, .. } => *dropped,
             Self::Status { status, retry_after, .. } => {
-                matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
-                    && retry_after.is_none_or(|asked| asked <= LONGEST_ASKED)
+                is_temporary(*status) && retry_after.is_none_or(|asked| asked <= LONGEST_ASKED)
             }
             _ => false,
         }
@@ -203,8 +202,8 @@ impl HttpError {
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::CaFile { .. } | Self::Tls { .. } => Kind::Failed,
-            Self::Proxy(_) | Self::CredentialsUnusable(_) => Kind::Usage,
+            Self::Tls { .. } => Kind::Failed,
+            Self::CaFile { .. } | Self::Proxy(_) | Self::CredentialsUnusable(_) => Kind::Usage,
             Self::LookUp { .. }
             | Self::Request { .. }
             | Self::Timeout { .. }
@@ -229,7 +228,7 @@ impl Refuse for HttpError {
                 "a readable file of PEM certificates",
                 why.clone(),
                 "--ca-file, GANTRY_CA_FILE and ca-file name CA certificates trusted besides the system's",
-                format!("look at {}", path.display()),
+                format!("look at {}, or name another file", path.display()),
             ),
             Self::Tls { why } => refusal(
                 "tls-unavailable",
@@ -241,7 +240,9 @@ impl Refuse for HttpError {
             ),
             Self::Proxy(error) => error.refusal(),
             Self::CredentialsUnusable(error) => error.refusal(),
-            Self::Status { url, status, said, .. } => self.of_status(url, *status, said.as_deref()),
+            Self::Status { url, status, retry_after, said } => {
+                self.of_status(url, *status, *retry_after, said.as_deref())
+            }
             Self::TooLarge { limit, .. } => refusal(
                 "answer-too-large",
                 self,
@@ -301,7 +302,16 @@ impl HttpError {
         )
     }
 
-    fn of_status(&self, url: &Url, status: u16, said: Option<&Refusal>) -> Refusal {
+    fn of_status(
+        &self,
+        url: &Url,
+        status: u16,
+        retry_after: Option<Duration>,
+        said: Option<&Refusal>,
+    ) -> Refusal {
+        let asks = retry_after
+            .filter(|_| is_temporary(status))
+            .map(|asked| format!("try again in {}, as the server asks", duration(asked)));
         let own = match status {
             401 | 403 => {
                 "ask the server's owner for access, and put what shows who you are into \
@@ -311,6 +321,7 @@ impl HttpError {
             500.. => "try again later; the server's log says more",
             _ => "ask the server's owner",
         };
+        let own = asks.as_deref().unwrap_or(own);
         let code = if matches!(status, 404 | 410) { "not-found" } else { "http-status" };
         let rule = format!("GET {url} must be answered with 200");
         let found = format!("status {status}");
@@ -319,6 +330,7 @@ impl HttpError {
         let next = match (said.next.as_str(), status) {
             ("", _) => own.to_owned(),
             (next, 401 | 403) => format!("{own}; the server says: {next}"),
+            (next, _) if asks.is_some() => format!("{own}; the server says: {next}"),
             (next, _) => format!("the server says: {next}"),
         };
         refusal(

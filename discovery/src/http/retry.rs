@@ -67,12 +67,37 @@ impl fmt::Debug for Retries {
 }
 
 impl Retries {
-    /// Lets the pause after so many failures pass: twice as long each time, and by chance
-    /// up to a half less, so that clients that failed together do not come back together.
+    /// Lets the pause after so many failures pass.
     pub(crate) async fn pause(&self, failures: u32, asked: Option<Duration>) {
+        self.let_pass(self.length(failures, asked)).await;
+    }
+
+    /// The pause after so many failures: twice as long each time, and by chance up to a half
+    /// less, so that clients that failed together do not come back together.
+    pub(crate) fn length(&self, failures: u32, asked: Option<Duration>) -> Duration {
         let full = FIRST.saturating_mul(1 << failures.min(10)).min(LONGEST);
         let pause = full.mul_f64(0.5 + 0.5 * self.pace.fraction().clamp(0.0, 1.0));
-        self.pace.sleep(pause.max(asked.unwrap_or_default())).await;
+        pause.max(asked.unwrap_or_default())
+    }
+
+    pub(crate) async fn let_pass(&self, pause: Duration) {
+        self.pace.sleep(pause).await;
+    }
+}
+
+/// Whether a status says that another time may be better.
+pub(crate) fn is_temporary(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// A time as people say it, rounded up: `90 seconds`, `10 minutes`, `3 hours`.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    match seconds {
+        1 => "1 second".to_owned(),
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds.div_ceil(60)),
+        _ => format!("{} hours", seconds.div_ceil(3600)),
     }
 }
 

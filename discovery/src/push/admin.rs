@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::server::Server;
-use super::{PushError, Token, base};
+use super::{PushError, Token};
 use crate::Client;
 
 /// Bytes of an answer that are read: lists have no pages but those of the audit log.
@@ -45,7 +45,8 @@ impl fmt::Debug for Administered {
 impl Administered {
     /// The registry at this base URL, for who holds this token.
     pub fn new(client: Client, registry: &Url, token: Token) -> Result<Self, PushError> {
-        Ok(Self { client, registry: base(registry)?, token })
+        let registry = client.base(registry)?;
+        Ok(Self { client, registry, token })
     }
 
     /// Asks, of a path below `/-/api/v1/admin/`.

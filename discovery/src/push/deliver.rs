@@ -42,24 +42,38 @@ impl<'a> Patience<'a> {
     }
 
     /// Pauses after a failure, where trying again may help; else it is final.
-    pub(super) async fn after(&mut self, error: PushError) -> Result<(), PushError> {
+    pub(super) async fn after(
+        &mut self,
+        error: PushError,
+        say: impl FnOnce(&PushError, Duration),
+    ) -> Result<(), PushError> {
         if !error.may_get_better(self.met) {
             return Err(error);
         }
-        self.pause(error).await
+        self.pause(error, say).await
     }
 
     /// Pauses after an answer which says that what is held has changed.
-    pub(super) async fn after_change(&mut self, error: PushError) -> Result<(), PushError> {
-        self.pause(error).await
+    pub(super) async fn after_change(
+        &mut self,
+        error: PushError,
+        say: impl FnOnce(&PushError, Duration),
+    ) -> Result<(), PushError> {
+        self.pause(error, say).await
     }
 
-    async fn pause(&mut self, error: PushError) -> Result<(), PushError> {
+    /// Says why and for how long before it pauses.
+    async fn pause(
+        &mut self,
+        error: PushError,
+        say: impl FnOnce(&PushError, Duration),
+    ) -> Result<(), PushError> {
         if self.failures >= self.retries.count {
             return Err(error);
         }
-        let asked: Option<Duration> = error.retry_after();
-        self.retries.pause(self.failures, asked).await;
+        let pause = self.retries.length(self.failures, error.retry_after());
+        say(&error, pause);
+        self.retries.let_pass(pause).await;
         self.failures += 1;
         Ok(())
     }
@@ -110,6 +124,7 @@ impl<'a> Delivery<'a> {
         let mut upload: Option<Upload> = None;
         let mut is_known = false;
         loop {
+            let asks = upload.is_none() || !is_known;
             let step = match &upload {
                 None => self.open().await.map(stands),
                 Some(upload) if !is_known => self.look(upload).await.map(stands),
@@ -119,7 +134,7 @@ impl<'a> Delivery<'a> {
                 Ok(Step::Done(delivered)) => return Ok(delivered),
                 Ok(Step::Stands(now)) => {
                     patience.met = true;
-                    self.note(&now, patience);
+                    self.note(&now, asks, patience);
                     (upload, is_known) = (Some(*now), true);
                     continue;
                 }
@@ -129,21 +144,26 @@ impl<'a> Delivery<'a> {
             if error.upload_changed() {
                 // It is over, or another process has gone on with it.
                 upload = None;
-                patience.after_change(error).await?;
+                patience.after_change(error, self.says()).await?;
             } else if upload.is_some() && error.no_ranges() {
                 if !self.publish {
                     return Err(PushError::NotTogether);
                 }
                 // Something on the way knows one stream alone.
                 upload.iter_mut().for_each(|upload| upload.progress = None);
-                patience.after_change(error).await?;
+                patience.after_change(error, self.says()).await?;
             } else {
-                patience.after(error).await?;
+                patience.after(error, self.says()).await?;
                 self.broken |= upload.is_some();
                 is_known = false;
             }
-            self.meter.event(Event::Again(self.held));
         }
+    }
+
+    /// Says that it is tried again.
+    fn says(&self) -> impl FnOnce(&PushError, Duration) {
+        let (meter, held) = (self.meter.clone(), self.held);
+        move |error, pause| meter.event(Event::Again(held, &error.to_string(), pause))
     }
 
     /// Opens an upload, or finds the one that is open.
@@ -171,12 +191,13 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Takes up what is said of an upload.
-    fn note(&mut self, upload: &Upload, patience: &mut Patience<'_>) {
+    /// Takes up what is said of an upload. What is held before anything is sent is of an earlier
+    /// attempt.
+    fn note(&mut self, upload: &Upload, was_asked: bool, patience: &mut Patience<'_>) {
         let Some(progress) = &upload.progress else { return };
         let held = held(progress);
         if held > self.held {
-            if self.held == 0 && !self.broken {
+            if was_asked && self.held == 0 && !self.broken {
                 self.meter.event(Event::Resumed(held));
             }
             patience.progress();

@@ -9,7 +9,7 @@ use aci::{ImageId, Name, Refusal, Refuse};
 use url::Url;
 
 use crate::error::{Kind, printable, refusal};
-use crate::http::{HttpError, LONGEST_ASKED};
+use crate::http::{HttpError, LONGEST_ASKED, duration, is_temporary};
 
 /// A text that is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,24 @@ pub enum PushError {
         /// What is wrong with it.
         #[source]
         source: Box<ArchiveError>,
+    },
+    /// The image is a pipe, a device or a folder.
+    #[error("{} is no regular file", .path.display())]
+    NoRegularFile {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// The registry's URL is not `https`.
+    #[error("{registry} is no https URL, so no token is sent there")]
+    NotHttps {
+        /// What was given.
+        registry: Box<Url>,
+    },
+    /// Checking certificates was given up, so who answers may be anybody.
+    #[error("no token is sent to {registry}, whose certificate would not be checked")]
+    Unchecked {
+        /// Where it would go.
+        registry: Box<Url>,
     },
     /// The name's first segment is no host.
     #[error("{name} does not begin with a host to push to")]
@@ -169,8 +187,7 @@ impl PushError {
             Self::Refused { .. } if self.code() == Some("upload-interrupted") => true,
             Self::Refused { status, retry_after, .. }
             | Self::Status { status, retry_after, .. } => {
-                matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
-                    && retry_after.is_none_or(|asked| asked <= LONGEST_ASKED)
+                is_temporary(*status) && retry_after.is_none_or(|asked| asked <= LONGEST_ASKED)
             }
             Self::Of { source, .. } => source.may_get_better(met),
             _ => false,
@@ -221,10 +238,15 @@ impl PushError {
                 _ => Kind::Refused,
             },
             Self::NotArmored { .. } => Kind::Refused,
-            Self::Host { .. } => Kind::Usage,
+            Self::Host { .. }
+            | Self::NoRegularFile { .. }
+            | Self::NotHttps { .. }
+            | Self::Unchecked { .. }
+            // Those of the registry's own URL: no other is asked.
+            | Self::Http(HttpError::Credentials { .. }) => Kind::Usage,
             Self::Http(error) => error.kind(),
             Self::Refused { status, .. } | Self::Status { status, .. } => {
-                if *status >= 500 {
+                if is_temporary(*status) || self.code() == Some("upload-interrupted") {
                     Kind::Network
                 } else {
                     Kind::Server
@@ -242,7 +264,15 @@ impl Refuse for PushError {
         match self {
             Self::Http(error) => error.refusal(),
             // The registry's own words, whole.
-            Self::Refused { refusal, .. } => (**refusal).clone(),
+            Self::Refused { refusal, retry_after, .. } => {
+                let mut refusal = (**refusal).clone();
+                if let Some(asked) = retry_after {
+                    let wait = format!("the registry asks to wait for {}", duration(*asked));
+                    let next = [refusal.next, wait];
+                    refusal.next = next.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+                }
+                refusal
+            }
             Self::Image { source, .. } => {
                 let mut refusal = source.refusal();
                 refusal.message = self.to_string();
@@ -269,6 +299,31 @@ impl Refuse for PushError {
                          or gpg --armor --yes --output {path} --detach-sign FILE"
                     )
                 },
+            ),
+            Self::NoRegularFile { path } => refusal(
+                "file-not-regular",
+                self,
+                format!("a regular file {}", path.display()),
+                "a pipe, a device or a folder",
+                "an image is read more than once: to check it, to send it, and to go on where that broke off",
+                "write the image into a file, and push that",
+            ),
+            Self::NotHttps { registry } => refusal(
+                "url-not-https",
+                self,
+                "an https URL of the registry",
+                registry.as_str(),
+                "a token goes over https alone; no option gives that up",
+                format!("give the registry's https URL, as in --registry {}", by_https(registry)),
+            ),
+            Self::Unchecked { registry } => refusal(
+                "certificate-unchecked",
+                self,
+                format!("a checked certificate of {registry}"),
+                "--insecure-skip-tls-verify",
+                "credentials are sent over TLS with a checked certificate only",
+                "leave the option out; where the registry's certificate is of an authority of its own, give \
+                 --ca-file FILE",
             ),
             Self::Host { name } => refusal(
                 "host-invalid",
@@ -307,18 +362,24 @@ impl Refuse for PushError {
                 "images that are pushed by one command become visible together or not at all",
                 "push them one by one, or ask the registry's owner for a newer version of it",
             ),
-            Self::Status { url, status, .. } => refusal(
+            Self::Status { url, status, retry_after } => refusal(
                 "http-status",
                 self,
                 "status 201, or a refusal that says why",
                 format!("status {status}"),
                 format!("{url} is asked as part of Gantry's push protocol"),
-                match status {
-                    300..=399 => {
-                        "it redirects, which a push does not follow: give --registry with the final URL"
+                match (status, retry_after) {
+                    (300..=399, _) => {
+                        "it redirects, which a push does not follow: give --registry with the final URL".to_owned()
                     }
-                    500.. => "try again later; the registry's log says more",
-                    _ => "check that a Gantry registry answers there, or give --registry URL",
+                    (404 | 405 | 501, _) => "no Gantry registry is there: check --registry, or the host of the image's name".to_owned(),
+                    (413, _) => "a proxy before the registry most likely limits the body of a request: have \
+                        its limit raised (client_max_body_size of nginx)".to_owned(),
+                    (status, Some(asked)) if is_temporary(*status) => {
+                        format!("try again in {}, as the server asks", duration(*asked))
+                    }
+                    (500.., _) => "try again later; the registry's log says more".to_owned(),
+                    _ => "check that a Gantry registry answers there, or give --registry URL".to_owned(),
                 },
             ),
             Self::Answer { what, .. } => refusal(
@@ -347,4 +408,12 @@ impl Refuse for PushError {
             ),
         }
     }
+}
+
+/// What somebody may have meant by a URL of another scheme, or of none: `localhost:8443` has the
+/// scheme `localhost`.
+fn by_https(url: &Url) -> String {
+    let text = url.as_str();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    format!("https://{rest}")
 }

@@ -187,6 +187,7 @@ impl Server<'_> {
         self.registry.join(path).map_err(fault)
     }
 
+    /// An upload's path stands below the registry's base URL, whose own path it does not know.
     /// The token goes to the registry it is for, wherever its answer points.
     fn upload_url(&self, upload: &Upload, more: &str) -> Result<Url, PushError> {
         let path = format!("{}{more}", upload.path);
@@ -194,9 +195,13 @@ impl Server<'_> {
             let what = format!("the upload path {path:?} is not on this server");
             PushError::answer(self.registry, what)
         };
-        let url = self.registry.join(&path).map_err(|_| fault())?;
-        let below_root = path.starts_with('/') && !path.starts_with("//");
-        if below_root && url.origin() == self.registry.origin() { Ok(url) } else { Err(fault()) }
+        if !path.starts_with('/') || path.starts_with("//") || path.contains('\\') {
+            return Err(fault());
+        }
+        let url = self.registry.join(&format!(".{path}")).map_err(|_| fault())?;
+        // `/..` would lead out of the base, to whoever has the rest of the server.
+        let below_base = url.path().starts_with(self.registry.path());
+        if below_base && url.origin() == self.registry.origin() { Ok(url) } else { Err(fault()) }
     }
 }
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 use url::Url;
 
 use super::server::Server;
-use super::{PushError, Token, registry_of};
+use super::{PushError, Token};
 use crate::Client;
 
 /// Which image, and who asks.
@@ -29,7 +29,7 @@ impl Client {
         image: Published<'_>,
         said: &SignedYank,
     ) -> Result<YankTaken, PushError> {
-        let registry = registry_of(image.registry, image.name)?;
+        let registry = self.registry_of(image.registry, image.name)?;
         let server = self.server_of(&image, &registry);
         let url = server.url(&format!("-/api/v1/images/{}/yank", image.image_id))?;
         let request = server.request(Method::PUT, &url).await?.json(said);
@@ -38,7 +38,7 @@ impl Client {
 
     /// Deletes an image from its registry.
     pub async fn unpublish(&self, image: Published<'_>) -> Result<(), PushError> {
-        let registry = registry_of(image.registry, image.name)?;
+        let registry = self.registry_of(image.registry, image.name)?;
         let server = self.server_of(&image, &registry);
         let url = server.url(&format!("-/api/v1/images/{}", image.image_id))?;
         let request = server.request(Method::DELETE, &url).await?;

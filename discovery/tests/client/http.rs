@@ -192,10 +192,10 @@ async fn ca_file_that_holds_no_certificate_is_said() {
         let client = Client::new(ClientOptions { ca_file: Some(path), ..ClientOptions::default() });
         let error = client.keys_at(&KEYS.parse().unwrap()).await.unwrap_err();
         assert!(matches!(error, PublishedError::Http(HttpError::CaFile { .. })), "{error:?}");
-        assert_eq!(error.kind(), Kind::Failed);
+        assert_eq!(error.kind(), Kind::Usage);
         told(&error);
         // Not one page could be asked: that is no answer of "not found".
         let error = client.find_images(&"example.com/a".parse().unwrap()).await.unwrap_err();
-        assert_eq!((error.kind(), told(&error).code.as_str()), (Kind::Failed, "ca-file-invalid"));
+        assert_eq!((error.kind(), told(&error).code.as_str()), (Kind::Usage, "ca-file-invalid"));
     }
 }

@@ -235,7 +235,7 @@ async fn push_waits_as_long_as_it_is_told_and_gives_up_in_the_end() {
     // Longer than anybody waits, and answers that stay as they are.
     for (reply, kind) in [
         (busy(1000), Kind::Network),
-        (refusal(507, "storage-full"), Kind::Network),
+        (refusal(507, "storage-full"), Kind::Server),
         (refusal(409, "version-exists"), Kind::Server),
         (refusal(422, "signature-invalid"), Kind::Server),
     ] {
@@ -244,6 +244,13 @@ async fn push_waits_as_long_as_it_is_told_and_gives_up_in_the_end() {
         assert_eq!(scene.push_quietly().await.unwrap_err().kind(), kind);
         assert_eq!(scene.asked().len(), before + 2);
     }
+    scene.answers(UPLOAD, vec![busy(1000)]);
+    let error = scene.push_quietly().await.unwrap_err();
+    assert!(told(&error).next.ends_with("the registry asks to wait for 17 minutes"), "{error:?}");
+    let bare = Reply::said(503, "Retry-After: 7300\r\n", b"<html>".to_vec());
+    scene.answers(UPLOAD, vec![bare]);
+    let error = scene.push_quietly().await.unwrap_err();
+    assert_eq!(told(&error).next, "try again in 3 hours, as the server asks");
     // So often in a row, without progress.
     let before = scene.asked().len();
     scene.answers(UPLOAD, vec![Reply::Close]);

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aci::Refusal;
 use aci::push::{CreateUpload, ErrorBody, Pushed, Upload};
-use aci::{Refusal, Refuse};
-use discovery::Kind;
-use discovery::http::Timeouts;
+use discovery::http::{Insecure, Timeouts};
 use discovery::observer::{Observer, Silent};
-use discovery::push::{Done, Push, PushError, Token};
+use discovery::push::{Administered, Done, Published, Push, PushError, Token};
+use discovery::{Client, ClientOptions, Kind};
 use url::Url;
 
 use super::support::{Reply, World, ready_to_push, told};
@@ -80,9 +80,23 @@ async fn push_to_a_registry_below_a_path() {
     let upload =
         Upload { id: "u1".to_owned(), path: "/-/api/v1/uploads/u1".to_owned(), progress: None };
     scene.answer("/below/-/api/v1/uploads", 201, &upload);
+    scene.answer("/below/-/api/v1/uploads/u1", 201, &scene.pushed);
     for base in ["https://example.com/below", "https://example.com/below/?x#y"] {
         let done = scene.push(Some(&base.parse().unwrap())).await.unwrap();
         assert_eq!(done.registry.as_str(), "https://example.com/below/");
+    }
+    // The rest of the server is somebody else's.
+    assert!(
+        scene.world.server.requests().iter().all(|asked| asked.target.starts_with("/below/-/"))
+    );
+    for path in ["/../-/api/v1/uploads/u1", "/%2e%2e/u1", "/./../../u1"] {
+        let upload = Upload { id: "u1".to_owned(), path: path.to_owned(), progress: None };
+        scene.answer("/below/-/api/v1/uploads", 201, &upload);
+        let before = scene.world.server.requests().len();
+        let error =
+            scene.push(Some(&"https://example.com/below".parse().unwrap())).await.unwrap_err();
+        assert!(matches!(error, PushError::Answer { .. }), "{path}: {error:?}");
+        assert_eq!(scene.world.server.requests().len(), before + 1, "{path}");
     }
 }
 
@@ -103,7 +117,10 @@ async fn push_refused_shows_the_registrys_own_words() {
         (401, Kind::Server),
         (409, Kind::Server),
         (422, Kind::Server),
+        (429, Kind::Network),
+        (501, Kind::Server),
         (503, Kind::Network),
+        (507, Kind::Server),
     ] {
         for target in ["/-/api/v1/uploads/u1", "/-/api/v1/uploads"] {
             scene.answer(target, status, &body);
@@ -203,12 +220,75 @@ async fn push_that_ends_as_another_image_is_said() {
 #[tokio::test]
 async fn push_over_plain_http_is_refused() {
     let scene = scene().await;
-    for base in ["http://example.com/", "ftp://example.com/", "https://u:p@example.com/"] {
+    for base in [
+        "http://example.com/",
+        "localhost:8443",
+        "http://u:p@example.com/",
+        "https://u:p@example.com/",
+    ] {
         let error = scene.push(Some(&base.parse().unwrap())).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Refused, "{base}");
-        assert!(!error.refusal().to_string().contains("u:p"));
+        assert_eq!(error.kind(), Kind::Usage, "{base}");
+        let said = told(&error).to_string();
+        assert!(!said.contains("u:p") && !said.contains("--insecure"), "{said}");
     }
     assert!(scene.world.server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn push_to_a_server_that_is_not_checked_is_refused() {
+    for allow_http in [false, true] {
+        let insecure = Insecure { skip_tls_verify: true, allow_http, keys_over_http: false };
+        let scene = scene_in(World::with(|options| options.insecure = insecure).await);
+        let named = "https://example.com/".parse().unwrap();
+        for registry in [None, Some(&named)] {
+            let error = scene.push(registry).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage, "{error:?}");
+            assert!(told(&error).found.contains("--insecure-skip-tls-verify"));
+        }
+        let token: Token = SECRET.parse().unwrap();
+        let (name, image_id) = (&scene.pushed.name, &scene.pushed.image_id);
+        let published = Published { name, image_id, registry: None, token: &token };
+        let error = scene.world.client.unpublish(published).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage, "{error:?}");
+        let client = Client::new(ClientOptions { insecure, ..ClientOptions::default() });
+        let admin = Administered::new(client, &named, token);
+        assert_eq!(admin.unwrap_err().kind(), Kind::Usage);
+        assert!(scene.world.server.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn push_says_what_a_bare_status_most_likely_means() {
+    let scene = scene().await;
+    let target = "/-/api/v1/uploads";
+    for (status, words) in [
+        (404, "no Gantry registry is there"),
+        (405, "no Gantry registry is there"),
+        (501, "no Gantry registry is there"),
+        (413, "client_max_body_size"),
+    ] {
+        scene.world.put(target, Reply::Whole(status, b"<html>".to_vec()));
+        let error = scene.push(None).await.unwrap_err();
+        let said = told(&error);
+        assert!(error.kind() == Kind::Server && said.next.contains(words), "{status}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn push_of_no_regular_file_is_refused() {
+    let scene = scene().await;
+    std::fs::remove_file(&scene.image).unwrap();
+    std::fs::remove_file(&scene.signature).unwrap();
+    // The image is named, not its signature.
+    let error = scene.push(None).await.unwrap_err();
+    assert!(matches!(&error, PushError::File { path, .. } if *path == scene.image), "{error:?}");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &scene.image, rustix::fs::FileType::Fifo, mode, 0)
+        .unwrap();
+    let error = scene.push(None).await.unwrap_err();
+    assert!(matches!(error, PushError::NoRegularFile { .. }), "{error:?}");
+    assert_eq!(error.kind(), Kind::Usage);
+    told(&error);
 }
 
 #[tokio::test]
