@@ -27,7 +27,7 @@ use super::{Catalog, CatalogError, count, parsed};
 use crate::blobs::BlobKey;
 
 pub(crate) use lines::{AuditHead, Dump, Glance, KeyFile, is_dump};
-use lines::{Line, Lines};
+use lines::{FORMAT, Line, Lines};
 
 /// What is under way, and what belongs to it, and what triggers make of the rest: no part of a dump.
 const LEFT_OUT: [&str; 3] = ["leases", "names", "uploads"];
@@ -65,6 +65,12 @@ pub enum DumpError {
         "the catalogue was written down by a newer version of this program: its tables are of version {0}"
     )]
     Newer(i64),
+    /// Written by a newer program, in another form.
+    #[error(
+        "the catalogue was written down by a newer version of this program: its format is {0}, and \
+         this program reads {FORMAT} at most"
+    )]
+    NewerFormat(u32),
     /// There are tables already.
     #[error("the database is not empty")]
     NotEmpty,

@@ -163,7 +163,7 @@ impl Keeper {
             Ok(there) => there,
             // Whose it was cannot be told, and what had it damaged may have damaged more.
             Err(error) if error.is_damage() => return Ok(Some(NotReplaced::Damaged)),
-            Err(DumpError::Newer(_)) => return Ok(Some(NotReplaced::Newer)),
+            Err(DumpError::NewerFormat(_)) => return Ok(Some(NotReplaced::Newer)),
             Err(error) => return Err(error.into()),
         };
         if let Some(last) = &there.last

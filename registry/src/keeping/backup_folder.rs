@@ -1,11 +1,12 @@
 //! Where a backup may be made: where nothing else is lost by it.
 //!
 //! A folder of a backup has a mark from its beginning on. So one that was cut off is told from the data
-//! directory of a registry, which looks much the same.
+//! directory of a registry, which looks much the same. A file of another's that has the mark's name is
+//! none. The files of images lie in the folder itself: behind a link may be another registry's.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use aci::stage::{self, Existing};
@@ -25,6 +26,8 @@ const MARKED: &str = "A backup of a Gantry registry: `gantry registry backup` ma
 const OF_DATA: [&str; 3] = ["gantry.db", "database", "node"];
 /// What may be there before.
 const BEFORE: [&str; 2] = ["lock", "lost+found"];
+/// Where the files of images lie, as far down as a person may have made a link.
+const BLOBS: [&str; 2] = ["blobs", "blobs/sha512"];
 /// Longest first line of a catalogue, and more.
 const HEAD_BYTES: u64 = 4096;
 
@@ -32,6 +35,14 @@ const HEAD_BYTES: u64 = 4096;
 /// do with the registry's own. Nothing is written.
 pub(super) fn free(to: &Path, place: &Place) -> Result<PathBuf, KeepError> {
     let (real, data) = (real(to)?, DataDir::unopened(place));
+    for below in BLOBS {
+        let path = real.join(below);
+        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        // One that leads nowhere may lead somewhere when it is written to.
+        if is_link && !path.canonicalize().is_ok_and(|blobs| blobs.starts_with(&real)) {
+            return Err(KeepError::BlobsElsewhere { path: to.join(below) });
+        }
+    }
     for own in [place.data.clone(), data.blobs(), data.trusted_keys()] {
         let own = self::real(&own)?;
         if real.starts_with(&own) || own.starts_with(&real) {
@@ -50,7 +61,7 @@ pub(super) fn free(to: &Path, place: &Place) -> Result<PathBuf, KeepError> {
     if let Some(of_data) = names.iter().find(|name| OF_DATA.iter().any(|data| *name == data)) {
         return Err(foreign(of_data));
     }
-    if names.iter().any(|name| name == MARK) || has_catalogue(&real)? {
+    if is_marked(&real)? || has_catalogue(&real)? {
         return Ok(real);
     }
     let before = |name: &OsStr| BEFORE.iter().any(|before| name == *before);
@@ -60,14 +71,29 @@ pub(super) fn free(to: &Path, place: &Place) -> Result<PathBuf, KeepError> {
 
 /// Whether a catalogue that was written down is there, or what has begun as one.
 fn has_catalogue(folder: &Path) -> Result<bool, KeepError> {
-    let path = folder.join(CATALOGUE);
-    match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        file => {
-            let head = file.map_err(at(&path))?.take(HEAD_BYTES);
-            Ok(is_dump(&mut BufReader::new(head)))
-        }
+    let head = head(&folder.join(CATALOGUE), HEAD_BYTES)?;
+    Ok(head.is_some_and(|head| is_dump(&mut &*head)))
+}
+
+/// Whether the mark is there, and no other file of its name.
+fn is_marked(folder: &Path) -> Result<bool, KeepError> {
+    let head = head(&folder.join(MARK), MARKED.len() as u64)?;
+    Ok(head.is_some_and(|head| head == MARKED.as_bytes()))
+}
+
+/// How a file begins. None where there is no regular one, as a pipe, which would wait for a writer.
+fn head(path: &Path, bytes: u64) -> Result<Option<Vec<u8>>, KeepError> {
+    let is_file = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        metadata => metadata.map_err(at(path))?.is_file(),
+    };
+    if !is_file {
+        return Ok(None);
     }
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(bytes).read_to_end(&mut head));
+    read.map_err(at(path))?;
+    Ok(Some(head))
 }
 
 /// Marks a folder as a backup's.

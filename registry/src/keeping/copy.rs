@@ -1,11 +1,11 @@
 //! Copying blobs and keys, each file compared with its name on the way.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use aci::stage::{self, Existing, StagedFile};
-use aci::{FileDigest, Sha512};
+use aci::{FileDigest, Limits, Sha512};
 use tokio::io::AsyncReadExt as _;
 
 use super::KeepError;
@@ -87,8 +87,12 @@ impl Comparing {
     }
 }
 
-/// The files of trusted keys in a folder and below, by their paths there. A link counts as the file that
-/// it leads to.
+/// What is known of keys, where a name that begins with a dot is no reason to leave it out.
+const KNOWN: &str = ".known";
+
+/// The files of trusted keys in a folder and below, by their paths there: those that the keys are read
+/// from. No key or policy is larger than a key may be, and hidden is only what is known of them. A link
+/// counts as the file that it leads to.
 pub(super) fn key_files(folder: &Path) -> Result<Vec<KeyFile>, KeepError> {
     let mut found = Vec::new();
     key_files_in(folder, "", &mut found)?;
@@ -103,6 +107,9 @@ fn key_files_in(folder: &Path, below: &str, found: &mut Vec<KeyFile>) -> Result<
         let (name, path) = (entry.file_name(), entry.path());
         // No key has another name, and no part of a prefix.
         let Some(name) = name.to_str().filter(|_| !stage::is_staged(&name)) else { continue };
+        if name.starts_with('.') && !(below.is_empty() && name == KNOWN) {
+            continue;
+        }
         let name = format!("{below}{name}");
         if entry.file_type().map_err(at(&path))?.is_dir() {
             key_files_in(&path, &format!("{name}/"), found)?;
@@ -111,12 +118,20 @@ fn key_files_in(folder: &Path, below: &str, found: &mut Vec<KeyFile>) -> Result<
         // One that was removed a moment ago, and a link that leads nowhere, are none.
         let Some(metadata) = there(fs::metadata(&path)).map_err(at(&path))? else { continue };
         if metadata.is_file()
-            && let Some(bytes) = there(fs::read(&path)).map_err(at(&path))?
+            && let Some(bytes) = there(small(&path)).map_err(at(&path))?.flatten()
         {
             found.push(KeyFile::new(name, bytes).map_err(io::Error::other).map_err(at(&path))?);
         }
     }
     Ok(())
+}
+
+/// What is in a file, unless that is more than a key may have.
+fn small(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let limit = Limits::default().key_bytes;
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {

@@ -63,6 +63,12 @@ pub enum KeepError {
         /// The data directory, or a folder of it.
         data: PathBuf,
     },
+    /// The files of a backup would lie elsewhere, and others be removed there.
+    #[error("{path:?} is a link that leads out of the backup, and is not followed")]
+    BlobsElsewhere {
+        /// The link.
+        path: PathBuf,
+    },
     /// The catalogue of a backup is not what was written.
     #[error("the catalogue {path:?} of the backup is damaged, and nothing was restored: {fault}")]
     CatalogueDamaged {
@@ -137,6 +143,17 @@ impl KeepError {
                 rule: "a backup is a copy beside the registry, best on another disk".to_owned(),
                 next: "give --to another folder".to_owned(),
             }),
+            Self::BlobsElsewhere { path } => Some(Refusal {
+                code: "backup-elsewhere".to_owned(),
+                message: self.to_string(),
+                wanted: "a folder in that of the backup, or none yet".to_owned(),
+                found: format!("{path:?}, a link to another place"),
+                rule: "what is pruned are a backup's own files, and there may be another's"
+                    .to_owned(),
+                next: "put a folder in the link's place, or mount the other disk there; or give \
+                       --to a folder on that disk"
+                    .to_owned(),
+            }),
             Self::CatalogueDamaged { fault, .. } => Some(Refusal {
                 code: "backup-damaged".to_owned(),
                 message: self.to_string(),
@@ -152,13 +169,24 @@ impl KeepError {
             Self::OtherBackup { to, why: NotReplaced::Damaged } => Some(Refusal {
                 code: "backup-damaged".to_owned(),
                 message: self.to_string(),
-                wanted: "a backup whose catalogue can be read".to_owned(),
+                wanted: "a backup whose catalogue is as it was written".to_owned(),
                 found: NotReplaced::Damaged.to_string(),
                 rule: "a backup takes the place of one that can be told to be this registry's"
                     .to_owned(),
                 next: format!(
                     "see to the disk of {to:?}; then give --replace, and --verify to have its files \
                      read as well; or make this backup in another folder"
+                ),
+            }),
+            Self::OtherBackup { to, why: NotReplaced::Newer } => Some(Refusal {
+                code: "other-backup".to_owned(),
+                message: self.to_string(),
+                wanted: "a backup whose catalogue this version can read".to_owned(),
+                found: "the catalogue of a newer version".to_owned(),
+                rule: "a backup takes the place of one that can be told to be this registry's"
+                    .to_owned(),
+                next: format!(
+                    "use the newer program; or make this backup in another folder than {to:?}"
                 ),
             }),
             Self::OtherBackup { to, why } => Some(Refusal {

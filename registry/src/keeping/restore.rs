@@ -80,7 +80,7 @@ impl Backup {
             Err(source) => return Err(KeepError::NoBackup { path: folder, source }),
         };
         // What is in it says who may read what: one bit can open a private name.
-        match Glance::comparing(&mut BufReader::new(file)) {
+        match Glance::at(&mut BufReader::new(file)) {
             Ok(holds) => Ok(Self { folder, catalogue, holds }),
             Err(fault) if fault.is_damage() => {
                 Err(KeepError::CatalogueDamaged { path: catalogue, fault })

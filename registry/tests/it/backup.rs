@@ -281,10 +281,10 @@ fn with_digest(lines: &str) -> String {
     format!("{before}\n{rows},\"digest\":\"{digest}\"}}\n")
 }
 
-/// All files below a folder but locks, with their content.
+/// All files below a folder but locks and links to nothing, with their content.
 fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let lock = |file: &PathBuf| file.ends_with("lock") || file.ends_with(".lock");
-    let files = files_below(folder).into_iter().filter(|file| !lock(file));
+    let files = files_below(folder).into_iter().filter(|file| !lock(file) && file.exists());
     // A database that is open is written to.
     let files = files.filter(|file| !file.to_string_lossy().contains("gantry.db"));
     files.map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
@@ -324,6 +324,8 @@ async fn backup_destroys_nothing_that_is_no_backup() {
         (link("to-other", &other.data()), "not-a-backup"),
         (alike, "not-a-backup"),
         (made("books", "list", b"a book"), "not-a-backup"),
+        (made("script", "gantry-backup", b"#!/bin/sh\n"), "not-a-backup"),
+        (made("folders", "gantry-backup/list", b"a book"), "not-a-backup"),
         (made("catalogues", "catalogue", b"a list of books\n"), "not-a-backup"),
         (data.clone(), "backup-in-data"),
         (data.join("backup"), "backup-in-data"),
@@ -345,6 +347,19 @@ async fn backup_destroys_nothing_that_is_no_backup() {
         }
         assert!(all() == before, "{to:?} is not what it was");
         assert_eq!(to.exists(), was_there, "{to:?}");
+    }
+    // A backup whose files would lie elsewhere, as where another registry has its own.
+    let linked = root.join("linked");
+    admin::back_up(&place, &linked, PRUNE, clock()).await.unwrap();
+    std::fs::remove_dir_all(linked.join("blobs")).unwrap();
+    for blobs in [other.data().join("blobs"), data.join("blobs"), root.join("nowhere")] {
+        std::os::unix::fs::symlink(&blobs, linked.join("blobs")).unwrap();
+        let all = || [root, &data, &other.data()].map(everything);
+        let before = all();
+        let error = admin::back_up(&place, &linked, PRUNE, clock()).await.unwrap_err();
+        assert_eq!(error.refusal().unwrap().code, "backup-elsewhere", "{blobs:?}: {error}");
+        assert!(all() == before, "{blobs:?} is not what it was");
+        std::fs::remove_file(linked.join("blobs")).unwrap();
     }
     // Blobs may be on another disk.
     let disk = root.join("disk");
@@ -410,10 +425,21 @@ async fn catalogue_of_a_backup_that_was_changed_is_not_restored() {
         }
     }
     // One that cannot be read is not replaced without a word, and is with one.
-    std::fs::write(&catalogue, &whole[..whole.len() / 2]).unwrap();
-    let error = admin::back_up(&place, &to, PRUNE, clock()).await.unwrap_err();
-    assert_eq!(error.refusal().unwrap().code, "backup-damaged", "{error}");
-    assert_eq!(std::fs::read(&catalogue).unwrap(), &whole.as_bytes()[..whole.len() / 2]);
+    let bit = whole.replace("\"prefix\":\"example.com/team\"", "\"prefix\":\"example.com/teal\"");
+    let newer = whole.replacen("Catalogue\":2", "Catalogue\":3", 1);
+    for (text, code) in [
+        (newer, "other-backup"),
+        (bit, "backup-damaged"),
+        (whole[..whole.len() / 2].to_owned(), "backup-damaged"),
+    ] {
+        std::fs::write(&catalogue, &text).unwrap();
+        let refusal = admin::back_up(&place, &to, PRUNE, clock()).await.unwrap_err().refusal();
+        let refusal = refusal.unwrap();
+        assert_eq!(refusal.code, code, "{refusal}");
+        let newer = refusal.next.starts_with("use the newer program; or make this backup in");
+        assert_eq!(newer, code == "other-backup", "{refusal}");
+        assert!(std::fs::read_to_string(&catalogue).unwrap() == text, "{refusal}");
+    }
     let how = BackUp { replace: true, ..PRUNE };
     assert_eq!(admin::back_up(&place, &to, how, clock()).await.unwrap().copied, 0);
     admin::restore(&to, &into(), false, clock()).await.unwrap();
@@ -439,6 +465,13 @@ async fn keys_are_restored_as_they_were_with_the_catalogue() {
     std::fs::create_dir_all(keys.join(".known")).unwrap();
     std::fs::write(keys.join(".known/ab"), [0, 159, 255]).unwrap();
     let mut trusted = read(&keys);
+    // What is no key stays behind: what is too large for one, and what is hidden.
+    let large = std::fs::File::create(keys.join("core")).unwrap();
+    large.set_len(1 << 40).unwrap();
+    std::fs::create_dir_all(keys.join(".snapshot/prefix.d")).unwrap();
+    for hidden in [".snapshot/prefix.d/ab", "prefix.d/.ab.swp"] {
+        std::fs::write(keys.join(hidden), "an old key").unwrap();
+    }
     trusted.insert(linked.strip_prefix(&keys).unwrap().to_owned(), std::fs::read(&linked).unwrap());
     assert!(trusted.len() > 1);
     let folder = tempfile::tempdir().unwrap();

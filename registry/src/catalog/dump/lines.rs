@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{DumpError, Table};
 
 /// What is written. The first one had no keys, and no digest at the end.
-const FORMAT: u32 = 2;
-/// Longest line that is read: a row holds a manifest, twice as long in hex digits.
+pub(super) const FORMAT: u32 = 2;
+/// Longest line, with its end: a row holds a manifest, twice as long in hex digits.
 const LINE_BYTES: u64 = 256 << 20;
 /// How the last line begins, after its mark.
 const END: &str = "{\"rows\"";
@@ -155,6 +155,12 @@ impl<W: Write> Dump<W> {
     }
 
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        // Nobody could restore what ends in the middle of a line.
+        if line.len() as u64 >= LINE_BYTES {
+            let found = line.len();
+            let text = format!("a line has {found} bytes, where fewer than {LINE_BYTES} are read");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
         for piece in [line, b"\n"] {
             self.hash.update(piece);
             self.sink.write_all(piece)?;
@@ -213,7 +219,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
         self.format = head.gantry_catalogue;
         match self.format {
             1..=FORMAT => Ok(head.schema),
-            _ => Err(DumpError::Newer(head.schema)),
+            newer => Err(DumpError::NewerFormat(newer)),
         }
     }
 
@@ -274,7 +280,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
 
 /// Whether this begins as a catalogue that was written down, also by a newer program.
 pub(crate) fn is_dump(lines: &mut impl BufRead) -> bool {
-    matches!(Lines::taken_as_they_are(lines).head(), Ok(_) | Err(DumpError::Newer(_)))
+    matches!(Lines::taken_as_they_are(lines).head(), Ok(_) | Err(DumpError::NewerFormat(_)))
 }
 
 /// What a catalogue that was written down is known by.
@@ -296,17 +302,9 @@ pub(crate) struct AuditHead {
 }
 
 impl Glance {
-    /// Looks through the lines.
+    /// Looks through the lines, and compares them with their digest, where they have one.
     pub(crate) fn at(lines: &mut impl BufRead) -> Result<Self, DumpError> {
-        Self::through(Lines::taken_as_they_are(lines))
-    }
-
-    /// The same, and compares them with their digest, where they have one.
-    pub(crate) fn comparing(lines: &mut impl BufRead) -> Result<Self, DumpError> {
-        Self::through(Lines::compared(lines))
-    }
-
-    fn through(mut lines: Lines<'_, impl BufRead>) -> Result<Self, DumpError> {
+        let mut lines = Lines::compared(lines);
         let (mut seen, mut table) = (Self::default(), String::new());
         lines.head()?;
         seen.keys = (lines.format > 1).then(Vec::new);
@@ -346,12 +344,11 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_they_were_written() {
-        let glance = Glance::comparing(&mut &*written()).unwrap();
+        let glance = Glance::at(&mut &*written()).unwrap();
         assert_eq!((glance.images, &glance.last), (1, &None));
         let keys = glance.keys.as_deref().unwrap();
         assert_eq!(keys[0].path(), Path::new("prefix.d/example.com/ab"));
         assert_eq!(keys[0].bytes(), [0, 0x9f, 255]);
-        assert_eq!(Glance::at(&mut &*written()).unwrap(), glance);
         assert!(is_dump(&mut &*written()) && !is_dump(&mut &b"a list of books\n"[..]));
     }
 
@@ -361,21 +358,38 @@ mod tests {
         for at in 0..whole.len() * 8 {
             let mut changed = whole.clone();
             changed[at / 8] ^= 1 << (at % 8);
-            Glance::comparing(&mut &*changed).unwrap_err();
+            Glance::at(&mut &*changed).unwrap_err();
         }
         for length in 0..whole.len() {
-            Glance::comparing(&mut &whole[..length]).unwrap_err();
+            Glance::at(&mut &whole[..length]).unwrap_err();
         }
         let more = [&*whole, b"#"].concat();
-        Glance::comparing(&mut &*more).unwrap_err();
+        Glance::at(&mut &*more).unwrap_err();
+    }
+
+    #[test]
+    fn line_that_nobody_would_read_is_not_written() {
+        let mut dump = Dump::new(Vec::new());
+        let line = vec![0; LINE_BYTES as usize];
+        let refused = dump.line(&line).unwrap_err();
+        assert!(refused.to_string().contains("268435456 bytes"), "{refused}");
+        assert!(dump.sink.is_empty());
+    }
+
+    #[test]
+    fn newer_format_is_named() {
+        let newer = "#{\"gantryCatalogue\":3,\"schema\":7}\n";
+        let error = Glance::at(&mut newer.as_bytes()).unwrap_err().to_string();
+        assert!(error.ends_with("its format is 3, and this program reads 2 at most"), "{error}");
+        assert!(is_dump(&mut newer.as_bytes()));
     }
 
     #[test]
     fn first_format_has_neither_digest_nor_keys() {
         let first = "#{\"gantryCatalogue\":1,\"schema\":7}\n#{\"rows\":0}\n";
-        assert_eq!(Glance::comparing(&mut first.as_bytes()).unwrap().keys, None);
+        assert_eq!(Glance::at(&mut first.as_bytes()).unwrap().keys, None);
         let second = first.replace(":1,", ":2,");
-        Glance::comparing(&mut second.as_bytes()).unwrap_err();
+        Glance::at(&mut second.as_bytes()).unwrap_err();
     }
 
     #[test]
