@@ -126,14 +126,22 @@ impl NamePage {
     /// What this very image is fetched by, fit for a shell: its name and labels, or its own URL
     /// where these could mean another.
     fn source(&self, image: &ImageEntry) -> String {
-        let also = |other: &ImageEntry| {
-            other.image_id != image.image_id && image.labels.first_mismatch(&other.labels).is_none()
-        };
         let reference = fetch_reference(&self.name, &image.labels);
-        let source = reference.filter(|_| !self.images.iter().any(also)).unwrap_or_else(|| {
+        let source = reference.filter(|_| self.is_meant(image)).unwrap_or_else(|| {
             format!("https://{}/-/blobs/{}.aci", self.name.host(), image.image_id)
         });
         shell_word(&source)
+    }
+
+    /// Whether its labels mean this image and no other, whoever asks: what they do not say of `os` and
+    /// `arch` is taken from the machine that fetches.
+    fn is_meant(&self, image: &ImageEntry) -> bool {
+        let also = |other: &ImageEntry| match image.has_platform() {
+            true => image.labels.first_mismatch(&other.labels).is_none(),
+            false => image.labels.value("version") == other.labels.value("version"),
+        };
+        let others = self.images.iter().filter(|other| other.image_id != image.image_id);
+        (image.has_platform() || self.left_out == 0) && !others.into_iter().any(also)
     }
 
     /// The keys that signed the images of this page, each once.
@@ -146,6 +154,10 @@ impl NamePage {
 }
 
 impl ImageEntry {
+    fn has_platform(&self) -> bool {
+        ["os", "arch"].iter().all(|label| self.labels.value(label).is_some())
+    }
+
     /// What stands above it: its version, or how it lacks one.
     fn heading(&self) -> Heading {
         match self.labels.value("version") {

@@ -35,10 +35,19 @@ pub fn shell_word(text: &str) -> String {
 
 /// The reference that these labels are, where a person can be told to ask for it: a label
 /// value with a comma or a colon cannot stand in a reference, and one that cannot be seen
-/// should not stand in a command. Without a version, or with `latest`, a reference means the
+/// should not stand in a command. Of one with a segment `.` or `..` no template makes a URL. Without a version, or with `latest`, a reference means the
 /// newest image, whichever that will be.
 pub fn fetch_reference(name: &Name, labels: &Labels) -> Option<String> {
     if matches!(labels.value("version"), None | Some("" | "latest")) {
+        return None;
+    }
+    let climbs = |value: &str| {
+        let mut between = value.split('/');
+        // The first and the last are joined with what stands beside them in a URL.
+        let _ = (between.next(), between.next_back());
+        between.any(|segment| matches!(segment, "." | ".."))
+    };
+    if labels.iter().any(|label| climbs(&label.value)) {
         return None;
     }
     let reference = Reference::new(name.clone(), labels.clone());
@@ -91,6 +100,11 @@ mod tests {
         );
         for value in ["1,os=linux", "a:b", "a\u{202e}b"] {
             assert_eq!(fetch_reference(&name, &labels(&[("version", value)])), None, "{value:?}");
+        }
+        for (value, there) in [("1/..", true), ("../2", true), ("1/../2", false), ("1/./2", false)]
+        {
+            let found = fetch_reference(&name, &labels(&[("version", "1"), ("channel", value)]));
+            assert_eq!(found.is_some(), there, "{value}");
         }
         // These would mean the newest image.
         for newest in [&[][..], &[("os", "linux")], &[("version", "")], &[("version", "latest")]] {

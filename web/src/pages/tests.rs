@@ -125,6 +125,12 @@ fn name_page_fetches_the_image_that_it_stands_beside() {
         with(7, &platform),
         // It is part of what the one before has.
         with(8, &[("version", "1")]),
+        // To one is added what the other has, on a machine that has both.
+        with(9, &[("version", "5"), ("os", "linux")]),
+        with(10, &[("version", "5"), ("arch", "amd64")]),
+        with(11, &[("version", "6"), ("os", "linux")]),
+        // Of these no template makes a URL.
+        with(12, &[("version", "7/../8"), ("os", "linux")]),
     ];
     let html = name_page(images, Vec::new()).render().unwrap();
     let name = "example.com/team/hello";
@@ -137,12 +143,21 @@ fn name_page_fetches_the_image_that_it_stands_beside() {
         by_id(6),
         format!("{name}:1,os=linux,arch=amd64"),
         by_id(8),
+        by_id(9),
+        by_id(10),
+        format!("{name}:6,os=linux"),
+        by_id(12),
     ];
     assert_eq!(commands(&html), wanted);
     for heading in ["no version", "an empty version", "a version of blanks"] {
         assert!(html.contains(&format!("<h3><em>{heading}</em></h3>")), "{html}");
     }
     assert!(html.contains("<h3>latest</h3>"), "{html}");
+    // What is not listed may be of the same version.
+    let mut page = name_page(vec![with(1, &[("version", "2")]), with(2, &platform)], Vec::new());
+    page.left_out = 1;
+    let html = page.render().unwrap();
+    assert_eq!(commands(&html), [by_id(1), format!("{name}:1,os=linux,arch=amd64")]);
 }
 
 #[test]
