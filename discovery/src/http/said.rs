@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use aci::Refusal;
-use aci::push::ErrorBody;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde::Deserialize;
 
 use super::{Answer, cache};
 use crate::error::printable_line;
@@ -21,8 +21,28 @@ use crate::error::printable_line;
 /// Bytes that are read of it.
 const MAX_BYTES: u64 = 64 << 10;
 
+/// Characters that are shown of each text.
+const MAX_CHARACTERS: usize = 500;
+
 /// How long is waited for it. The answer is an error with it or without.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct Body {
+    error: Said,
+}
+
+/// A refusal, where a message is enough.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    code: String,
+    message: String,
+    wanted: String,
+    found: String,
+    rule: String,
+    next: String,
+}
 
 /// What the body says, where it is a refusal and comes in time.
 pub(super) async fn said(answer: Answer) -> Option<Box<Refusal>> {
@@ -30,9 +50,7 @@ pub(super) async fn said(answer: Answer) -> Option<Box<Refusal>> {
         return None;
     }
     let bytes = tokio::time::timeout(PATIENCE, answer.bytes(MAX_BYTES)).await.ok()?.ok()?;
-    let ErrorBody { error, .. } = serde_json::from_slice(&bytes).ok()?;
-    // A text of several lines could pass for a report of ours.
-    let line = |text: &str| printable_line(text.trim());
+    let Body { error } = serde_json::from_slice(&bytes).ok()?;
     let refusal = Refusal {
         code: line(&error.code),
         message: line(&error.message),
@@ -42,6 +60,15 @@ pub(super) async fn said(answer: Answer) -> Option<Box<Refusal>> {
         next: line(&error.next),
     };
     (!refusal.message.is_empty()).then(|| Box::new(refusal))
+}
+
+/// What is shown of a text: one line, as several could pass for a report of ours, and no long one.
+fn line(text: &str) -> String {
+    let line = printable_line(text.trim());
+    match line.char_indices().nth(MAX_CHARACTERS) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line,
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -176,6 +176,23 @@ async fn hostile_explanations_are_cut_off_or_made_harmless() {
 }
 
 #[tokio::test]
+async fn long_explanations_are_cut_and_a_message_is_enough() {
+    let (world, trust) = world([Reply::absent(), Reply::absent()]).await;
+    let long = "é".repeat(10_000);
+    world.put("/x.aci.asc", says(410, Refusal { next: long.clone(), ..refusal("x", &long) }));
+    let told = told(&world.refused("https://example.com/x.aci", &trust).await);
+    let cut = format!("{}…", "é".repeat(500));
+    assert!(told.message.ends_with(&format!("status 410: {cut}")), "{told}");
+    assert_eq!(told.next, format!("the server says: {cut}"));
+
+    let bare = br#"{"error":{"message":"it is gone"},"detail":[]}"#;
+    world.put("/x.aci.asc", Reply::said(410, JSON, bare.to_vec()));
+    let error = world.refused("https://example.com/x.aci", &trust).await;
+    assert!(error.to_string().ends_with("status 410: it is gone"), "{error}");
+    self::told(&error);
+}
+
+#[tokio::test]
 async fn explain_tells_the_same() {
     let said = || says(401, refusal("credentials-missing", "no token was given"));
     let (world, trust) = world([said(), said()]).await;
