@@ -3,10 +3,16 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use support::Sandbox;
+use support::server::Server;
+use support::world::World;
 
 #[test]
 fn documents_quote_only_commands_that_exist() {
@@ -47,6 +53,64 @@ fn documents_have_no_dead_relative_links() {
     }
     assert!(dead.is_empty(), "\n{}\n", dead.join("\n"));
     assert!(links > 5, "only {links} links were found, so the search for them is broken");
+}
+
+/// Its seventh section, line by line as it is written, on a registry whose data is in `registry`.
+#[test]
+fn getting_started_cheats_as_it_says() {
+    let document = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/getting-started.md"));
+    let section = document.split("\n## ").find(|section| section.starts_with("7. "));
+    let section = section.expect("there is a seventh section");
+    let lines: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+
+    let sandbox = Sandbox::new();
+    let server = Server::start_in(&sandbox, "registry", &["example.com"]);
+    server.configure(&sandbox);
+    let token = server.token(&sandbox, "example.com");
+    sandbox.write("token", token + "\n");
+    let world = World { server, sandbox };
+    world.key("author");
+    world.allow("author", "example.com/team");
+    world.sandbox.write("hello/noise", vec![7; 300_000]);
+    world.image("hello", "example.com/team/hello", "1.0.0", "--compression none");
+    world.push("hello").ok();
+
+    let folder = Path::new(support::GANTRY).parent().expect("a program has a folder");
+    let path = format!("PATH={}:$PATH\n", folder.display());
+    world.sandbox.shell(&format!("{path}{}\n{}", lines[0], lines[1])).ok();
+    let fetched = world.sandbox.shell(&format!("{path}{}", lines[2])).refused(5);
+    for line in fetched.stderr.lines().filter(|line| !line.contains("author@example.com")) {
+        let begins = line.split(['(', ':']).next().unwrap_or_default();
+        assert!(section.contains(begins), "{line}: {fetched:#?}");
+    }
+    assert!(fetched.stderr.contains("the signature does not match the image"), "{fetched:#?}");
+    let listed = world.sandbox.shell(&format!("{path}{}", lines[3]));
+    assert!(listed.code == 0 && listed.stderr.contains("no images"), "{listed:#?}");
+}
+
+#[test]
+fn continuous_integration_examples_push_all_images_or_none() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["github.yml", "gitlab.yml"] {
+        let text = read(&root.join("examples/ci").join(name));
+        let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{name}: no {words}"));
+        assert!(at("mkdir -p images") < at("--output-dir images"), "{name}");
+        assert!(at("gantry push images/*.aci") > at("--output-dir images"), "{name}");
+        let mut help = Help::default();
+        for (line, command) in commands(&format!("```sh\n{}\n```\n", unlisted(&text))) {
+            assert_eq!(help.check(&command), Ok(()), "{name}:{line}: {command}");
+        }
+    }
+}
+
+/// The text of a YAML file, its lists' and keys' marks left out before commands.
+fn unlisted(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let line = line.trim_start().trim_start_matches("- ");
+        line.strip_prefix("run: ").unwrap_or(line)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
