@@ -63,7 +63,17 @@ fn image_is_deleted_for_good_by_who_may() {
     let token = admin(&world, "token create --prefix example.com --allow delete");
     world.sandbox.write("deleter", token);
     assert_eq!(world.json("unpublish hello.aci --token-file deleter")["deleted"], true);
-    says(world.gantry("unpublish hello.aci --token-file deleter"), "deleted");
+    let again = world.gantry("unpublish hello.aci --token-file deleter").refused(2);
+    assert!(again.stderr.contains("deleted"), "{again:#?}");
+    let unknown = format!("--name example.com/team/hello --image-id sha512-{}", "0".repeat(128));
+    world.gantry(&format!("unpublish {unknown} --token-file deleter")).refused(4);
+    let token = admin(&world, "token create --prefix example.com --allow yank");
+    world.sandbox.write("yanker", token);
+    world.gantry(&format!("yank {unknown} --key author.key --token-file yanker")).refused(4);
+    world.gantry("yank hello.aci --key author.key --token-file yanker").refused(4);
+    world.sandbox.shell("mkfifo pipe.aci").ok();
+    let pipe = world.gantry("unpublish pipe.aci --token-file deleter");
+    assert!(pipe.stderr.contains("is no regular file"), "{pipe:#?}");
     world.gantry("fetch example.com/team/hello:1.0.0").refused(4);
     says(world.push("hello"), "deleted");
     let head = admin(&world, "audit verify");

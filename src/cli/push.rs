@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use aci::{ImageId, Name, Reference, Refuse};
-use anyhow::Context as _;
-use discovery::push::{Done, Published, Push, Token};
+use aci::{ImageId, Name, Reference, Refuse as _};
+use discovery::push::{Done, Published, Push, PushError, Token};
 use serde_json::json;
 use url::Url;
 
-use super::client::{Watcher, wait};
-use super::files::{absent, read_small, signature_beside};
+use super::client::{self, Watcher, wait};
+use super::files::{read_small, signature_beside};
+use super::sign::regular;
 use super::{Context, Failure, Kind};
 
 /// Largest token file read, in bytes.
@@ -35,7 +35,7 @@ const RETRIES: u32 = 8;
   gantry push hello.aci --token-file token --retries 20 --total-timeout 2h
 
 Exit codes: 5 where an image is refused here, 6 where the registry refuses it, 7 where the
-registry cannot be reached or did not answer in the end.")]
+registry cannot be reached, breaks off or is too busy in the end: another time may do.")]
 pub(crate) struct Args {
     /// The image files
     #[arg(required = true, value_name = "FILE")]
@@ -117,6 +117,23 @@ pub(super) fn token(file: Option<&Path>) -> Result<Token, Failure> {
     text.parse().map_err(|error: discovery::push::TokenError| Failure::new(Kind::Usage, error))
 }
 
+/// An image that is not there is not found, as everywhere; `deleted` says what one is that was
+/// deleted before.
+pub(super) fn wait_for<T>(
+    deleted: Kind,
+    work: impl Future<Output = Result<T, PushError>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(work).map_err(|error| match error {
+        PushError::Refused { status, ref refusal, .. } => match (status, &*refusal.code) {
+            (404, "image-unknown") => Failure::refusal(Kind::NotFound, error.refusal()),
+            (410, "image-deleted") => Failure::refusal(deleted, error.refusal()),
+            _ => client::failure(error),
+        },
+        error => client::failure(error),
+    })
+}
+
 /// An image that is published: by its file, or by name and ID.
 #[derive(clap::Args)]
 pub(super) struct PublishedArgs {
@@ -142,9 +159,7 @@ impl PublishedArgs {
     pub(super) fn image(&self) -> Result<(Name, ImageId), Failure> {
         match (&self.file, &self.name, &self.image_id) {
             (Some(file), ..) => {
-                let opened = std::fs::File::open(file)
-                    .with_context(|| format!("cannot read {}", file.display()))
-                    .map_err(absent)?;
+                let (opened, _) = regular(file)?;
                 let inspected = aci::archive::inspect(opened, &aci::Limits::default())
                     .map_err(|error| Failure::refusal(Kind::Refused, error.refusal()))?;
                 Ok((inspected.manifest().name.clone(), inspected.image_id().clone()))

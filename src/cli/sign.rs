@@ -149,7 +149,7 @@ pub(super) fn signer(
 
 /// Opens a regular file, and tells its size. A pipe or a device is refused: what was
 /// signed could not be published afterwards.
-fn regular(path: &Path) -> Result<(File, u64), Failure> {
+pub(super) fn regular(path: &Path) -> Result<(File, u64), Failure> {
     let cannot = || format!("cannot read {}", path.display());
     let metadata = path.metadata().with_context(cannot).map_err(absent)?;
     if !metadata.is_file() {

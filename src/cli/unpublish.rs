@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::client::wait;
-use super::push::PublishedArgs;
-use super::{Context, Failure};
+use super::push::{PublishedArgs, wait_for};
+use super::{Context, Failure, Kind};
 
 /// Delete an image from the registry of its name
 ///
@@ -23,7 +22,8 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let (name, image_id) = self.published.image()?;
         let token = self.published.token()?;
-        wait(context.client().unpublish(self.published.of(&name, &image_id, &token)))?;
+        let image = self.published.of(&name, &image_id, &token);
+        wait_for(Kind::Absent, context.client().unpublish(image))?;
         let value = json!({ "name": name, "imageId": image_id, "deleted": true });
         Ok(context.print(&value, format_args!("{image_id} deleted"))?)
     }

@@ -6,9 +6,9 @@ use aci::yank::{SignedYank, Yank};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::client::{now, wait};
+use super::client::now;
 use super::key::PassphraseArgs;
-use super::push::PublishedArgs;
+use super::push::{PublishedArgs, wait_for};
 use super::sign::signer;
 use super::{Context, Failure, Kind};
 
@@ -51,7 +51,7 @@ impl Args {
         let signature = String::from_utf8(signature).context("the signature is no text")?;
         let said = SignedYank { statement, signature };
         let image = self.published.of(&name, &image_id, &token);
-        let taken = wait(context.client().yank(image, &said))?;
+        let taken = wait_for(Kind::NotFound, context.client().yank(image, &said))?;
         let done = match (taken.yanked, taken.new) {
             (true, true) => "withdrawn",
             (true, false) => "was withdrawn before",
