@@ -387,6 +387,18 @@ fn fetch_of_what_is_not_there_is_not_found() {
     world.gantry("fetch example.com/team/nothing").refused(4);
     world.gantry(&format!("fetch {NAME}:9.9.9")).refused(4);
     world.gantry("fetch ./nothing.aci").refused(4);
+    // The advice leads on, and not here again.
+    let id = format!("sha512-{}", "0".repeat(128));
+    let absent = world.gantry(&format!("fetch {id}")).refused(4);
+    assert!(absent.stderr.contains("https://HOST/-/blobs/ID.aci"), "{absent:?}");
+    assert!(!absent.stderr.contains(&format!("gantry fetch {id}")), "{absent:?}");
+    let ca = world.gantry("fetch example.com/team/hello --ca-file /nope").refused(3);
+    assert!(ca.stderr.contains("/nope"), "{ca:?}");
+    world.sandbox.write("passphrase", "a passphrase");
+    let files = "--secret locked.key --public locked.pub --passphrase-file passphrase";
+    world.gantry(&format!("key generate --user-id l@example.com {files}")).ok();
+    let locked = world.gantry("sign hello.aci --key locked.key --overwrite");
+    assert!(locked.stderr.contains("GANTRY_KEY_PASSPHRASE"), "{locked:?}");
     world.gantry("fetch nowhere.invalid/app").refused(7);
     world.gantry("fetch http://example.com/x.aci").refused(5);
     for bad in ["Example.com/x", "docker://busybox", "example.com/x:1:2"] {

@@ -268,7 +268,7 @@ fn push_of_several_images_is_all_or_none() {
         let refused = world.gantry(&format!("{line} {option}"));
         assert_eq!(refused.code, 3, "{refused:?}");
         assert!(refused.stderr.contains("certificate-unchecked"), "{refused:?}");
-        let asked = format!("registry user list --registry https://example.com --token-file token");
+        let asked = "registry user list --registry https://example.com --token-file token";
         world.gantry(&format!("{asked} {option}")).refused(3);
     }
     let first = world.gantry(line);

@@ -86,6 +86,20 @@ async fn redirect_to_nowhere_or_with_credentials_is_refused() {
 }
 
 #[tokio::test]
+async fn server_that_asks_for_a_long_pause_is_told_with_it() {
+    let world = world().await;
+    for (status, kind) in [(429, Kind::Network), (503, Kind::Network), (507, Kind::Server)] {
+        let busy = Reply::said(status, "Retry-After: 1000\r\n", b"busy".to_vec());
+        world.put("/keys.asc", busy);
+        let error = keys(&world, KEYS).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        let next = told(&error).next;
+        let is_said = next == "try again in 17 minutes, as the server asks";
+        assert_eq!(is_said, kind == Kind::Network, "{status}: {next}");
+    }
+}
+
+#[tokio::test]
 async fn url_that_is_not_https_is_refused_before_it_is_asked() {
     let world = world().await;
     let error = keys(&world, "http://example.com/keys.asc").await.unwrap_err();
