@@ -268,8 +268,10 @@ impl Refuse for PushError {
                 let mut refusal = (**refusal).clone();
                 if let Some(asked) = retry_after {
                     let wait = format!("the registry asks to wait for {}", duration(*asked));
-                    let next = [refusal.next, wait];
-                    refusal.next = next.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+                    refusal.next = match &*refusal.next {
+                        "" => wait,
+                        next => format!("{next}; {wait}"),
+                    };
                 }
                 refusal
             }
@@ -368,19 +370,7 @@ impl Refuse for PushError {
                 "status 201, or a refusal that says why",
                 format!("status {status}"),
                 format!("{url} is asked as part of Gantry's push protocol"),
-                match (status, retry_after) {
-                    (300..=399, _) => {
-                        "it redirects, which a push does not follow: give --registry with the final URL".to_owned()
-                    }
-                    (404 | 405 | 501, _) => "no Gantry registry is there: check --registry, or the host of the image's name".to_owned(),
-                    (413, _) => "a proxy before the registry most likely limits the body of a request: have \
-                        its limit raised (client_max_body_size of nginx)".to_owned(),
-                    (status, Some(asked)) if is_temporary(*status) => {
-                        format!("try again in {}, as the server asks", duration(*asked))
-                    }
-                    (500.., _) => "try again later; the registry's log says more".to_owned(),
-                    _ => "check that a Gantry registry answers there, or give --registry URL".to_owned(),
-                },
+                next_after(*status, *retry_after),
             ),
             Self::Answer { what, .. } => refusal(
                 "answer-invalid",
@@ -416,4 +406,26 @@ fn by_https(url: &Url) -> String {
     let text = url.as_str();
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     format!("https://{rest}")
+}
+
+/// What to do about a status that nobody explains.
+fn next_after(status: u16, retry_after: Option<Duration>) -> String {
+    let next = match (status, retry_after) {
+        (status, Some(asked)) if is_temporary(status) => {
+            return format!("try again in {}, as the server asks", duration(asked));
+        }
+        (300..=399, _) => {
+            "it redirects, which a push does not follow: give --registry with the final URL"
+        }
+        (404 | 405 | 501, _) => {
+            "no Gantry registry is there: check --registry, or the host of the image's name"
+        }
+        (413, _) => {
+            "a proxy before the registry most likely limits the body of a request: have its limit \
+             raised (client_max_body_size of nginx)"
+        }
+        (500.., _) => "try again later; the registry's log says more",
+        _ => "check that a Gantry registry answers there, or give --registry URL",
+    };
+    next.to_owned()
 }
