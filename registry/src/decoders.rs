@@ -41,6 +41,11 @@ impl Decoders {
         Self(Places::of_each(limits.decoder_mib, limits.decoder_mib_per_caller))
     }
 
+    /// How many pushes wait for memory.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+
     /// Waits for the memory that an image needs, on a thread that may block: it, where there is any to be
     /// had for it, and the limits under which the image takes no more.
     pub(crate) fn room<R>(

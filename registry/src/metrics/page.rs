@@ -61,8 +61,10 @@ impl Now {
         let set = |gauge: &Gauge, count: usize| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         set(&self.connections, serving.lines.open());
         let state_of = |state| StateLabels { state };
-        set(&self.pushes.get_or_create(&state_of("running")), serving.pushes.taken());
-        set(&self.pushes.get_or_create(&state_of("waiting")), serving.pushes.waiting());
+        // Who waits for memory has a place.
+        let (taken, starved) = (serving.pushes.taken(), serving.decoders.waiting());
+        set(&self.pushes.get_or_create(&state_of("running")), taken.saturating_sub(starved));
+        set(&self.pushes.get_or_create(&state_of("waiting")), serving.pushes.waiting() + starved);
         let totals = state.catalog.totals().await?;
         self.images.set(totals.images);
         self.names.set(totals.names);

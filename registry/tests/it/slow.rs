@@ -435,6 +435,11 @@ async fn pushes_that_need_much_memory_wait_for_each_other_alone() {
     tokio::pin!(publishing);
     let early = tokio::time::timeout(Duration::from_secs(1), &mut publishing).await;
     assert!(early.is_err(), "there is no memory for both");
+    let metrics = registry.get("/-/metrics").await.text().await.unwrap();
+    for state in ["running", "waiting"] {
+        let one = format!("gantry_pushes_under_way{{state=\"{state}\"}} 1\n");
+        assert!(metrics.contains(&one), "{metrics}");
+    }
     // Others need none of it.
     for (at, log) in [(3, 20), (4, 24)] {
         let usual = zstd_of_window(&format!("example.com/a:{at}"), b"a", log);
