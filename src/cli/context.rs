@@ -318,9 +318,8 @@ pub(super) fn enough(written: io::Result<()>) -> io::Result<()> {
 /// below the current one, whose files are anybody's.
 #[expect(clippy::disallowed_methods, reason = "the command's edge: where a user's files are")]
 pub(crate) fn home_folder(variable: &str, below_home: &str) -> PathBuf {
-    let folder = |variable| {
-        std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
-    };
+    let folder =
+        |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     folder(variable)
         .unwrap_or_else(|| folder("HOME").unwrap_or_else(|| "/".into()).join(below_home))
 }
