@@ -119,7 +119,7 @@ pub(crate) struct Server {
     /// Cancelled when no more requests are taken.
     pub(crate) stopping: CancellationToken,
     /// Cancelled when bodies that still arrive are waited for no longer.
-    pub(crate) cut: CancellationToken,
+    pub(crate) cut: Arc<CancellationToken>,
 }
 
 impl Server {
@@ -177,10 +177,10 @@ impl Server {
         let inner = TowerToHyperService::new(self.router.clone());
         let pace = Pace { rate: limits.rate, grace: limits.grace };
         let visited = Arc::clone(&line);
-        let (received, cut) = (self.metrics.received.clone(), self.cut.clone());
+        let (received, cut) = (self.metrics.received.clone(), Arc::clone(&self.cut));
         let service = service_fn(move |request: Request<Incoming>| {
             let visit = visited.begin(pace);
-            let arriving = |body| Arriving::new(body, pace, received.clone(), cut.clone());
+            let arriving = |body| Arriving::new(body, pace, received.clone(), Arc::clone(&cut));
             let mut request = request.map(|body| Body::new(arriving(body)));
             request.extensions_mut().insert(arrival);
             let answer = inner.call(request);

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -100,8 +101,8 @@ pub(super) struct Arriving<B = Incoming> {
 
 /// Until bodies are cut off.
 enum Cut {
-    /// Not waited for yet: most bodies never wait.
-    When(CancellationToken),
+    /// Not waited for yet: most bodies never wait. To count another owner of a token takes a lock.
+    When(Arc<CancellationToken>),
     Waiting(Pin<Box<WaitForCancellationFutureOwned>>),
 }
 
@@ -110,7 +111,7 @@ impl Cut {
         loop {
             match self {
                 Self::When(token) => {
-                    *self = Self::Waiting(Box::pin(token.clone().cancelled_owned()));
+                    *self = Self::Waiting(Box::pin((**token).clone().cancelled_owned()));
                 }
                 Self::Waiting(waiting) => return waiting.as_mut().poll(context).is_ready(),
             }
@@ -119,7 +120,7 @@ impl Cut {
 }
 
 impl<B> Arriving<B> {
-    pub(super) fn new(body: B, pace: Pace, received: Counter, cut: CancellationToken) -> Self {
+    pub(super) fn new(body: B, pace: Pace, received: Counter, cut: Arc<CancellationToken>) -> Self {
         Self { body, behind: Behind::new(pace), timer: None, received, cut: Cut::When(cut) }
     }
 }
@@ -231,7 +232,7 @@ mod tests {
             Body::from_stream(Box::pin(stream)),
             PACE,
             Counter::default(),
-            CancellationToken::new(),
+            Arc::default(),
         ));
         let read = axum::body::to_bytes(body, usize::MAX).await;
         (start.elapsed(), read.is_err_and(|error| is_too_slow(&error)))
@@ -269,12 +270,8 @@ mod tests {
 
     #[tokio::test]
     async fn body_that_ends_before_what_was_announced_has_failed() {
-        let body = Arriving::new(
-            CutOff(Body::from("half")),
-            PACE,
-            Counter::default(),
-            CancellationToken::new(),
-        );
+        let body =
+            Arriving::new(CutOff(Body::from("half")), PACE, Counter::default(), Arc::default());
         let error = axum::body::to_bytes(Body::new(body), usize::MAX).await.unwrap_err();
         assert!(!is_too_slow(&error) && error.to_string().contains("end of file"), "{error}");
     }
@@ -289,7 +286,7 @@ mod tests {
             Body::from_stream(stream),
             PACE,
             Counter::default(),
-            CancellationToken::new(),
+            Arc::default(),
         ));
         let error = axum::body::to_bytes(body, usize::MAX).await.unwrap_err();
         assert!(is_too_slow(&error) && is_too_slow(&io::Error::other(error)));

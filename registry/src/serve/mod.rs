@@ -114,7 +114,7 @@ pub async fn serve(
         timeouts: live.now().timeouts.clone(),
         limits: connections,
         stopping: CancellationToken::new(),
-        cut: cut.clone(),
+        cut: Arc::new(cut.clone()),
     };
     let challenges = tls::challenge_router(Arc::clone(certificates.challenges()));
     let doors = Doors { doors, challenges, acceptor, live: live.clone() };
