@@ -79,7 +79,7 @@ impl Catalog {
             sqlx::query_as(
                 "SELECT labels FROM tombstones WHERE name = $1 AND labels_canonical = $2
                  UNION ALL
-                 SELECT labels FROM (SELECT labels FROM tombstones WHERE name = $1 LIMIT $3) AS some",
+                 SELECT labels FROM (SELECT labels FROM tombstones WHERE name = $1 LIMIT $3) AS others",
             )
             .bind(name.as_str())
             .bind(labels.canonical())
