@@ -307,7 +307,7 @@ impl Catalog {
         database: &Database,
         lines: &mut impl BufRead,
     ) -> Result<Self, DumpError> {
-        let mut lines = Lines::compared(lines);
+        let mut lines = Lines::new(lines);
         let schema = lines.head()?;
         if schema > newest_schema() {
             return Err(DumpError::Newer(schema));

@@ -18,6 +18,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -150,6 +151,25 @@ impl Registry {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         connector.connect("example.com".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    /// A connection that has begun to send an image, whose bytes these are the first of.
+    pub(crate) async fn begin_sending(
+        &self,
+        token: &str,
+        path: &str,
+        image: &Image,
+        first: &[u8],
+    ) -> TlsStream<TcpStream> {
+        let mut stream = self.connect(&[b"http/1.1"]).await;
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {}\r\n\r\n",
+            image.bytes.len()
+        );
+        stream.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+        stream.flush().await.unwrap();
+        stream
     }
 
     pub(crate) async fn place(&self) -> Place {

@@ -8,7 +8,6 @@ use aci::FileDigest;
 use aci::push::{CreateUpload, Pushed, Upload};
 use registry::{BackUp, Clock, DatabaseUrl, Place, Rebuild, admin};
 use reqwest::StatusCode;
-use tokio::io::AsyncWriteExt;
 
 use crate::fixture::*;
 
@@ -47,16 +46,8 @@ async fn stop_in_the_middle_of_an_image_keeps_what_has_come() {
         request.bearer_auth(&token).json(&body).send().await.unwrap().json().await.unwrap()
     };
     let upload = create(&registry).await;
-    let mut stream = registry.connect(&[b"http/1.1"]).await;
-    let head = format!(
-        "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {}\r\n\r\n",
-        upload.path,
-        image.bytes.len()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&image.bytes[..300_000]).await.unwrap();
-    stream.flush().await.unwrap();
+    let first = &image.bytes[..300_000];
+    let _stream = registry.begin_sending(&token, &upload.path, &image, first).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let registry = Registry::start_in(registry.stop().await, |_| {}).await;
     let again = create(&registry).await;
@@ -217,15 +208,7 @@ async fn push_whose_client_leaves_at_its_end_is_whole_or_absent() {
         let image = image(&format!("example.com/a:{at}.0.0"), &[1; 4096]);
         let created = registry.create(&token, &sign(team_key(), &image.bytes)).await;
         let upload: Upload = created.json().await.unwrap();
-        let mut stream = registry.connect(&[b"http/1.1"]).await;
-        let head = format!(
-            "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
-             Content-Length: {}\r\n\r\n",
-            upload.path,
-            image.bytes.len()
-        );
-        stream.write_all(&[head.as_bytes(), &image.bytes].concat()).await.unwrap();
-        stream.flush().await.unwrap();
+        let stream = registry.begin_sending(&token, &upload.path, &image, &image.bytes).await;
         // Somewhere between the last byte and the answer.
         tokio::time::sleep(Duration::from_millis(1) * at).await;
         drop(stream);

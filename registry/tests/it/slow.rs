@@ -418,16 +418,8 @@ async fn pushes_that_need_much_memory_wait_for_each_other_alone() {
     let large = zstd_of_window("example.com/a:1", &noise(2 << 20), 26);
     let created = registry.create(&token, &sign(team_key(), &large.bytes)).await;
     let upload: Upload = created.json().await.unwrap();
-    let mut stream = registry.connect(&[b"http/1.1"]).await;
-    let head = format!(
-        "PUT {} HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {}\r\n\r\n",
-        upload.path,
-        large.bytes.len()
-    );
     let (start, end) = large.bytes.split_at(1 << 20);
-    stream.write_all(&[head.as_bytes(), start].concat()).await.unwrap();
-    stream.flush().await.unwrap();
+    let mut stream = registry.begin_sending(&token, &upload.path, &large, start).await;
     // It is being read when it has its memory.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let second = zstd_of_window("example.com/a:2", &noise(1 << 20), 26);

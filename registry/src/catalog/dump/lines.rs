@@ -7,6 +7,7 @@ use aci::{FileDigest, Sha512};
 use serde::{Deserialize, Serialize};
 
 use super::{DumpError, Table};
+use crate::token::hex;
 
 /// What is written. The first one had no keys, and no digest at the end.
 pub(super) const FORMAT: u32 = 2;
@@ -93,9 +94,7 @@ impl TryFrom<Written> for KeyFile {
 
 impl From<KeyFile> for Written {
     fn from(file: KeyFile) -> Self {
-        let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-        let digits = file.bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-        Self { key: file.path, bytes: "\\x".chars().chain(digits).collect() }
+        Self { bytes: format!("\\x{}", hex(&file.bytes)), key: file.path }
     }
 }
 
@@ -183,17 +182,13 @@ pub(super) struct Lines<'a, R> {
     at: u64,
     format: u32,
     rows: u64,
-    /// Of the lines so far, where they are compared with the digest at the end.
-    hash: Option<Sha512>,
+    /// Of the lines so far.
+    hash: Sha512,
 }
 
 impl<'a, R: BufRead> Lines<'a, R> {
-    pub(super) fn compared(lines: &'a mut R) -> Self {
-        Self { hash: Some(Sha512::new()), ..Self::taken_as_they_are(lines) }
-    }
-
-    fn taken_as_they_are(lines: &'a mut R) -> Self {
-        Self { lines, at: 0, format: 0, rows: 0, hash: None }
+    pub(super) fn new(lines: &'a mut R) -> Self {
+        Self { lines, at: 0, format: 0, rows: 0, hash: Sha512::new() }
     }
 
     fn text(&mut self) -> Result<String, DumpError> {
@@ -204,10 +199,8 @@ impl<'a, R: BufRead> Lines<'a, R> {
             return Err(DumpError::CutOff);
         }
         let last = text.strip_prefix(b"#").is_some_and(|mark| mark.starts_with(END.as_bytes()));
-        if let Some(hash) = &mut self.hash
-            && !last
-        {
-            hash.update(&text);
+        if !last {
+            self.hash.update(&text);
         }
         String::from_utf8(text).map_err(|error| self.malformed(error.to_string()))
     }
@@ -241,12 +234,11 @@ impl<'a, R: BufRead> Lines<'a, R> {
 
     /// Whether what was read is what the last line says.
     fn end(&mut self, end: End) -> Result<(), DumpError> {
-        let read = self.hash.take().map(|hash| FileDigest::of(hash.finish()));
+        let hash = std::mem::replace(&mut self.hash, Sha512::new());
+        let read = FileDigest::of(hash.finish());
         match end.digest {
             None if self.format > 1 => return Err(DumpError::Altered),
-            Some(digest) if read.is_some_and(|read| read != digest) => {
-                return Err(DumpError::Altered);
-            }
+            Some(digest) if digest != read => return Err(DumpError::Altered),
             _ => {}
         }
         if self.format > 1 && !self.lines.fill_buf()?.is_empty() {
@@ -280,7 +272,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
 
 /// Whether this begins as a catalogue that was written down, also by a newer program.
 pub(crate) fn is_dump(lines: &mut impl BufRead) -> bool {
-    matches!(Lines::taken_as_they_are(lines).head(), Ok(_) | Err(DumpError::NewerFormat(_)))
+    matches!(Lines::new(lines).head(), Ok(_) | Err(DumpError::NewerFormat(_)))
 }
 
 /// What a catalogue that was written down is known by.
@@ -304,7 +296,7 @@ pub(crate) struct AuditHead {
 impl Glance {
     /// Looks through the lines, and compares them with their digest, where they have one.
     pub(crate) fn at(lines: &mut impl BufRead) -> Result<Self, DumpError> {
-        let mut lines = Lines::compared(lines);
+        let mut lines = Lines::new(lines);
         let (mut seen, mut table) = (Self::default(), String::new());
         lines.head()?;
         seen.keys = (lines.format > 1).then(Vec::new);
